@@ -1,0 +1,145 @@
+/** Metrics: `sallyport_*`, base units, no host or path labels (DESIGN §7). Workers count; the supervisor adds them up. */
+import {AggregatorRegistry, Counter, Gauge, Histogram, Registry} from 'prom-client';
+import type {Decision} from '../policy/index.ts';
+import type {Flow, Journal} from './journal.ts';
+
+export interface Metrics {
+  readonly registry: Registry;
+  readonly leafMints: Counter;
+  readonly connections: Gauge<'kind'>;
+  readonly policyLoads: Counter<'result'>;
+  readonly policyDocuments: Gauge<'kind'>;
+  readonly workerRestarts: Counter;
+  readonly droppedLogLines: Counter;
+  readonly workloads: Gauge;
+  readonly capturePackets: Gauge<'counter'>;
+  decision(decision: Decision): void;
+  flow(flow: Flow): void;
+}
+
+/** Seconds: from a cached answer to a slow upload. */
+const DURATION_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60];
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const decisions = new Counter({
+    name: 'sallyport_decisions_total',
+    help: 'Decisions, by what came out and why.',
+    labelNames: ['verdict', 'reason', 'would_deny'],
+    registers,
+  });
+  const flows = new Counter({
+    name: 'sallyport_flows_total',
+    help: 'Finished requests and connections.',
+    labelNames: ['protocol', 'verdict', 'failure'],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'sallyport_flow_duration_seconds',
+    help: 'From the first byte of a request (or connection) to its end.',
+    labelNames: ['protocol'],
+    buckets: DURATION_BUCKETS,
+    registers,
+  });
+  const bytes = new Counter({
+    name: 'sallyport_flow_bytes_total',
+    help: 'Body bytes, seen from the client.',
+    labelNames: ['direction'],
+    registers,
+  });
+  const sent = bytes.labels('sent');
+  const received = bytes.labels('received');
+  // labels() costs a hash of the label values; on the hot path each combination is looked up once.
+  const decisionCounters = new Map<string, ReturnType<typeof decisions.labels>>();
+  const flowCounters = new Map<
+    string,
+    {count: ReturnType<typeof flows.labels>; seconds: ReturnType<typeof duration.labels>}
+  >();
+  return {
+    registry,
+    leafMints: new Counter({name: 'sallyport_leaf_mints_total', help: 'Leaf certificates made.', registers}),
+    connections: new Gauge({
+      name: 'sallyport_connections',
+      help: 'Client connections that are open now.',
+      labelNames: ['kind'],
+      registers,
+    }),
+    policyLoads: new Counter({
+      name: 'sallyport_policy_loads_total',
+      help: 'Loads of the policy files.',
+      labelNames: ['result'],
+      registers,
+    }),
+    policyDocuments: new Gauge({
+      name: 'sallyport_policy_documents',
+      help: 'Documents in force.',
+      labelNames: ['kind'],
+      registers,
+    }),
+    workerRestarts: new Counter({
+      name: 'sallyport_worker_restarts_total',
+      help: 'Workers that died and were replaced.',
+      registers,
+    }),
+    droppedLogLines: new Counter({
+      name: 'sallyport_log_lines_dropped_total',
+      help: 'Log lines lost because the log could not be written fast enough.',
+      registers,
+    }),
+    workloads: new Gauge({name: 'sallyport_workloads', help: 'Workloads in the table.', registers}),
+    capturePackets: new Gauge({
+      name: 'sallyport_capture_packets',
+      help: 'Packets by nftables counter since the ruleset was applied.',
+      labelNames: ['counter'],
+      registers,
+    }),
+    decision(decision) {
+      const key = `${decision.verdict} ${decision.reason} ${decision.wouldDeny}`;
+      let counter = decisionCounters.get(key);
+      if (counter === undefined)
+        decisionCounters.set(
+          key,
+          (counter = decisions.labels(decision.verdict, decision.reason, String(decision.wouldDeny))),
+        );
+      counter.inc();
+    },
+    flow(flow) {
+      const failure = flow.failure?.reason ?? '';
+      const key = `${flow.protocol} ${flow.decision.verdict} ${failure}`;
+      let counters = flowCounters.get(key);
+      if (counters === undefined) {
+        counters = {
+          count: flows.labels(flow.protocol, flow.decision.verdict, failure),
+          seconds: duration.labels(flow.protocol),
+        };
+        flowCounters.set(key, counters);
+      }
+      counters.count.inc();
+      counters.seconds.observe(flow.durationMs / 1000);
+      sent.inc(flow.bytesIn);
+      received.inc(flow.bytesOut);
+    },
+  };
+}
+
+/** A journal that also counts what passes through it: the line and the metric come from the same value. */
+export function countingJournal(journal: Journal, metrics: Metrics): Journal {
+  return {
+    decision(decision, request) {
+      metrics.decision(decision);
+      journal.decision(decision, request);
+    },
+    flow(flow) {
+      metrics.flow(flow);
+      journal.flow(flow);
+    },
+    notice: (level, event, message, fields) => journal.notice(level, event, message, fields),
+  };
+}
+
+/** The text of /metrics from every process's metrics (`await registry.getMetricsAsJSON()`), counters and gauges added up. */
+export async function exposition(parts: readonly object[]): Promise<{contentType: string; text: string}> {
+  const registry = AggregatorRegistry.aggregate([...parts]);
+  return {contentType: registry.contentType, text: await registry.metrics()};
+}

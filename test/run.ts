@@ -1,0 +1,89 @@
+/**
+ * `npm test`: every stage that needs no long build, one after the other, and the sum of their counts as the last line.
+ *   npm test [-- STAGE...]     stages: unit lab conformance self-test
+ */
+import {spawn} from 'node:child_process';
+import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const out = mkdtempSync(join(tmpdir(), 'sallyport-test-'));
+
+const STAGES: Readonly<Record<string, () => Promise<Counts>>> = {
+  unit: () => jest('unit', []),
+  lab: () => jest('lab', ['--runInBand']),
+  conformance: () => counted('conformance', ['test/conformance/main.ts']),
+  'self-test': () => counted('self-test', ['test/conformance/main.ts', '--self-test']),
+};
+
+const asked = process.argv.slice(2);
+const unknown = asked.find((name) => !Object.hasOwn(STAGES, name));
+if (unknown !== undefined) {
+  console.error(`no stage ${JSON.stringify(unknown)}; the stages are ${Object.keys(STAGES).join(', ')}`);
+  process.exit(2);
+}
+
+const total: Counts = {passed: 0, failed: 0, skipped: 0};
+for (const [name, run] of Object.entries(STAGES)) {
+  if (asked.length > 0 && !asked.includes(name)) continue;
+  console.log(`\n== ${name}`);
+  const started = Date.now();
+  const counts = await run();
+  console.log(`== ${name}: ${line(counts)} (${Math.round((Date.now() - started) / 1000)} s)`);
+  total.passed += counts.passed;
+  total.failed += counts.failed;
+  total.skipped += counts.skipped;
+}
+rmSync(out, {recursive: true, force: true});
+console.log(`\n${line(total)}`);
+process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
+
+function line({passed, failed, skipped}: Counts): string {
+  return `${passed} passed, ${failed} failed, ${skipped} skipped`;
+}
+
+/** Jest's own report is read from its JSON, so that no line of its output has to be guessed at. */
+async function jest(project: string, more: readonly string[]): Promise<Counts> {
+  const file = join(out, `${project}.json`);
+  const {code} = await run(['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js', '--selectProjects', project, '--json', `--outputFile=${file}`, ...more], false);
+  let report: {numPassedTests: number; numFailedTests: number; numPendingTests: number; numRuntimeErrorTestSuites: number; numTotalTests: number};
+  try {
+    report = JSON.parse(readFileSync(file, 'utf8')) as typeof report;
+  } catch {
+    return {passed: 0, failed: 1, skipped: 0};
+  }
+  // A suite that did not even load has no tests to count: it counts as one that failed. So does a Jest that failed otherwise.
+  const failed = report.numFailedTests + report.numRuntimeErrorTestSuites;
+  return {passed: report.numPassedTests, failed: failed === 0 && code !== 0 ? 1 : failed, skipped: report.numPendingTests};
+}
+
+/** A stage that ends with our own line of counts. */
+async function counted(name: string, argv: readonly string[]): Promise<Counts> {
+  const {code, last} = await run(argv, true);
+  const found = /^(\d+) passed, (\d+) failed, (\d+) skipped$/m.exec(last);
+  if (found === null) {
+    console.log(`${name} ended with exit code ${code} and without its count`);
+    return {passed: 0, failed: 1, skipped: 0};
+  }
+  const failed = Number(found[2]);
+  return {passed: Number(found[1]), failed: failed === 0 && code !== 0 ? 1 : failed, skipped: Number(found[3])};
+}
+
+function run(argv: readonly string[], keep: boolean): Promise<{code: number; last: string}> {
+  return new Promise((resolve) => {
+    // Jest's JSON goes to its file; what it prints on stdout besides is that JSON again.
+    const child = spawn(process.execPath, argv, {stdio: ['ignore', keep ? 'pipe' : 'ignore', 'inherit']});
+    let last = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      process.stdout.write(chunk);
+      last = (last + chunk.toString()).slice(-2000);
+    });
+    child.on('close', (code) => resolve({code: code ?? 1, last}));
+  });
+}

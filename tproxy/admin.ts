@@ -1,0 +1,78 @@
+/** The admin port: /healthz (the process lives), /readyz (it guards, with detail), /metrics. */
+import {createServer, type Server} from 'node:http';
+import {SallyportError} from '../runtime/errors.ts';
+import type {Listen} from './settings.ts';
+
+export interface AdminSources {
+  /** What /readyz says; `ready` false answers 503. */
+  readiness(): {readonly ready: boolean; readonly [detail: string]: unknown};
+  metrics(): Promise<{contentType: string; text: string}>;
+}
+
+/** A scrape or a probe is one short request. */
+const REQUEST_TIMEOUT_MS = 5000;
+const MAX_CONNECTIONS = 64;
+
+/** Listens, or throws SallyportError `PortInUse`, `CannotListen`. */
+export async function startAdmin(listen: Listen, sources: AdminSources): Promise<Server> {
+  const server = createServer(
+    {requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS},
+    (request, response) => {
+      const answer = (status: number, contentType: string, body: string): void => {
+        response.writeHead(status, {'content-type': contentType, 'cache-control': 'no-store'});
+        response.end(request.method === 'HEAD' ? '' : body);
+      };
+      if (request.method !== 'GET' && request.method !== 'HEAD')
+        return answer(405, 'text/plain', 'Only GET and HEAD.\n');
+      switch ((request.url ?? '').split('?')[0]) {
+        case '/healthz':
+          return answer(200, 'text/plain', 'ok\n');
+        case '/readyz': {
+          const readiness = sources.readiness();
+          return answer(readiness.ready ? 200 : 503, 'application/json', `${JSON.stringify(readiness, null, 2)}\n`);
+        }
+        case '/metrics':
+          sources.metrics().then(
+            ({contentType, text}) => answer(200, contentType, text),
+            (error: Error) => answer(500, 'text/plain', `${error.message}\n`),
+          );
+          return;
+        default:
+          return answer(404, 'text/plain', 'Here are /healthz, /readyz and /metrics.\n');
+      }
+    },
+  );
+  server.maxConnections = MAX_CONNECTIONS;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(cannotListen('--admin', listen, error)));
+    server.listen({port: listen.port, ...(listen.ip === null ? {} : {host: listen.ip})}, resolve);
+  });
+  return server;
+}
+
+/** The operator's message for a listen(2) that failed. */
+export function cannotListen(flag: string, listen: Listen, error: NodeJS.ErrnoException): SallyportError {
+  const where = `${listen.ip ?? '*'}:${listen.port}`;
+  if (error.code === 'EADDRINUSE')
+    return new SallyportError(
+      'PortInUse',
+      `${flag} ${where} is in use by another process`,
+      `Stop it, or choose another port with ${flag}.`,
+      {cause: error},
+    );
+  if (error.code === 'EADDRNOTAVAIL')
+    return new SallyportError(
+      'CannotListen',
+      `${flag} ${where}: this machine has no such address`,
+      `Give ${flag} an address of this machine, or *:${listen.port}.`,
+      {cause: error},
+    );
+  if (error.code === 'EACCES')
+    return new SallyportError(
+      'CannotListen',
+      `${flag} ${where}: no permission for a port below 1024`,
+      'Give the process CAP_NET_BIND_SERVICE, or choose a higher port.',
+      {cause: error},
+    );
+  return new SallyportError('CannotListen', `${flag} ${where}: ${error.message}`, '', {cause: error});
+}

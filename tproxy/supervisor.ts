@@ -1,0 +1,172 @@
+/** The supervisor reads the files, owns the capture and the admin port, and keeps the workers alive and of one mind. */
+import {existsSync, readFileSync} from 'node:fs';
+import type {Server} from 'node:http';
+import {openCa} from '../pki/index.ts';
+import {formatFinding, type UpstreamProxyDocument} from '../policy/index.ts';
+import {SallyportError} from '../runtime/errors.ts';
+import type {Journal} from '../runtime/journal.ts';
+import {createMetrics, exposition} from '../runtime/metrics.ts';
+import {watchPaths} from '../runtime/watch.ts';
+import {startAdmin} from './admin.ts';
+import {startNodeCapture, type NodeCapture} from './capture/node.ts';
+import type {State} from './messages.ts';
+import {PolicyStore, requireGood, type PolicyLoad} from './policy-store.ts';
+import {resolveParents, type MissingRef} from './refs.ts';
+import type {TproxyConfig} from './settings.ts';
+import {Workers} from './workers.ts';
+import {readWorkloads, type WorkloadEntry} from './workload-table.ts';
+
+export class Supervisor {
+  readonly #config: TproxyConfig;
+  readonly #journal: Journal;
+  readonly #metrics = createMetrics();
+  readonly #policies: PolicyStore;
+  #load: PolicyLoad;
+  #workloads: readonly WorkloadEntry[];
+  #workloadsError: string | null = null;
+  #missingRefs: readonly MissingRef[] = [];
+  #version = 0;
+  #state: State;
+  #workers!: Workers;
+  #capture: NodeCapture | null = null;
+  #admin: Server | null = null;
+  #watches: {close(): void}[] = [];
+  #draining = false;
+
+  private constructor(config: TproxyConfig, journal: Journal) {
+    this.#config = config;
+    this.#journal = journal;
+    this.#policies = new PolicyStore(config.policyPaths);
+    this.#load = this.#policies.load();
+    this.#workloads = config.workloadsFile === null ? [] : readWorkloads(config.workloadsFile);
+    this.#state = this.#nextState();
+  }
+
+  /** Brings everything up, in the order in which a hole can not open: listeners before the capture, both before ready. */
+  static async start(config: TproxyConfig, journal: Journal): Promise<Supervisor> {
+    if (config.upstreamCaFile !== null) requireReadable('--upstream-ca', config.upstreamCaFile);
+    if (config.filtersDir !== null && !existsSync(config.filtersDir))
+      throw new SallyportError('FiltersUnreadable', `--filters ${config.filtersDir} is not there`, 'Give --filters a directory of .js, .mjs or .ts modules.');
+    const supervisor = new Supervisor(config, journal);
+    requireGood(supervisor.#load, formatFinding);
+    // Made here once, so that workers that start together find the same keys.
+    openCa({dir: config.caDir});
+    supervisor.#sayLoad();
+    const workers = new Workers(config, supervisor.#state, journal, () => supervisor.#metrics.workerRestarts.inc());
+    supervisor.#workers = workers;
+    supervisor.#admin = await startAdmin(config.admin, {
+      readiness: () => supervisor.readiness(),
+      metrics: async () => exposition([...(await workers.metrics()), await supervisor.#ownMetrics()]),
+    });
+    try {
+      await workers.start();
+      if (config.capture === 'node') supervisor.#capture = await startNodeCapture(config, supervisor.#load.documents, supervisor.#workloads, journal);
+    } catch (error) {
+      supervisor.#admin.close();
+      await workers.drain(0);
+      throw error;
+    }
+    supervisor.#watch();
+    journal.notice('info', 'tproxy.listening', `captured ${where(config.listen)}, explicit ${where(config.explicit)}, admin ${where(config.admin)}, ${config.workers} workers, capture ${config.capture}`);
+    return supervisor;
+  }
+
+  /** The detail of /readyz. A failed reload shows, but what is in force still guards: it stays ready. */
+  readiness(): {ready: boolean; [detail: string]: unknown} {
+    const workers = this.#workers;
+    const errors = this.#load.findings.filter((finding) => finding.severity === 'error');
+    const ready = !this.#draining && workers.listening > 0 && (this.#config.capture === 'none' || this.#capture !== null);
+    return {
+      ready,
+      draining: this.#draining,
+      workers: {wanted: this.#config.workers, listening: workers.listening, current: workers.current},
+      policies: {
+        version: this.#version,
+        documents: this.#state.documents.length,
+        lastLoad: errors.length === 0 && this.#load.unreadable.length === 0 ? 'ok' : 'failed: the last good documents stay in force',
+        findings: this.#load.findings.map(formatFinding),
+        unreadable: this.#load.unreadable,
+      },
+      workloads: {count: this.#workloads.length, lastLoad: this.#workloadsError ?? 'ok'},
+      missingRefs: this.#missingRefs,
+      capture: this.#capture === null ? this.#config.capture : this.#capture.describe(),
+    };
+  }
+
+  #nextState(): State {
+    const proxies = this.#load.documents.filter((document): document is UpstreamProxyDocument => document.kind === 'UpstreamProxy');
+    const {parents, missing} = resolveParents(proxies, this.#config.refsDir);
+    this.#missingRefs = missing;
+    return {version: ++this.#version, documents: this.#load.documents, workloads: this.#workloads, parents};
+  }
+
+  #watch(): void {
+    const {policyPaths, workloadsFile, refsDir} = this.#config;
+    this.#watches.push(watchPaths(policyPaths, () => this.#reloadPolicies()));
+    if (workloadsFile !== null) this.#watches.push(watchPaths([workloadsFile], () => this.#reloadWorkloads()));
+    if (refsDir !== null) this.#watches.push(watchPaths([refsDir], () => this.#publish()));
+  }
+
+  #reloadPolicies(): void {
+    this.#load = this.#policies.load();
+    this.#sayLoad();
+    this.#publish();
+  }
+
+  #reloadWorkloads(): void {
+    try {
+      this.#workloads = readWorkloads(this.#config.workloadsFile!);
+      this.#workloadsError = null;
+    } catch (error) {
+      this.#workloadsError = error instanceof SallyportError ? error.describe() : String(error);
+      this.#journal.notice('error', 'workloads.failed', `${this.#workloadsError} The last good table stays in force.`);
+      return;
+    }
+    this.#publish();
+  }
+
+  #publish(): void {
+    this.#state = this.#nextState();
+    for (const ref of this.#missingRefs) this.#journal.notice('warn', 'refs.missing', `UpstreamProxy ${ref.proxy} cannot be used: ${ref.message}`);
+    this.#workers.apply(this.#state);
+    this.#capture?.update(this.#load.documents, this.#workloads);
+  }
+
+  #sayLoad(): void {
+    const {documents, findings, unreadable} = this.#load;
+    for (const finding of findings) this.#journal.notice(finding.severity === 'error' ? 'error' : 'warn', 'policy.finding', formatFinding(finding), {code: finding.code, object: finding.object});
+    for (const {path, message} of unreadable) this.#journal.notice('error', 'policy.unreadable', `${path}: ${message}; its last good documents stay in force`);
+    const failed = unreadable.length > 0 || findings.some((finding) => finding.severity === 'error');
+    this.#metrics.policyLoads.inc({result: failed ? 'failed' : 'ok'});
+    this.#metrics.policyDocuments.reset();
+    for (const document of documents) this.#metrics.policyDocuments.inc({kind: document.kind});
+    this.#journal.notice(failed ? 'error' : 'info', failed ? 'policy.failed' : 'policy.loaded', `${documents.length} documents in force`);
+  }
+
+  async #ownMetrics(): Promise<object> {
+    this.#metrics.workloads.set(this.#workloads.length);
+    for (const [counter, packets] of (await this.#capture?.counters()) ?? []) this.#metrics.capturePackets.set({counter}, packets);
+    return this.#metrics.registry.getMetricsAsJSON();
+  }
+
+  /** Not ready any more, then drained, then gone. The ruleset stays: a proxy that is away means no egress, not open egress. */
+  async stop(deadlineMs: number, why: string): Promise<void> {
+    if (!this.#draining) this.#journal.notice('info', 'tproxy.draining', `${why}: requests may finish for ${deadlineMs / 1000} s`);
+    this.#draining = true;
+    for (const watch of this.#watches) watch.close();
+    await this.#workers.drain(deadlineMs);
+    await this.#capture?.close();
+    this.#admin?.close();
+    this.#admin?.closeAllConnections();
+  }
+}
+
+const where = (listen: {ip: string | null; port: number}): string => `${listen.ip ?? '*'}:${listen.port}`;
+
+function requireReadable(flag: string, file: string): void {
+  try {
+    readFileSync(file);
+  } catch (cause) {
+    throw new SallyportError('FileUnreadable', `${flag} ${file}: ${(cause as Error).message}`, `Give ${flag} a PEM file that can be read.`, {cause});
+  }
+}

@@ -1,0 +1,184 @@
+/** One worker process per core, each with listeners of its own on SO_REUSEPORT; a dead one is replaced (docs/adr/0002). */
+import {fork, type ChildProcess} from 'node:child_process';
+import {fileURLToPath} from 'node:url';
+import {SallyportError} from '../runtime/errors.ts';
+import type {Journal} from '../runtime/journal.ts';
+import type {State, ToSupervisor, ToWorker} from './messages.ts';
+import type {TproxyConfig} from './settings.ts';
+
+/** A worker that dies again and again is restarted ever more slowly, at most this far apart. */
+const MAX_RESTART_DELAY_MS = 10_000;
+const FIRST_RESTART_DELAY_MS = 50;
+/** A worker that lived this long was healthy: the next restart is quick again. */
+const HEALTHY_AFTER_MS = 30_000;
+/** A worker that does not answer for its metrics is left out of this scrape. */
+const METRICS_TIMEOUT_MS = 2000;
+/** After the drain deadline a worker gets this long to exit by itself. */
+const EXIT_GRACE_MS = 1000;
+
+const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+const WORKER = fileURLToPath(new URL(`./worker.${extension}`, import.meta.url));
+
+interface Slot {
+  child: ChildProcess;
+  listening: boolean;
+  appliedVersion: number;
+  startedAt: number;
+  restartDelayMs: number;
+}
+
+export class Workers {
+  readonly #config: TproxyConfig;
+  readonly #journal: Journal;
+  readonly #onRestart: () => void;
+  readonly #slots: Slot[] = [];
+  readonly #asked = new Map<number, (metrics: object) => void>();
+  #question = 0;
+  #state: State;
+  #stopping = false;
+
+  constructor(config: TproxyConfig, state: State, journal: Journal, onRestart: () => void) {
+    this.#config = config;
+    this.#state = state;
+    this.#journal = journal;
+    this.#onRestart = onRestart;
+  }
+
+  /** Starts them all; rejects with the first worker's own message if one cannot listen. */
+  async start(): Promise<void> {
+    const started = Array.from({length: this.#config.workers}, (_, index) =>
+      this.#spawn(index, FIRST_RESTART_DELAY_MS),
+    );
+    try {
+      await Promise.all(started);
+    } catch (error) {
+      this.#stopping = true;
+      for (const slot of this.#slots) slot.child.kill('SIGKILL');
+      throw error;
+    }
+  }
+
+  #spawn(index: number, restartDelayMs: number): Promise<void> {
+    const child = fork(WORKER, [], {serialization: 'advanced', stdio: ['ignore', 'inherit', 'inherit', 'ipc']});
+    const slot: Slot = {child, listening: false, appliedVersion: 0, startedAt: Date.now(), restartDelayMs};
+    this.#slots[index] = slot;
+    this.#send(slot, {kind: 'start', config: this.#config, state: this.#state});
+    return new Promise((resolve, reject) => {
+      let failure: string | null = null;
+      child.on('message', (message: ToSupervisor) => {
+        switch (message.kind) {
+          case 'listening':
+            slot.listening = true;
+            slot.appliedVersion = Math.max(slot.appliedVersion, this.#state.version);
+            resolve();
+            break;
+          case 'failed':
+            failure = message.message;
+            break;
+          case 'applied':
+            slot.appliedVersion = message.version;
+            break;
+          case 'metrics':
+            this.#asked.get(message.question)?.(message.metrics);
+            break;
+        }
+      });
+      child.on('error', (error) => (failure ??= error.message));
+      child.on('exit', (code, signal) => {
+        const wasListening = slot.listening;
+        slot.listening = false;
+        if (this.#stopping) return;
+        if (!wasListening)
+          reject(
+            new SallyportError(
+              'WorkerFailed',
+              failure ?? `worker ${index} ended (${signal ?? `exit ${code}`}) before it listened`,
+              '',
+            ),
+          );
+        if (wasListening || restartDelayMs > FIRST_RESTART_DELAY_MS)
+          this.#restart(index, slot, failure ?? signal ?? `exit ${code}`);
+      });
+    });
+  }
+
+  #restart(index: number, dead: Slot, why: string): void {
+    const healthy = Date.now() - dead.startedAt > HEALTHY_AFTER_MS;
+    const delayMs = healthy ? FIRST_RESTART_DELAY_MS : dead.restartDelayMs;
+    this.#onRestart();
+    this.#journal.notice(
+      'error',
+      'worker.restarted',
+      `worker ${index} (pid ${dead.child.pid}) died: ${why}; its connections are lost, a new one starts in ${delayMs} ms`,
+    );
+    setTimeout(() => {
+      if (this.#stopping) return;
+      this.#spawn(index, Math.min(delayMs * 2, MAX_RESTART_DELAY_MS)).catch((error: Error) =>
+        this.#journal.notice('error', 'worker.failed', error.message),
+      );
+    }, delayMs);
+  }
+
+  #send(slot: Slot, message: ToWorker): void {
+    // A worker that just died is replaced, and its successor starts with the newest state.
+    if (slot.child.connected) slot.child.send(message, () => {});
+  }
+
+  /** Gives every worker the new state; a restarted one starts with it. */
+  apply(state: State): void {
+    this.#state = state;
+    for (const slot of this.#slots) this.#send(slot, {kind: 'state', state});
+  }
+
+  get listening(): number {
+    return this.#slots.filter((slot) => slot.listening).length;
+  }
+
+  /** Whether every worker decides by the newest state. */
+  get current(): boolean {
+    return this.#slots.every((slot) => slot.appliedVersion === this.#state.version);
+  }
+
+  get pids(): number[] {
+    return this.#slots.flatMap((slot) => slot.child.pid ?? []);
+  }
+
+  /** The metrics of every worker that answers in time. */
+  async metrics(): Promise<object[]> {
+    const answers = this.#slots.map(
+      (slot) =>
+        new Promise<object[]>((resolve) => {
+          const question = ++this.#question;
+          const done = (metrics: object[]): void => {
+            clearTimeout(timer);
+            this.#asked.delete(question);
+            resolve(metrics);
+          };
+          const timer = setTimeout(() => done([]), METRICS_TIMEOUT_MS);
+          this.#asked.set(question, (metrics) => done([metrics]));
+          if (slot.child.connected) this.#send(slot, {kind: 'metrics', question});
+          else done([]);
+        }),
+    );
+    return (await Promise.all(answers)).flat();
+  }
+
+  /** Lets requests finish until the deadline, then ends what is left. Resolves when every worker is gone. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(
+      this.#slots.map(
+        (slot) =>
+          new Promise<void>((resolve) => {
+            if (slot.child.exitCode !== null || slot.child.signalCode !== null) return resolve();
+            const kill = setTimeout(() => slot.child.kill('SIGKILL'), deadlineMs + EXIT_GRACE_MS);
+            slot.child.once('exit', () => {
+              clearTimeout(kill);
+              resolve();
+            });
+            this.#send(slot, {kind: 'drain', deadlineMs});
+          }),
+      ),
+    );
+  }
+}
