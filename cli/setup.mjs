@@ -12,13 +12,33 @@ const purpose = process.argv[2] ?? 'demo';
 
 /** Debian packages by the command that shows they are there. */
 const DEBIAN = {
-  demo: {nft: 'nftables', ip: 'iproute2', conntrack: 'conntrack', curl: 'curl', ping: 'iputils-ping', squid: 'squid-openssl', unshare: 'util-linux'},
-  test: {tinyproxy: 'tinyproxy', nginx: 'nginx', java: 'default-jre-headless', python3: 'python3', go: 'golang-go', tcpdump: 'tcpdump', openssl: 'openssl'},
+  demo: {
+    nft: 'nftables',
+    ip: 'iproute2',
+    conntrack: 'conntrack',
+    curl: 'curl',
+    ping: 'iputils-ping',
+    squid: 'squid-openssl',
+    unshare: 'util-linux',
+  },
+  test: {
+    tinyproxy: 'tinyproxy',
+    nginx: 'nginx',
+    java: 'default-jre-headless',
+    python3: 'python3',
+    go: 'golang-go',
+    tcpdump: 'tcpdump',
+    openssl: 'openssl',
+  },
   bench: {wrk: 'wrk', h2load: 'nghttp2-client'},
 };
 
 installNodeModules();
-const wanted = {...DEBIAN.demo, ...(purpose === 'demo' ? {} : DEBIAN.test), ...(purpose === 'bench' ? DEBIAN.bench : {})};
+const wanted = {
+  ...DEBIAN.demo,
+  ...(purpose === 'demo' ? {} : DEBIAN.test),
+  ...(purpose === 'bench' ? DEBIAN.bench : {}),
+};
 installDebian(wanted);
 if (purpose !== 'demo') installPythonModule('requests', 'python3-requests');
 if (purpose === 'bench') installPeers();
@@ -26,10 +46,16 @@ if (purpose === 'bench') installPeers();
 function installNodeModules() {
   const lock = join(root, 'package-lock.json');
   const installed = join(root, 'node_modules', '.package-lock.json');
-  const current = existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs && existsSync(join(root, 'node_modules/.bin/node'));
+  const current =
+    existsSync(installed) &&
+    statSync(installed).mtimeMs >= statSync(lock).mtimeMs &&
+    existsSync(join(root, 'node_modules/.bin/node'));
   if (current) return;
   say('npm packages (npm ci)');
-  const result = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {cwd: root, stdio: ['ignore', 'inherit', 'inherit']});
+  const result = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
   if (result.status !== 0) fail('npm ci failed; its message is above.');
 }
 
@@ -38,7 +64,9 @@ function installDebian(commands) {
   if (missing.length === 0) return;
   const packages = [...new Set(missing.map(([, name]) => name))];
   if (process.getuid?.() !== 0 || !has('apt-get')) {
-    say(`not found: ${missing.map(([command]) => command).join(', ')}. What needs them is skipped; on Debian: apt-get install ${packages.join(' ')}`);
+    say(
+      `not found: ${missing.map(([command]) => command).join(', ')}. What needs them is skipped; on Debian: apt-get install ${packages.join(' ')}`,
+    );
     return;
   }
   say(`Debian packages: ${packages.join(' ')}`);
@@ -48,10 +76,13 @@ function installDebian(commands) {
   if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', {mode: 0o755});
   try {
     const env = {...process.env, DEBIAN_FRONTEND: 'noninteractive'};
-    const apt = (...args) => spawnSync('apt-get', ['-qq', '-o', 'Dpkg::Use-Pty=0', ...args], {env, stdio: ['ignore', 'ignore', 'inherit']}).status === 0;
+    const apt = (...args) =>
+      spawnSync('apt-get', ['-qq', '-o', 'Dpkg::Use-Pty=0', ...args], {env, stdio: ['ignore', 'ignore', 'inherit']})
+        .status === 0;
     apt('update');
     // One that this release does not have must not keep the others away.
-    if (!apt('install', '-y', '--no-install-recommends', ...packages)) for (const name of packages) apt('install', '-y', '--no-install-recommends', name);
+    if (!apt('install', '-y', '--no-install-recommends', ...packages))
+      for (const name of packages) apt('install', '-y', '--no-install-recommends', name);
   } finally {
     if (ours) rmSync(policy, {force: true});
   }
@@ -63,20 +94,24 @@ function installPythonModule(module, debianPackage) {
   if (!has('python3') || spawnSync('python3', ['-c', `import ${module}`], {stdio: 'ignore'}).status === 0) return;
   // The python3 of the PATH need not be Debian's, so pip is asked first.
   if (spawnSync('python3', ['-m', 'pip', 'install', '--quiet', module], {stdio: 'ignore'}).status === 0) return;
-  if (process.getuid?.() === 0 && has('apt-get')) spawnSync('apt-get', ['-qq', 'install', '-y', debianPackage], {stdio: 'ignore'});
+  if (process.getuid?.() === 0 && has('apt-get'))
+    spawnSync('apt-get', ['-qq', 'install', '-y', debianPackage], {stdio: 'ignore'});
 }
 
 /** The bench's peers from PyPI, each in a virtual environment of a per-user cache, keyed by version. */
 function installPeers() {
   const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'sallyport');
-  for (const [name, requirement] of Object.entries(JSON.parse(readFileSync(join(root, 'test/bench/peers.json'), 'utf8')))) {
+  for (const [name, requirement] of Object.entries(
+    JSON.parse(readFileSync(join(root, 'test/bench/peers.json'), 'utf8')),
+  )) {
     const dir = join(cache, requirement.replace('==', '-'));
     if (existsSync(join(dir, 'done'))) continue;
     say(`${name} (${requirement}) for the bench`);
     mkdirSync(cache, {recursive: true});
     rmSync(dir, {recursive: true, force: true});
     const made = spawnSync('python3', ['-m', 'venv', dir], {stdio: 'inherit'}).status === 0;
-    const installed = made && spawnSync(join(dir, 'bin/pip'), ['install', '--quiet', requirement], {stdio: 'inherit'}).status === 0;
+    const installed =
+      made && spawnSync(join(dir, 'bin/pip'), ['install', '--quiet', requirement], {stdio: 'inherit'}).status === 0;
     if (installed) writeFileSync(join(dir, 'done'), '');
     else say(`${name} could not be installed; the bench goes on without it`);
   }
@@ -84,7 +119,10 @@ function installPeers() {
 
 function has(command) {
   try {
-    execFileSync('sh', ['-c', `command -v ${command}`], {stdio: 'ignore', env: {...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`}});
+    execFileSync('sh', ['-c', `command -v ${command}`], {
+      stdio: 'ignore',
+      env: {...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`},
+    });
     return true;
   } catch {
     return false;

@@ -51,8 +51,26 @@ function line({passed, failed, skipped}: Counts): string {
 /** Jest's own report is read from its JSON, so that no line of its output has to be guessed at. */
 async function jest(project: string, more: readonly string[]): Promise<Counts> {
   const file = join(out, `${project}.json`);
-  const {code} = await run(['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', 'node_modules/jest/bin/jest.js', '--selectProjects', project, '--json', `--outputFile=${file}`, ...more], false);
-  let report: {numPassedTests: number; numFailedTests: number; numPendingTests: number; numRuntimeErrorTestSuites: number; numTotalTests: number};
+  const {code} = await run(
+    [
+      '--experimental-vm-modules',
+      '--disable-warning=ExperimentalWarning',
+      'node_modules/jest/bin/jest.js',
+      '--selectProjects',
+      project,
+      '--json',
+      `--outputFile=${file}`,
+      ...more,
+    ],
+    false,
+  );
+  let report: {
+    numPassedTests: number;
+    numFailedTests: number;
+    numPendingTests: number;
+    numRuntimeErrorTestSuites: number;
+    numTotalTests: number;
+  };
   try {
     report = JSON.parse(readFileSync(file, 'utf8')) as typeof report;
   } catch {
@@ -60,7 +78,11 @@ async function jest(project: string, more: readonly string[]): Promise<Counts> {
   }
   // A suite that did not even load has no tests to count: it counts as one that failed. So does a Jest that failed otherwise.
   const failed = report.numFailedTests + report.numRuntimeErrorTestSuites;
-  return {passed: report.numPassedTests, failed: failed === 0 && code !== 0 ? 1 : failed, skipped: report.numPendingTests};
+  return {
+    passed: report.numPassedTests,
+    failed: failed === 0 && code !== 0 ? 1 : failed,
+    skipped: report.numPendingTests,
+  };
 }
 
 /** A stage that ends with our own line of counts. */
