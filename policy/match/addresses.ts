@@ -100,7 +100,6 @@ function parseIpv6(text: string): Ip | null {
       const word = parseQuad(text, start);
       if (word === -1) return null;
       groups.push(word >>> 16, word & 0xffff);
-      i = text.length;
       break;
     }
     if (i === start || i - start > 4) return null;
