@@ -5,7 +5,9 @@ import {afterEach, beforeEach, expect, test} from '@jest/globals';
 import {watchPaths} from './watch.ts';
 
 let dir: string;
-beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'sallyport-watch-'))));
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "sallyport-watch-"));
+});
 afterEach(() => rmSync(dir, {recursive: true}));
 
 /** Watches, lets the first look happen, makes the change, and resolves once it was seen. */
