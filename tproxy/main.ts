@@ -12,10 +12,18 @@ export async function tproxy(argv: readonly string[], out: Out): Promise<number>
     out.stdout(helpText('tproxy', 'holds the traffic of pods without a sidecar to the policy', TPROXY_FLAGS));
     return EXIT.ok;
   }
-  if (process.platform !== 'linux') throw new SallyportError('Platform', `sallyport tproxy runs on Linux, not on ${process.platform}`, 'sallyport check and explain run here.');
+  if (process.platform !== 'linux')
+    throw new SallyportError(
+      'Platform',
+      `sallyport tproxy runs on Linux, not on ${process.platform}`,
+      'sallyport check and explain run here.',
+    );
   const config = tproxySettings(argv, process.env, process.stdout.isTTY);
-  const lines = createLineWriter(1, (dropped) => journal.notice('error', 'log.dropped', `${dropped} log lines were lost`));
-  const journal: Journal = config.logFormat === 'json' ? createJsonJournal(lines) : createTextJournal(lines, process.stdout.isTTY);
+  const lines = createLineWriter(1, (dropped) =>
+    journal.notice('error', 'log.dropped', `${dropped} log lines were lost`),
+  );
+  const journal: Journal =
+    config.logFormat === 'json' ? createJsonJournal(lines) : createTextJournal(lines, process.stdout.isTTY);
   const supervisor = await Supervisor.start(config, journal);
   const stopped = new Promise<number>((resolve) => {
     let asked = 0;

@@ -5,6 +5,7 @@ import {parseCidr, type Installation} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import {parseFlags, type FlagTable, type Settings} from '../runtime/flags.ts';
 import {PORTS} from '../runtime/names.ts';
+import {ownCidrs} from './own-addresses.ts';
 
 export const TPROXY_FLAGS = {
   policy: {kind: 'list', value: 'PATH', help: 'Policy files or directories (.yaml, .yml, .json), watched. Required.'},
@@ -124,7 +125,7 @@ export function tproxySettings(argv: readonly string[], env: NodeJS.ProcessEnv, 
       clusterDomain: (settings['cluster-domain'] ?? 'cluster.local').toLowerCase().replace(/^\.|\.$/g, ''),
       serviceCidrs: cidrs('service-cidr'),
       podCidrs: cidrs('pod-cidr'),
-      nodeCidrs: cidrs('node-cidr'),
+      nodeCidrs: [...cidrs('node-cidr'), ...ownCidrs()],
       nat64Prefixes: cidrs('nat64-prefix'),
       searchDomains: settings.search.map((domain) => domain.toLowerCase().replace(/^\.|\.$/g, '')),
       ownPorts: [...new Set([listen.port, explicit.port, admin.port, PORTS.mtls, PORTS.dns])],

@@ -46,7 +46,11 @@ export class Supervisor {
   static async start(config: TproxyConfig, journal: Journal): Promise<Supervisor> {
     if (config.upstreamCaFile !== null) requireReadable('--upstream-ca', config.upstreamCaFile);
     if (config.filtersDir !== null && !existsSync(config.filtersDir))
-      throw new SallyportError('FiltersUnreadable', `--filters ${config.filtersDir} is not there`, 'Give --filters a directory of .js, .mjs or .ts modules.');
+      throw new SallyportError(
+        'FiltersUnreadable',
+        `--filters ${config.filtersDir} is not there`,
+        'Give --filters a directory of .js, .mjs or .ts modules.',
+      );
     const supervisor = new Supervisor(config, journal);
     requireGood(supervisor.#load, formatFinding);
     // Made here once, so that workers that start together find the same keys.
@@ -60,14 +64,24 @@ export class Supervisor {
     });
     try {
       await workers.start();
-      if (config.capture === 'node') supervisor.#capture = await startNodeCapture(config, supervisor.#load.documents, supervisor.#workloads, journal);
+      if (config.capture === 'node')
+        supervisor.#capture = await startNodeCapture(
+          config,
+          supervisor.#load.documents,
+          supervisor.#workloads,
+          journal,
+        );
     } catch (error) {
       supervisor.#admin.close();
       await workers.drain(0);
       throw error;
     }
     supervisor.#watch();
-    journal.notice('info', 'tproxy.listening', `captured ${where(config.listen)}, explicit ${where(config.explicit)}, admin ${where(config.admin)}, ${config.workers} workers, capture ${config.capture}`);
+    journal.notice(
+      'info',
+      'tproxy.listening',
+      `captured ${where(config.listen)}, explicit ${where(config.explicit)}, admin ${where(config.admin)}, ${config.workers} workers, capture ${config.capture}`,
+    );
     return supervisor;
   }
 
@@ -75,7 +89,8 @@ export class Supervisor {
   readiness(): {ready: boolean; [detail: string]: unknown} {
     const workers = this.#workers;
     const errors = this.#load.findings.filter((finding) => finding.severity === 'error');
-    const ready = !this.#draining && workers.listening > 0 && (this.#config.capture === 'none' || this.#capture !== null);
+    const ready =
+      !this.#draining && workers.listening > 0 && (this.#config.capture === 'none' || this.#capture !== null);
     return {
       ready,
       draining: this.#draining,
@@ -83,7 +98,10 @@ export class Supervisor {
       policies: {
         version: this.#version,
         documents: this.#state.documents.length,
-        lastLoad: errors.length === 0 && this.#load.unreadable.length === 0 ? 'ok' : 'failed: the last good documents stay in force',
+        lastLoad:
+          errors.length === 0 && this.#load.unreadable.length === 0
+            ? 'ok'
+            : 'failed: the last good documents stay in force',
         findings: this.#load.findings.map(formatFinding),
         unreadable: this.#load.unreadable,
       },
@@ -94,7 +112,9 @@ export class Supervisor {
   }
 
   #nextState(): State {
-    const proxies = this.#load.documents.filter((document): document is UpstreamProxyDocument => document.kind === 'UpstreamProxy');
+    const proxies = this.#load.documents.filter(
+      (document): document is UpstreamProxyDocument => document.kind === 'UpstreamProxy',
+    );
     const {parents, missing} = resolveParents(proxies, this.#config.refsDir);
     this.#missingRefs = missing;
     return {version: ++this.#version, documents: this.#load.documents, workloads: this.#workloads, parents};
@@ -127,31 +147,43 @@ export class Supervisor {
 
   #publish(): void {
     this.#state = this.#nextState();
-    for (const ref of this.#missingRefs) this.#journal.notice('warn', 'refs.missing', `UpstreamProxy ${ref.proxy} cannot be used: ${ref.message}`);
+    for (const ref of this.#missingRefs)
+      this.#journal.notice('warn', 'refs.missing', `UpstreamProxy ${ref.proxy} cannot be used: ${ref.message}`);
     this.#workers.apply(this.#state);
     this.#capture?.update(this.#load.documents, this.#workloads);
   }
 
   #sayLoad(): void {
     const {documents, findings, unreadable} = this.#load;
-    for (const finding of findings) this.#journal.notice(finding.severity === 'error' ? 'error' : 'warn', 'policy.finding', formatFinding(finding), {code: finding.code, object: finding.object});
-    for (const {path, message} of unreadable) this.#journal.notice('error', 'policy.unreadable', `${path}: ${message}; its last good documents stay in force`);
+    for (const finding of findings)
+      this.#journal.notice(finding.severity === 'error' ? 'error' : 'warn', 'policy.finding', formatFinding(finding), {
+        code: finding.code,
+        object: finding.object,
+      });
+    for (const {path, message} of unreadable)
+      this.#journal.notice('error', 'policy.unreadable', `${path}: ${message}; its last good documents stay in force`);
     const failed = unreadable.length > 0 || findings.some((finding) => finding.severity === 'error');
     this.#metrics.policyLoads.inc({result: failed ? 'failed' : 'ok'});
     this.#metrics.policyDocuments.reset();
     for (const document of documents) this.#metrics.policyDocuments.inc({kind: document.kind});
-    this.#journal.notice(failed ? 'error' : 'info', failed ? 'policy.failed' : 'policy.loaded', `${documents.length} documents in force`);
+    this.#journal.notice(
+      failed ? 'error' : 'info',
+      failed ? 'policy.failed' : 'policy.loaded',
+      `${documents.length} documents in force`,
+    );
   }
 
   async #ownMetrics(): Promise<object> {
     this.#metrics.workloads.set(this.#workloads.length);
-    for (const [counter, packets] of (await this.#capture?.counters()) ?? []) this.#metrics.capturePackets.set({counter}, packets);
+    for (const [counter, packets] of (await this.#capture?.counters()) ?? [])
+      this.#metrics.capturePackets.set({counter}, packets);
     return this.#metrics.registry.getMetricsAsJSON();
   }
 
   /** Not ready any more, then drained, then gone. The ruleset stays: a proxy that is away means no egress, not open egress. */
   async stop(deadlineMs: number, why: string): Promise<void> {
-    if (!this.#draining) this.#journal.notice('info', 'tproxy.draining', `${why}: requests may finish for ${deadlineMs / 1000} s`);
+    if (!this.#draining)
+      this.#journal.notice('info', 'tproxy.draining', `${why}: requests may finish for ${deadlineMs / 1000} s`);
     this.#draining = true;
     for (const watch of this.#watches) watch.close();
     await this.#workers.drain(deadlineMs);
@@ -167,6 +199,11 @@ function requireReadable(flag: string, file: string): void {
   try {
     readFileSync(file);
   } catch (cause) {
-    throw new SallyportError('FileUnreadable', `${flag} ${file}: ${(cause as Error).message}`, `Give ${flag} a PEM file that can be read.`, {cause});
+    throw new SallyportError(
+      'FileUnreadable',
+      `${flag} ${file}: ${(cause as Error).message}`,
+      `Give ${flag} a PEM file that can be read.`,
+      {cause},
+    );
   }
 }

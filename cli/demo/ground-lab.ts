@@ -30,7 +30,7 @@ export async function labGround(colours: boolean): Promise<Ground> {
   await lab.internet.addAddress(RESOLVER, SQUID.ip, ...STAND_INS.map((site) => site.ip));
   for (const site of STAND_INS) {
     for (const {port, scheme} of site.ports) {
-      const server = standInServer(site.host, scheme, ca.certificateFor);
+      const server = standInServer(site.host, scheme, ca.leaves);
       await listenIn(lab.internet.path, server, site.ip, port);
       servers.push(server);
     }

@@ -22,7 +22,7 @@ export async function loopbackGround(colours: boolean): Promise<Ground> {
   const ports = new Map<string, number>();
   for (const site of STAND_INS) {
     for (const {port, scheme} of site.ports) {
-      const server = standInServer(site.host, scheme, ca.certificateFor);
+      const server = standInServer(site.host, scheme, ca.leaves);
       servers.push(server);
       ports.set(`${site.host}:${port}`, await listen(server));
     }

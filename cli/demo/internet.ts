@@ -2,6 +2,7 @@
 import {createServer as createHttpServer, type RequestListener, type Server as HttpServer} from 'node:http';
 import {createServer as createHttpsServer} from 'node:https';
 import {createConnection, type Server, type Socket} from 'node:net';
+import type {LeafSource} from '../../pki/index.ts';
 
 export interface StandIn {
   readonly host: string;
@@ -34,11 +35,8 @@ export const STAND_INS: readonly StandIn[] = [
   {host: METADATA, ip: '169.254.169.254', ports: [{port: 80, scheme: 'http'}]},
 ];
 
-/** Certificate and key of a host, PEM. */
-export type CertificateFor = (host: string) => {readonly cert: string; readonly key: string};
-
 /** A server that answers as the site would, well enough to be told from another. */
-export function standInServer(host: string, scheme: 'http' | 'https', certificateFor: CertificateFor): HttpServer {
+export function standInServer(host: string, scheme: 'http' | 'https', leaves: LeafSource): HttpServer {
   const listener: RequestListener = (request, response) => {
     response.setHeader('server', `stand-in for ${host}`);
     request.resume();
@@ -54,7 +52,9 @@ export function standInServer(host: string, scheme: 'http' | 'https', certificat
     response.setHeader('content-type', 'text/html');
     response.end(`<html>${host}${request.url}</html>\n`);
   };
-  return scheme === 'http' ? createHttpServer(listener) : createHttpsServer(certificateFor(host), listener);
+  return scheme === 'http'
+    ? createHttpServer(listener)
+    : createHttpsServer({SNICallback: (_name, done) => done(null, leaves.context(host))}, listener);
 }
 
 /**

@@ -1,0 +1,28 @@
+/** The machine's own addresses: the nodes' class for the policy, and where no request may lead back to us. */
+import {networkInterfaces} from 'node:os';
+import {canonicalAddress, type Address} from '../policy/index.ts';
+
+/** Every address of an interface of this machine but loopback, whose class is its own. */
+export function ownAddresses(): Address[] {
+  const found: Address[] = [];
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const {address, internal} of addresses ?? []) {
+      const ip = internal ? null : canonicalAddress(address.split('%')[0]!);
+      if (ip !== null) found.push(ip);
+    }
+  }
+  return found;
+}
+
+/** As host CIDRs, to stand beside --node-cidr. */
+export const ownCidrs = (): string[] => ownAddresses().map((ip) => `${ip}/${ip.includes(':') ? 128 : 32}`);
+
+/**
+ * Whether an address and port are one of our listeners (invariant 6: no request through the proxy to the proxy). Asked of
+ * the kernel each time, but only for our own port numbers: an interface may come later than we did.
+ */
+export function ownListener(ports: readonly number[]): (ip: Address, port: number) => boolean {
+  return (ip, port) => ports.includes(port) && (isLoopback(ip) || ownAddresses().includes(ip));
+}
+
+const isLoopback = (ip: Address): boolean => ip.startsWith('127.') || ip === '::1' || ip === '0.0.0.0' || ip === '::';

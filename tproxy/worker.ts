@@ -1,0 +1,210 @@
+/** A worker: one process with listeners of its own, put together here from the parts; fed whole states by the supervisor. */
+import {readFileSync} from 'node:fs';
+import {createServer, type Server, type Socket} from 'node:net';
+import {createLeafSource, openCa} from '../pki/index.ts';
+import {compilePolicies, decide, inAnyCidr, type Address, type PolicySet, type Workload} from '../policy/index.ts';
+import {SallyportError} from '../runtime/errors.ts';
+import {createJsonJournal, createTextJournal} from '../runtime/journal.ts';
+import {countingJournal, createMetrics} from '../runtime/metrics.ts';
+import {createLineWriter} from '../runtime/output.ts';
+import {cannotListen} from './admin.ts';
+import {connectTransparent, listenTransparent} from './capture/sockets.ts';
+import {createFilters} from './filters/index.ts';
+import type {State, ToSupervisor, ToWorker} from './messages.ts';
+import {ownListener} from './own-addresses.ts';
+import type {ParentProxy} from './refs.ts';
+import {createRelay} from './relay/index.ts';
+import type {Listen, TproxyConfig} from './settings.ts';
+import {createResolver} from './upstream/resolver.ts';
+import {createUpstream} from './upstream/index.ts';
+import {indexWorkloads} from './workload-table.ts';
+
+/** Connections that wait to be accepted, in the kernel. */
+const BACKLOG = 4096;
+/** Destinations that must see the pod and not the node, beside the installation's own ranges (DESIGN §4, no deputy). */
+const LINK_LOCAL = ['169.254.0.0/16', 'fe80::/10'];
+
+const tell = (message: ToSupervisor): void => void process.send?.(message);
+
+class Worker {
+  readonly #config: TproxyConfig;
+  #policies!: PolicySet;
+  #workloads!: ReadonlyMap<Address, Workload>;
+  #parents!: ReadonlyMap<string, ParentProxy>;
+  readonly #metrics = createMetrics();
+  readonly #lines = createLineWriter(1, (dropped) => this.#metrics.droppedLogLines.inc(dropped));
+  readonly #relay;
+  readonly #upstream;
+  readonly #resolver;
+  readonly #filters;
+  readonly #leaves;
+  readonly #capturedServers: Server[] = [];
+  readonly #explicitServers: Server[] = [];
+
+  constructor(config: TproxyConfig, state: State) {
+    this.#config = config;
+    this.#adopt(state);
+    const journal = countingJournal(
+      config.logFormat === 'json'
+        ? createJsonJournal(this.#lines)
+        : createTextJournal(this.#lines, process.stdout.isTTY || process.env['FORCE_COLOR'] === '1'),
+      this.#metrics,
+    );
+    const isOwnListener = ownListener(config.installation.ownPorts);
+    const {serviceCidrs, podCidrs, nodeCidrs, searchDomains} = config.installation;
+    const ownAddressOnly = inAnyCidr([...serviceCidrs, ...podCidrs, ...nodeCidrs, ...LINK_LOCAL]);
+    const onNotice = (event: string, message: string): void => journal.notice('warn', event, message);
+    this.#leaves = createLeafSource({ca: openCa({dir: config.caDir})});
+    this.#resolver = createResolver({
+      server:
+        config.resolver === null
+          ? null
+          : config.resolver.ip.includes(':')
+            ? `[${config.resolver.ip}]:${config.resolver.port}`
+            : `${config.resolver.ip}:${config.resolver.port}`,
+      search: searchDomains,
+      onNotice,
+    });
+    const resolver = this.#resolver;
+    this.#upstream = createUpstream({
+      resolver,
+      parent: (name) => this.#parents.get(name),
+      upstreamCa: config.upstreamCaFile === null ? null : readFileSync(config.upstreamCaFile, 'utf8'),
+      isOwnListener,
+      mustUseOwnAddress: ownAddressOnly,
+      connectTransparent:
+        config.capture === 'node' ? (source, destination) => connectTransparent({source, destination}) : null,
+      onNotice,
+    });
+    this.#filters =
+      config.filtersDir === null
+        ? null
+        : createFilters({
+            dir: config.filtersDir,
+            timeoutMs: config.filterTimeoutMs,
+            onNotice: (level, event, message) => journal.notice(level, event, message),
+          });
+    this.#relay = createRelay({
+      policies: () => this.#policies,
+      decide,
+      workloadAt: (ip) => this.#workloads.get(ip) ?? 'unknown',
+      resolve: (names, recent, done) => resolver.lookup(names, recent, done),
+      leaves: this.#leaves,
+      upstream: this.#upstream,
+      filters: this.#filters,
+      journal,
+      isOwnListener,
+    });
+  }
+
+  async listen(): Promise<void> {
+    await this.#filters?.ready;
+    const {listen, explicit, capture} = this.#config;
+    // Without capture nothing is handed over, and a transparent socket would need a capability that nobody has given us.
+    if (capture === 'node')
+      await this.#accept('--listen', listen, this.#capturedServers, (socket) => this.#relay.captured(socket));
+    await this.#accept('--explicit', explicit, this.#explicitServers, (socket) => this.#relay.explicit(socket));
+  }
+
+  async #accept(flag: string, listen: Listen, servers: Server[], accept: (socket: Socket) => void): Promise<void> {
+    for (const ip of listen.ip === null ? ['0.0.0.0', '::'] : [listen.ip]) {
+      const server = createServer({allowHalfOpen: true, noDelay: true, pauseOnConnect: true}, accept);
+      await new Promise<void>((resolve, reject) => {
+        const failed = (error: Error): void =>
+          reject(error instanceof SallyportError ? error : cannotListen(flag, {ip, port: listen.port}, error));
+        server.once('error', failed);
+        if (servers === this.#capturedServers)
+          server.listen(
+            {fd: listenTransparent({ip, port: listen.port, transparent: true, reusePort: true, backlog: BACKLOG})},
+            resolve,
+          );
+        else
+          server.listen(
+            {host: ip, port: listen.port, reusePort: true, ipv6Only: ip === '::', backlog: BACKLOG},
+            resolve,
+          );
+      });
+      servers.push(server);
+    }
+  }
+
+  #adopt(state: State): void {
+    this.#policies = compilePolicies(state.documents, this.#config.installation);
+    this.#workloads = indexWorkloads(state.workloads);
+    this.#parents = new Map(state.parents.map((parent) => [parent.name, parent]));
+  }
+
+  apply(state: State): void {
+    this.#adopt(state);
+    this.#relay.workloadsChanged();
+    this.#relay.policiesChanged();
+    this.#upstream.closeIdle();
+    tell({kind: 'applied', version: state.version});
+  }
+
+  async metrics(): Promise<object> {
+    this.#metrics.connections.set({kind: 'client'}, this.#relay.connections());
+    this.#metrics.leafMints.reset();
+    this.#metrics.leafMints.inc(this.#leaves.stats().minted);
+    return this.#metrics.registry.getMetricsAsJSON();
+  }
+
+  /**
+   * Lets what runs finish within the deadline, and is gone. Captured SYNs are dropped from now on, so that new connections
+   * wait for our successor; the explicit port, whose clients would be refused instead, is served for half of the time.
+   */
+  async drain(deadlineMs: number): Promise<void> {
+    for (const server of this.#capturedServers) server.close();
+    this.#relay.drain(deadlineMs);
+    const started = Date.now();
+    while (this.#relay.connections() > 0 && Date.now() - started < deadlineMs) {
+      if (Date.now() - started > deadlineMs / 2) for (const server of this.#explicitServers.splice(0)) server.close();
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    }
+    this.close();
+  }
+
+  close(): void {
+    this.#relay.close();
+    this.#lines.flush();
+    process.exit(0);
+  }
+}
+
+const DRAIN_POLL_MS = 20;
+
+// The supervisor decides when we end: a Ctrl-C on the terminal reaches the whole process group.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+
+let worker: Worker | null = null;
+process.on('disconnect', () => (worker === null ? process.exit(0) : worker.close()));
+process.on('message', (message: ToWorker) => void receive(message));
+
+async function receive(message: ToWorker): Promise<void> {
+  switch (message.kind) {
+    case 'start':
+      try {
+        worker = new Worker(message.config, message.state);
+        await worker.listen();
+        tell({kind: 'listening'});
+      } catch (error) {
+        tell({
+          kind: 'failed',
+          message: error instanceof SallyportError ? error.describe() : String((error as Error).stack),
+        });
+        process.disconnect();
+      }
+      break;
+    case 'state':
+      worker?.apply(message.state);
+      break;
+    case 'metrics':
+      if (worker !== null) tell({kind: 'metrics', question: message.question, metrics: await worker.metrics()});
+      break;
+    case 'drain':
+      if (worker === null) process.exit(0);
+      await worker.drain(message.deadlineMs);
+      break;
+  }
+}
