@@ -24,7 +24,7 @@ const DEBIAN = {
   test: {
     tinyproxy: 'tinyproxy',
     nginx: 'nginx',
-    java: 'default-jre-headless',
+    java: 'default-jdk-headless',
     python3: 'python3',
     go: 'golang-go',
     tcpdump: 'tcpdump',

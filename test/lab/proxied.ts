@@ -1,0 +1,184 @@
+/** A lab whose node runs `sallyport tproxy`: pods, named sites of the test's own, DNS, and the proxy's journal. */
+import {mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync} from 'node:fs';
+import {createInterface} from 'node:readline';
+import type {ChildProcess} from 'node:child_process';
+import type {Server} from 'node:net';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {stringify} from 'yaml';
+import {answerQuery} from '../../cli/demo/dns.ts';
+import {publicCa, type PublicCa} from '../../cli/demo/public-ca.ts';
+import {tproxyCommand} from '../../cli/demo/proxy-process.ts';
+import {createLab, type Lab} from './lab.ts';
+import {listenIn, udpIn} from './sockets.ts';
+
+export const RESOLVER = '9.9.9.9';
+
+export interface JournalLine {
+  readonly event: string;
+  readonly [field: string]: unknown;
+}
+
+export interface ProxiedLab {
+  readonly lab: Lab;
+  readonly dir: string;
+  readonly ca: PublicCa;
+  /** Our CA directory: ca.crt, bundle.pem, bundle.p12. */
+  readonly caDir: string;
+  readonly proxy: ChildProcess;
+  /** The environment that the injector sets in pods, for every kind of client. */
+  readonly trust: Readonly<Record<string, string>>;
+  /** A site of the internet: its name resolves to its own address, where `server` listens. */
+  addSite(name: string, port: number, server: Server): Promise<string>;
+  /** Replaces the policy file; the caller waits for what it changes. */
+  setPolicy(...documents: readonly object[]): void;
+  /** Every journal line so far. */
+  readonly journal: readonly JournalLine[];
+  /** The first journal line that fits, now or later; rejects after `timeoutMs`. */
+  seen(fits: (line: JournalLine) => boolean, timeoutMs?: number): Promise<JournalLine>;
+  close(): Promise<void>;
+}
+
+export interface ProxiedOptions {
+  readonly name: string;
+  readonly policies: readonly object[];
+  /** Labels and trust of the pod `app`; a pod `free` that nobody captures is always there. */
+  readonly workload?: {readonly labels?: Readonly<Record<string, string>>; readonly trustsCa?: boolean};
+  readonly flags?: readonly string[];
+}
+
+const SEEN_TIMEOUT_MS = 10_000;
+
+export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
+  const dir = mkdtempSync(join(tmpdir(), 'sallyport-lab-'));
+  const lab = await createLab({name: options.name, pods: [{name: 'app'}, {name: 'free'}]});
+  const ca = publicCa(join(dir, 'public-ca'));
+  const caDir = join(dir, 'ca');
+  const addresses = new Map<string, string>();
+  const servers: {close(): void}[] = [];
+  const journal: JournalLine[] = [];
+  const waiting = new Set<(line: JournalLine) => void>();
+
+  await lab.internet.addAddress(RESOLVER);
+  const dns = await udpIn(lab.internet.path, RESOLVER, 53);
+  dns.on('message', (query, from) => {
+    const answer = answerQuery(query, (name) => addresses.get(name));
+    if (answer !== null) dns.send(answer, from.port, from.address);
+  });
+  servers.push(dns);
+  for (const where of ['app', 'free', 'node', 'internet']) lab.setResolver(where, RESOLVER);
+
+  const policies = join(dir, 'policies');
+  mkdirSync(policies);
+  const setPolicy = (...documents: readonly object[]): void => {
+    const file = join(policies, 'policy.yaml');
+    writeFileSync(`${file}.new~`, documents.map((document) => stringify(document)).join('---\n'));
+    renameSync(`${file}.new~`, file);
+  };
+  setPolicy(...options.policies);
+  const pod = lab.pod('app');
+  writeFileSync(
+    join(dir, 'workloads.yaml'),
+    stringify([
+      {
+        ips: pod.ips,
+        interface: pod.interface,
+        namespace: 'default',
+        name: 'app',
+        labels: options.workload?.labels ?? {},
+        trustsCa: options.workload?.trustsCa ?? true,
+      },
+    ]),
+  );
+  const flags = [
+    ...[
+      '--policy',
+      policies,
+      '--workloads',
+      join(dir, 'workloads.yaml'),
+      '--ca-dir',
+      caDir,
+      '--upstream-ca',
+      ca.bundle,
+      '--capture',
+      'node',
+    ],
+    ...['--resolver', RESOLVER, '--workers', '1', '--log-format', 'json', ...(options.flags ?? [])],
+  ];
+  const proxy = lab.spawn('node', tproxyCommand(flags), {stdio: ['ignore', 'pipe', 'inherit']});
+  createInterface({input: proxy.stdout!}).on('line', (text) => {
+    const line = JSON.parse(text) as JournalLine;
+    journal.push(line);
+    for (const look of waiting) look(line);
+  });
+
+  const seen: ProxiedLab['seen'] = (fits, timeoutMs = SEEN_TIMEOUT_MS) => {
+    const already = journal.find(fits);
+    if (already !== undefined) return Promise.resolve(already);
+    return new Promise((resolve, reject) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        waiting.delete(look);
+        proxy.off('exit', ended);
+      };
+      const look = (line: JournalLine): void => {
+        if (!fits(line)) return;
+        done();
+        resolve(line);
+      };
+      const fail = (why: string): void => {
+        done();
+        reject(
+          new Error(
+            `${why}; the last lines of the journal:\n${journal
+              .slice(-10)
+              .map((line) => JSON.stringify(line))
+              .join('\n')}`,
+          ),
+        );
+      };
+      const ended = (code: number | null): void => fail(`the proxy ended with exit code ${code}`);
+      const timer = setTimeout(() => fail(`no such journal line within ${timeoutMs} ms`), timeoutMs);
+      proxy.once('exit', ended);
+      waiting.add(look);
+    });
+  };
+  const proxied: ProxiedLab = {
+    lab,
+    dir,
+    ca,
+    caDir,
+    proxy,
+    trust: {
+      CURL_CA_BUNDLE: join(caDir, 'bundle.pem'),
+      SSL_CERT_FILE: join(caDir, 'bundle.pem'),
+      REQUESTS_CA_BUNDLE: join(caDir, 'bundle.pem'),
+      NODE_EXTRA_CA_CERTS: join(caDir, 'ca.crt'),
+      GRPC_DEFAULT_SSL_ROOTS_FILE_PATH: join(caDir, 'bundle.pem'),
+      JAVA_TOOL_OPTIONS: `-Djavax.net.ssl.trustStore=${join(caDir, 'bundle.p12')} -Djavax.net.ssl.trustStoreType=PKCS12`,
+    },
+    async addSite(name, port, server) {
+      const ip = addresses.get(name) ?? `5.6.40.${addresses.size + 1}`;
+      addresses.set(name, ip);
+      await lab.internet.addAddress(ip);
+      await listenIn(lab.internet.path, server, ip, port);
+      servers.push(server);
+      return ip;
+    },
+    setPolicy,
+    journal,
+    seen,
+    async close() {
+      for (const server of servers) server.close();
+      await lab.close();
+      rmSync(dir, {recursive: true, force: true});
+    },
+  };
+  try {
+    await seen((line) => line.event === 'tproxy.listening', 20_000);
+  } catch (error) {
+    await proxied.close();
+    throw error;
+  }
+  return proxied;
+}
