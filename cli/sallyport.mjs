@@ -2,7 +2,8 @@
 // The command. In a checkout the TypeScript is run as it is (type stripping); the package holds compiled JavaScript.
 import {existsSync} from 'node:fs';
 
-const built = new URL('./main.js', import.meta.url);
+const source = new URL('./main.ts', import.meta.url);
+const built = new URL('../dist/cli/main.js', import.meta.url);
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 22 || (major === 22 && minor < 19)) {
   console.error(
@@ -10,5 +11,5 @@ if (major < 22 || (major === 22 && minor < 19)) {
   );
   process.exit(3);
 }
-const {main} = await import(existsSync(built) ? built.href : new URL('./main.ts', import.meta.url).href);
+const {main} = await import(existsSync(source) ? source.href : built.href);
 process.exitCode = await main(process.argv.slice(2));
