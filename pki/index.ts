@@ -1,0 +1,8 @@
+/** pki/'s public face. */
+export type {LeafSource} from './contract.ts';
+export {MAX_CLIENT_HELLO_BYTES, createClientHelloReader, parseClientHello} from './client-hello.ts';
+export type {BadHello, ClientHello, ClientHelloReader, ClientHelloResult, HelloError} from './client-hello.ts';
+export {ephemeralCa, openCa} from './ca.ts';
+export type {Ca, CaOptions, Issuer} from './ca.ts';
+export {createLeafSource} from './leaf.ts';
+export type {LeafOptions, LeafStats, MintingLeafSource} from './leaf.ts';

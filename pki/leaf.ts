@@ -1,0 +1,159 @@
+/** Leaves: one certificate per intercepted name, minted when first asked for and kept while it is fresh. */
+import {constants, createHash, generateKeyPairSync} from 'node:crypto';
+import {isIP} from 'node:net';
+import {createSecureContext} from 'node:tls';
+import type {SecureContext} from 'node:tls';
+import ipaddr from 'ipaddr.js';
+import {LRUCache} from 'lru-cache';
+import {SallyportError} from '../runtime/errors.ts';
+import type {Ca} from './ca.ts';
+import {certificatePem, distinguishedName, extensions, keyIdentifier, signCertificate} from './certificate.ts';
+import type {LeafSource} from './contract.ts';
+
+const HOUR_MS = 3_600_000;
+/** Lives in memory only, so its life costs nothing; short, for nothing could revoke it (there is no CRL and no OCSP). */
+const LEAF_LIFE_MS = 7 * 24 * HOUR_MS;
+/** Minted anew when less than this is left: a client never meets one that expires while it looks at it. */
+const LEAF_RENEW_MS = 24 * HOUR_MS;
+/** For clients whose clock is behind ours; as for the CA (ca.ts), within the issuer's own dates. */
+const LEAF_BACKDATE_MS = 24 * HOUR_MS;
+/** A context takes about 37 KB (OpenSSL's SSL_CTX), so this is about 40 MB in each worker; an evicted name costs one mint. */
+const DEFAULT_MAX_LEAVES = 1024;
+/** RFC 5280 appendix A: ub-common-name. A longer name stands in the SAN alone. */
+const MAX_COMMON_NAME = 64;
+/** RFC 1035 §2.3.4. */
+const MAX_NAME = 253;
+const MAX_LABEL = 63;
+
+export interface LeafOptions {
+  readonly ca: Ca;
+  /** Contexts kept; the least recently used one goes first. */
+  readonly maxLeaves?: number;
+  /** Unix time in ms. */
+  readonly now?: () => number;
+}
+
+/** Counters since start, for the metrics. */
+export interface LeafStats {
+  readonly minted: number;
+  /** Total time spent minting, signature and context included. */
+  readonly mintMs: number;
+  readonly cached: number;
+}
+
+export interface MintingLeafSource extends LeafSource {
+  /** Whether context(name) would answer without minting, so that mints can be limited per workload. */
+  has(name: string): boolean;
+  stats(): LeafStats;
+}
+
+/**
+ * Makes the source of leaves. `context` is synchronous, so there is one mint per name however many ask (about 0.3 ms); it
+ * throws BadLeafName for what is no lower-case host name or IP literal, wildcards included, and CaExpired.
+ *
+ * All leaves of a process share one key pair: whoever could read it from memory could read the issuer's key beside it, which
+ * is worth more, and so a mint costs one signature and no key.
+ */
+export function createLeafSource({ca, maxLeaves = DEFAULT_MAX_LEAVES, now = Date.now}: LeafOptions): MintingLeafSource {
+  const {publicKey, privateKey} = generateKeyPairSync('ec', {namedCurve: 'P-256'});
+  const spki = publicKey.export({type: 'spki', format: 'der'});
+  // SEC1 is what OpenSSL decodes fastest.
+  const key = privateKey.export({type: 'sec1', format: 'pem'});
+  const subjectKeyIdentifier = extensions.subjectKeyIdentifier(keyIdentifier(spki));
+  const cache = new LRUCache<string, {readonly context: SecureContext; readonly renewAtMs: number}>({max: maxLeaves});
+  let minted = 0;
+  let mintMs = 0;
+
+  function mint(name: string, nowMs: number): {context: SecureContext; renewAtMs: number} {
+    const issuer = ca.issuer();
+    const subject = name.length <= MAX_COMMON_NAME ? distinguishedName({commonName: name}) : distinguishedName({});
+    const notAfterMs = Math.min(nowMs + LEAF_LIFE_MS, issuer.notAfterMs);
+    const certificate = signCertificate(
+      {
+        issuer: issuer.certificate.subject,
+        subject,
+        notBeforeMs: Math.max(nowMs - LEAF_BACKDATE_MS, issuer.notBeforeMs),
+        notAfterMs,
+        publicKey: spki,
+        extensions: [
+          extensions.notCa,
+          extensions.signsHandshakes,
+          extensions.serverAuth,
+          extensions.subjectAltName(alternativeName(name), name.length > MAX_COMMON_NAME),
+          subjectKeyIdentifier,
+          extensions.authorityKeyIdentifier(issuer.certificate.keyIdentifier),
+        ],
+      },
+      issuer.key,
+    );
+    return {
+      context: leafContext(name, certificatePem(certificate) + issuer.chainPem, key),
+      renewAtMs: notAfterMs - LEAF_RENEW_MS,
+    };
+  }
+
+  return {
+    context(name) {
+      const nowMs = now();
+      const kept = cache.get(name);
+      if (kept && nowMs < kept.renewAtMs) return kept.context;
+      const started = performance.now();
+      const leaf = mint(name, nowMs);
+      cache.set(name, leaf);
+      minted++;
+      mintMs += performance.now() - started;
+      return leaf.context;
+    },
+    has(name) {
+      const kept = cache.peek(name);
+      return kept !== undefined && now() < kept.renewAtMs;
+    },
+    stats: () => ({minted, mintMs, cached: cache.size}),
+  };
+}
+
+function leafContext(name: string, cert: string, key: string | Buffer): SecureContext {
+  return createSecureContext({
+    cert,
+    key,
+    minVersion: 'TLSv1.2',
+    // Renegotiation would let a client change what was agreed after the decision (and Node accepts it by default).
+    // Compression: CRIME (CVE-2012-4929).
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION,
+    // A session is resumed under its own name only: tickets are sealed with keys of this context, and this is compared as
+    // well. OpenSSL takes no early data unless told to, and it is not told to.
+    sessionIdContext: createHash('sha256').update(name).digest('hex').slice(0, 32),
+  });
+}
+
+/** The one SAN. Throws BadLeafName where `name` is neither a lower-case host name nor an IP literal. */
+function alternativeName(name: string): {dns: string} | {ip: Buffer} {
+  if (isIP(name) !== 0 && !name.includes('%')) return {ip: Buffer.from(ipaddr.parse(name).toByteArray())};
+  if (!isHostName(name))
+    throw new SallyportError(
+      'BadLeafName',
+      `no certificate is made for ${JSON.stringify(name.slice(0, MAX_NAME))}`,
+      'A lower-case host name without wildcard and trailing dot, or an IP literal, is needed.',
+    );
+  return {dns: name};
+}
+
+/** Labels of a-z, 0-9, '-' and '_' (which real hosts have), not all digits in the last one (that would be an address to some). */
+function isHostName(name: string): boolean {
+  if (name.length === 0 || name.length > MAX_NAME) return false;
+  let label = 0;
+  let digits = 0;
+  for (let i = 0; i < name.length; i++) {
+    const c = name.charCodeAt(i);
+    if (c === 0x2e) {
+      if (label === 0) return false;
+      label = digits = 0;
+      continue;
+    }
+    const digit = c >= 0x30 && c <= 0x39;
+    if (!digit && !(c >= 0x61 && c <= 0x7a) && c !== 0x2d && c !== 0x5f) return false;
+    if (++label > MAX_LABEL) return false;
+    if (digit) digits++;
+  }
+  return label > 0 && digits < label;
+}
