@@ -63,8 +63,8 @@ export interface PolicyDocument {
   readonly serviceAccounts: readonly string[];
   readonly mode: 'Enforce' | 'Audit';
   readonly rules: readonly RuleDocument[];
-  /** null: 403 with the default plain text. Headers hold content-type. */
-  readonly deny: DenialResponse | null;
+  /** null: 403 with the default plain text. Headers hold content-type. `body` null: the default text under this status and these headers. */
+  readonly deny: (Omit<DenialResponse, 'body'> & {readonly body: string | null}) | null;
   readonly at: Position;
 }
 
