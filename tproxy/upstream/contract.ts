@@ -28,7 +28,8 @@ export interface OutgoingRequest {
   /** Host/:authority as the client wrote it. */
   readonly authority: string;
   readonly headers: HeaderLines;
-  readonly body: {readonly kind: 'none'} | {readonly kind: 'length'; readonly bytes: number} | {readonly kind: 'chunked'};
+  readonly body:
+    {readonly kind: 'none'} | {readonly kind: 'length'; readonly bytes: number} | {readonly kind: 'chunked'};
   /** What the client speaks: an h1 client is carried over http/1.1 where the server has it, an h2 client over h2. */
   readonly client: 'h1' | 'h2';
   /** Ask for a 101; only ever with client h1, or by translation of an extended CONNECT. */
@@ -40,6 +41,7 @@ export interface OutgoingRequest {
 
 /** Why an allowed request got no (whole) answer. `afterHead`: the response head was passed on, so the client's stream is cut. */
 export interface Failure {
+  /** `UpstreamUntrusted` also where the server wants a client certificate: what Audit remembers and passes through. */
   readonly reason: Reason;
   /** What, where and what to do; for the log and the 502 body. No addresses that a rule did not name, no secrets. */
   readonly message: string;
@@ -47,7 +49,7 @@ export interface Failure {
 
 export interface ResponseHandlers {
   informational(status: number, headers: HeaderLines): void;
-  /** End-to-end headers only. `bytes`: the length where it is known, else null; 'none': no body follows (HEAD, 204, 304). */
+  /** End-to-end headers only; Content-Length among them only in answers to HEAD and in 304, where it is no framing. `bytes`: the length where it is known, else null; 'none': no body follows (HEAD, 204, 304). */
   head(status: number, headers: HeaderLines, bytes: number | null | 'none'): void;
   /** Returns false: the client is slow, stop reading until resume(). */
   body(chunk: Buffer): boolean;
@@ -58,7 +60,11 @@ export interface ResponseHandlers {
   drain(): void;
   /** At most once, and nothing after it. */
   failed(failure: Failure): void;
-  /** Once, when an address was connected or an idle leg taken: `address:port` and the parent's name or null. For the flow line. */
+  /**
+   * When an address was connected or an idle leg taken: `address:port` (of the parent's endpoint, where there is one) and
+   * the parent's name or null. For the flow line. Again where the request is sent again. The one handler that may be
+   * called before request() returns.
+   */
   dialled(address: string, proxy: string | null): void;
 }
 
@@ -77,7 +83,11 @@ export interface Upstream {
   /** A raw stream to the destination (through the parent's CONNECT where there is one), for tls and tcp. */
   connect(
     route: Route,
-    done: (result: {readonly stream: Duplex; readonly address: string; readonly proxy: string | null} | {readonly failure: Failure}) => void,
+    done: (
+      result:
+        | {readonly stream: Duplex; readonly address: string; readonly proxy: string | null}
+        | {readonly failure: Failure},
+    ) => void,
   ): {cancel(): void};
   /** Close idle legs to names or addresses that the policies no longer allow, and all at shutdown. */
   closeIdle(): void;

@@ -1,0 +1,214 @@
+/** One request on an HTTP/2 session. */
+import {constants, type ClientHttp2Stream, type IncomingHttpHeaders, type IncomingHttpStatusHeader} from 'node:http2';
+import type {HeaderLines} from '../../policy/index.ts';
+import type {Carried, Carrier, LegPlace, Loss} from './carry.ts';
+import type {Failure} from './contract.ts';
+import {malformed, unreachable} from './failures.ts';
+import {endToEndOfH2} from './headers.ts';
+import {LIMITS} from './limits.ts';
+import {wantsClientCertificate} from './tls-failures.ts';
+
+interface StreamContext {
+  readonly carried: Carried;
+  readonly place: LegPlace;
+  /** The session had carried a request before. */
+  readonly reused: boolean;
+  readonly head: boolean;
+  /** The request may end with trailers. */
+  readonly trailers: boolean;
+  /** Whether a GOAWAY said that the stream was not processed. */
+  readonly unprocessed: (id: number) => boolean;
+  readonly done: () => void;
+}
+
+type StatusHeaders = IncomingHttpHeaders & IncomingHttpStatusHeader;
+
+export class H2Stream implements Carrier {
+  readonly #stream: ClientHttp2Stream;
+  readonly #context: StreamContext;
+  /** Null once it is over: nothing is said any more. */
+  #carried: Carried | null;
+  #informational = 0;
+  #answered = false;
+  /** END_STREAM came. */
+  #whole = false;
+  #trailers: HeaderLines = [];
+  #outTrailers: HeaderLines = [];
+  #active = true;
+  #activeMs = 0;
+
+  constructor(stream: ClientHttp2Stream, context: StreamContext) {
+    this.#stream = stream;
+    this.#context = context;
+    this.#carried = context.carried;
+    this.#seeEndStream();
+    stream.on('headers', (_headers: StatusHeaders, _flags: number, lines?: string[]) =>
+      this.#onInformational(_headers, lines ?? []),
+    );
+    stream.on('response', (headers: StatusHeaders, flags: number, lines?: string[]) =>
+      this.#onResponse(headers, flags, lines ?? []),
+    );
+    stream.on('trailers', (_headers: IncomingHttpHeaders, _flags: number, lines?: string[]) => {
+      this.#trailers = endToEndOfH2(lines ?? [], false);
+    });
+    stream.on('data', (chunk: Buffer) => {
+      this.#active = true;
+      if (this.#carried !== null && !this.#carried.body(chunk)) stream.pause();
+    });
+    stream.on('drain', () => {
+      this.#active = true;
+      this.#carried?.drain();
+    });
+    stream.on('end', () => this.#onEnd());
+    stream.on('error', () => this.#lose());
+    stream.on('close', () => this.#lose());
+    if (context.trailers) {
+      stream.on('wantTrailers', () => {
+        const out: Record<string, string | string[]> = {};
+        for (let i = 0; i < this.#outTrailers.length; i += 2) {
+          const name = this.#outTrailers[i]!.toLowerCase();
+          const before = out[name];
+          const value = this.#outTrailers[i + 1]!;
+          out[name] = before === undefined ? value : Array.isArray(before) ? [...before, value] : [before, value];
+        }
+        stream.sendTrailers(out);
+      });
+    }
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.#carried === null || this.#stream.destroyed || this.#stream.writableEnded) return true;
+    return this.#stream.write(chunk);
+  }
+
+  end(trailers: HeaderLines): void {
+    if (this.#carried === null || this.#stream.destroyed) return;
+    this.#outTrailers = this.#context.trailers ? trailers : [];
+    this.#stream.end();
+  }
+
+  abort(): void {
+    if (this.#carried === null) return;
+    this.#over();
+    this.#stream.close(constants.NGHTTP2_CANCEL);
+    this.#stream.resume();
+  }
+
+  resume(): void {
+    this.#stream.resume();
+  }
+
+  /** Whether something moved since the last call; a stream that is silent for too long is given up here. */
+  takeActivity(nowMs: number): boolean {
+    const active = this.#active;
+    this.#active = false;
+    if (active || this.#activeMs === 0) this.#activeMs = nowMs;
+    else if (nowMs - this.#activeMs >= LIMITS.silenceMs && !this.#stream.isPaused())
+      this.#fail({failure: unreachable(`${this.#context.place.where} was silent for too long`), retry: 'never'});
+    return active;
+  }
+
+  /**
+   * node:http2 ends the readable side both for END_STREAM and for a reset with NO_ERROR or CANCEL, and a reset in the
+   * middle of a body would pass for its end. Only in the first case is the stream still open when the end is pushed.
+   */
+  #seeEndStream(): void {
+    const stream = this.#stream;
+    const push = stream.push.bind(stream);
+    stream.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+      if (chunk === null && !stream.closed && !stream.destroyed) this.#whole = true;
+      return push(chunk, encoding);
+    };
+  }
+
+  #onInformational(headers: StatusHeaders, lines: string[]): void {
+    this.#active = true;
+    const status = headers[':status'] ?? 0;
+    if (++this.#informational > LIMITS.maxInformational || status === 101) {
+      // RFC 9113 §8.6: there is no 101 in HTTP/2.
+      const what = status === 101 ? 'a 101 in HTTP/2' : `more than ${LIMITS.maxInformational} interim responses`;
+      this.#fail({failure: malformed(`${this.#context.place.where} sent ${what}`), retry: 'never'});
+      return;
+    }
+    this.#carried?.informational(status, endToEndOfH2(lines, false));
+  }
+
+  #onResponse(headers: StatusHeaders, flags: number, lines: string[]): void {
+    this.#active = true;
+    if (this.#carried === null) return;
+    const status = headers[':status'] ?? 0;
+    if (status < 200 || status > 999) {
+      this.#fail({failure: malformed(`${this.#context.place.where} sent the status ${status}`), retry: 'never'});
+      return;
+    }
+    this.#answered = true;
+    const bodyless = this.#context.head || status === 204 || status === 304;
+    const length = headers['content-length'];
+    let bytes: number | null | 'none' = null;
+    // nghttp2 has seen to it that there is one length, that it is a number, and that the DATA frames come to it (RFC 9113 §8.1.1).
+    if (bodyless) bytes = 'none';
+    else if (length !== undefined) bytes = Number(length);
+    else if ((flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) bytes = 0;
+    this.#carried.head(status, endToEndOfH2(lines, bodyless && status !== 204), bytes);
+  }
+
+  #onEnd(): void {
+    const carried = this.#carried;
+    if (carried === null) return;
+    if (!this.#whole || !this.#answered) {
+      this.#lose();
+      return;
+    }
+    this.#over();
+    carried.ended(this.#trailers);
+    // RFC 9113 §8.1: the answer is whole; what is left of the request is of no use to the server.
+    if (!this.#stream.writableEnded) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  #lose(): void {
+    if (this.#carried === null) return;
+    const {place, reused, unprocessed} = this.#context;
+    const code = this.#stream.rstCode ?? 0;
+    const retry =
+      this.#answered || this.#informational > 0
+        ? 'never'
+        : code === constants.NGHTTP2_REFUSED_STREAM || unprocessed(this.#stream.id ?? Infinity)
+          ? 'always'
+          : reused
+            ? 'idempotent'
+            : 'never';
+    this.#fail({failure: this.#why(code, place), retry});
+  }
+
+  #why(code: number, place: LegPlace): Failure {
+    if (!this.#answered && place.wantsCertificate) return wantsClientCertificate(place.where);
+    const cut = this.#answered ? 'in the middle of the response' : 'before it answered';
+    switch (code) {
+      case constants.NGHTTP2_PROTOCOL_ERROR:
+      case constants.NGHTTP2_FRAME_SIZE_ERROR:
+      case constants.NGHTTP2_COMPRESSION_ERROR:
+      case constants.NGHTTP2_FLOW_CONTROL_ERROR:
+        return malformed(`the HTTP/2 of ${place.where} broke the protocol ${cut} (code ${code})`);
+      case constants.NGHTTP2_REFUSED_STREAM:
+        return unreachable(`${place.where} refused the HTTP/2 stream`);
+      case constants.NGHTTP2_HTTP_1_1_REQUIRED:
+        return unreachable(`${place.where} wants HTTP/1.1 for this request`);
+      default:
+        return unreachable(`${place.where} ended the HTTP/2 stream ${cut} (code ${code})`);
+    }
+  }
+
+  #fail(loss: Loss): void {
+    const carried = this.#carried;
+    if (carried === null) return;
+    this.#over();
+    this.#stream.close(constants.NGHTTP2_CANCEL);
+    this.#stream.resume();
+    carried.lost(loss);
+  }
+
+  #over(): void {
+    this.#carried = null;
+    this.#context.done();
+  }
+}

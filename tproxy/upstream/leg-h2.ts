@@ -1,0 +1,193 @@
+/** One HTTP/2 session to a server, shared by the requests of one workload; node:http2 does the framing. */
+import {connect, constants, type ClientHttp2Session, type ClientHttp2Stream} from 'node:http2';
+import type {Duplex} from 'node:stream';
+import type {Carried, Carrier, LegPlace} from './carry.ts';
+import type {OutgoingRequest, Route} from './contract.ts';
+import {H2Stream} from './h2-stream.ts';
+import {pushAsH2} from './headers.ts';
+import {LIMITS} from './limits.ts';
+
+/** RFC 9113 §8.3.1: the pseudo-headers first, then the lines in lower case. */
+function headerBlock(route: Route, request: OutgoingRequest): string[] {
+  const scheme = route.scheme === 'https' ? 'https' : 'http';
+  const out = [':method', request.method, ':scheme', scheme, ':authority', request.authority, ':path', request.target];
+  pushAsH2(out, request.headers);
+  if (request.wantsTrailers) out.push('te', 'trailers');
+  if (request.body.kind === 'length') out.push('content-length', String(request.body.bytes));
+  if (request.expectContinue) out.push('expect', '100-continue');
+  return out;
+}
+
+export class H2Leg {
+  readonly place: LegPlace;
+  readonly #session: ClientHttp2Session;
+  readonly #streams = new Set<H2Stream>();
+  readonly #onClosed: (leg: H2Leg) => void;
+  #usable = true;
+  #carriedAny = false;
+  /** Frames of this tick that make us work and carry nothing. */
+  #controlFrames = 0;
+  #idleSinceMs: number;
+  #pingSentMs: number | null = null;
+  #heardMs: number;
+  /** From GOAWAY: streams above it were not processed (RFC 9113 §6.8). */
+  #lastProcessed = Infinity;
+
+  /** `socket` has negotiated h2, or is one to a server that is known to speak it. */
+  constructor(socket: Duplex, place: LegPlace, nowMs: number, onClosed: (leg: H2Leg) => void) {
+    this.place = place;
+    this.#onClosed = onClosed;
+    this.#idleSinceMs = nowMs;
+    this.#heardMs = nowMs;
+    this.#session = connect(`http://${place.where}`, {
+      createConnection: () => socket,
+      settings: {
+        enablePush: false,
+        initialWindowSize: LIMITS.streamWindowBytes,
+        maxHeaderListSize: LIMITS.maxHeaderListBytes,
+      },
+      maxHeaderListPairs: 256,
+      peerMaxConcurrentStreams: LIMITS.maxStreamsPerSession,
+    });
+    const session = this.#session;
+    session.setLocalWindowSize(LIMITS.sessionWindowBytes);
+    session.on('error', () => this.#gone());
+    session.on('close', () => this.#gone());
+    session.on('goaway', (_code: number, lastStreamId: number) => {
+      this.#lastProcessed = Math.min(this.#lastProcessed, lastStreamId);
+      this.#retire();
+    });
+    session.on('remoteSettings', () => this.#controlFrame());
+    session.on('ping', () => this.#controlFrame());
+    // An ORIGIN or ALTSVC frame would be a way around the decision; neither is listened to.
+  }
+
+  get usable(): boolean {
+    return this.#usable;
+  }
+
+  hasRoom(): boolean {
+    const max = this.#session.remoteSettings?.maxConcurrentStreams ?? LIMITS.maxStreamsPerSession;
+    return this.#usable && this.#streams.size < Math.min(max, LIMITS.maxStreamsPerSession);
+  }
+
+  get streams(): number {
+    return this.#streams.size;
+  }
+
+  /** Whether a request was carried before: then a failure may be a stale connection's. */
+  get carriedAny(): boolean {
+    return this.#carriedAny;
+  }
+
+  carry(route: Route, request: OutgoingRequest, carried: Carried, reused: boolean, nowMs: number): Carrier {
+    let stream: ClientHttp2Stream;
+    const endStream = request.body.kind === 'none' || (request.body.kind === 'length' && request.body.bytes === 0);
+    const trailers = request.body.kind === 'chunked';
+    try {
+      // @types/node has no signature for a list; Node has it since 22.17: lines keep their order and are not folded.
+      const list = headerBlock(route, request) as unknown as Record<string, string>;
+      stream = this.#session.request(list, {endStream, waitForTrailers: trailers});
+    } catch (error) {
+      return new Refused(carried, this.place.where, error as Error);
+    }
+    this.#carriedAny = true;
+    if (this.#streams.size === 0) this.#heardMs = nowMs;
+    const carrier: H2Stream = new H2Stream(stream, {
+      carried,
+      place: this.place,
+      reused,
+      head: request.method === 'HEAD',
+      trailers,
+      unprocessed: (id) => id > this.#lastProcessed,
+      done: () => {
+        this.#streams.delete(carrier);
+        if (this.#streams.size === 0) {
+          this.#idleSinceMs = Date.now();
+          if (!this.#usable) this.#session.close();
+        }
+      },
+    });
+    this.#streams.add(carrier);
+    return carrier;
+  }
+
+  /** The coarse clock: idle sessions, silent ones, floods. */
+  tick(nowMs: number): void {
+    this.#controlFrames = 0;
+    if (this.#session.destroyed) return;
+    if (this.#streams.size === 0) {
+      if (nowMs - this.#idleSinceMs >= LIMITS.idleSessionMs) this.close();
+      return;
+    }
+    let heard = false;
+    for (const stream of this.#streams) if (stream.takeActivity(nowMs)) heard = true;
+    if (heard) {
+      this.#heardMs = nowMs;
+      this.#pingSentMs = null;
+    } else if (this.#pingSentMs !== null) {
+      if (nowMs - this.#pingSentMs >= LIMITS.pingAfterMs) this.destroy();
+    } else if (nowMs - this.#heardMs >= LIMITS.pingAfterMs) {
+      this.#pingSentMs = nowMs;
+      this.#session.ping(() => {
+        this.#heardMs = Date.now();
+        this.#pingSentMs = null;
+      });
+    }
+  }
+
+  /** No new streams; those under way finish. */
+  close(): void {
+    this.#retire();
+    if (this.#streams.size === 0) this.#session.close();
+  }
+
+  destroy(): void {
+    this.#retire();
+    this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
+  #controlFrame(): void {
+    // CVE-2019-9512, CVE-2019-9515: each of these makes us answer.
+    if (++this.#controlFrames > LIMITS.maxControlFramesPerTick) this.destroy();
+  }
+
+  #retire(): void {
+    if (!this.#usable) return;
+    this.#usable = false;
+    this.#onClosed(this);
+  }
+
+  #gone(): void {
+    this.#retire();
+  }
+}
+
+/** A request that node:http2 would not send; nothing left. */
+class Refused implements Carrier {
+  #over = false;
+
+  constructor(carried: Carried, where: string, error: Error) {
+    // The session may have closed this very moment: then another one may do.
+    const retry = (error as NodeJS.ErrnoException).code === 'ERR_HTTP2_INVALID_SESSION' ? 'always' : 'never';
+    process.nextTick(() => {
+      if (!this.#over)
+        carried.lost({
+          failure: {reason: 'UpstreamUnreachable', message: `the HTTP/2 session to ${where} takes no request`},
+          retry,
+        });
+    });
+  }
+
+  write(): boolean {
+    return true;
+  }
+
+  end(): void {}
+
+  abort(): void {
+    this.#over = true;
+  }
+
+  resume(): void {}
+}

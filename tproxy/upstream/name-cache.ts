@@ -1,0 +1,95 @@
+/** What names were answered with, until when it counts as now, and what counts as recent. */
+import {LRUCache} from 'lru-cache';
+import type {Address} from '../../policy/index.ts';
+import type {ResolverLimits} from './resolver-limits.ts';
+import type {Outcome} from './resolver.ts';
+
+interface Entry {
+  readonly current: readonly Address[] | 'failed';
+  readonly freshUntil: number;
+  readonly expanded: string | null;
+  /** Address to the time until which it counts as recent; the current ones among them. */
+  readonly recent: ReadonlyMap<Address, number>;
+}
+
+export interface NameCache {
+  fresh(name: string): boolean;
+  /** What counted at the time `asOf`, in ms: a lookup of several names does not lose the first while it waits for the last. */
+  answer(name: string, recent: boolean, asOf: number): readonly Address[] | 'failed';
+  expandedName(name: string): string | null;
+  put(name: string, outcome: Outcome, expanded: string | null): void;
+}
+
+const NONE: ReadonlyMap<Address, number> = new Map();
+
+/** `now` in ms. */
+export function createNameCache(limits: ResolverLimits, now: () => number): NameCache {
+  const entries = new LRUCache<string, Entry>({max: limits.maxNames});
+
+  /** The addresses that still count as recent, with the new ones; the oldest go where there are too many. */
+  function recentOf(
+    before: Entry | undefined,
+    addresses: readonly Address[],
+    until: number,
+  ): ReadonlyMap<Address, number> {
+    if (before === undefined && addresses.length === 0) return NONE;
+    const recent = new Map<Address, number>();
+    const at = now();
+    for (const [address, end] of before?.recent ?? NONE) if (end > at) recent.set(address, end);
+    for (const address of addresses) {
+      // Deleted first, so that the order is the order of the last answer.
+      recent.delete(address);
+      recent.set(address, until);
+    }
+    for (const address of recent.keys()) {
+      if (recent.size <= limits.maxRecentAddresses) break;
+      recent.delete(address);
+    }
+    return recent;
+  }
+
+  return {
+    fresh(name) {
+      const entry = entries.get(name);
+      return entry !== undefined && entry.freshUntil > now();
+    },
+    answer(name, recent, asOf) {
+      const entry = entries.get(name);
+      if (entry === undefined) return 'failed';
+      const current = entry.freshUntil > asOf ? entry.current : 'failed';
+      if (!recent || entry.recent.size === 0) return current;
+      const all = current === 'failed' ? [] : [...current];
+      for (const [address, until] of entry.recent) if (until > asOf && !all.includes(address)) all.push(address);
+      return all.length === 0 ? current : all;
+    },
+    expandedName: (name) => entries.get(name)?.expanded ?? null,
+    put(name, outcome, expanded) {
+      const before = entries.get(name);
+      const at = now();
+      switch (outcome.kind) {
+        case 'addresses': {
+          const ttlMs = Math.min(Math.max(outcome.ttlS * 1000, limits.minTtlMs), limits.maxTtlMs);
+          const recent = recentOf(before, outcome.addresses, at + ttlMs + limits.recentMs);
+          entries.set(name, {current: outcome.addresses, freshUntil: at + ttlMs, expanded, recent});
+          return;
+        }
+        case 'absent':
+          entries.set(name, {
+            current: outcome.exists ? [] : 'failed',
+            freshUntil: at + limits.negativeTtlMs,
+            expanded: null,
+            recent: recentOf(before, [], 0),
+          });
+          return;
+        case 'failed':
+          entries.set(name, {
+            current: 'failed',
+            freshUntil: at + limits.failedTtlMs,
+            expanded: null,
+            recent: recentOf(before, [], 0),
+          });
+          return;
+      }
+    },
+  };
+}

@@ -1,0 +1,215 @@
+/**
+ * Names to addresses: A and AAAA from the one resolver, cached by TTL, looked up once however many ask. Nothing is
+ * filtered here: the policy judges every address (POLICY.md "Address classes").
+ */
+import {Resolver as AresResolver, type RecordWithTtl} from 'node:dns';
+import {isIP} from 'node:net';
+import type {Address, Names} from '../../policy/index.ts';
+import {createNameCache, type NameCache} from './name-cache.ts';
+import {RESOLVER_LIMITS, type ResolverLimits} from './resolver-limits.ts';
+
+export interface ResolverOptions {
+  /** `ADDR[:PORT]`, IPv6 in brackets where there is a port; null: the servers of /etc/resolv.conf. */
+  readonly server: string | null;
+  /** Domains for names with fewer than two dots that do not resolve as written; lower-case, no dots at the ends. */
+  readonly search: readonly string[];
+  readonly limits?: Partial<ResolverLimits>;
+  /** Something an operator should see: `event` is a dotted name. At most one a second of each. */
+  readonly onNotice?: (event: string, message: string) => void;
+  /** The clock, in ms; for tests. */
+  readonly now?: () => number;
+}
+
+export interface Resolver {
+  /**
+   * Looks the names up (lower-case, no trailing dot; IP literals answer themselves). `recent` adds the addresses that
+   * were answered a while ago. `done` is called once, before this returns where all is cached. Never fails: a name
+   * without an answer is 'failed', as is one beyond the limit of lookups under way.
+   */
+  lookup(names: readonly string[], recent: boolean, done: (names: Names) => void): void;
+  /** The name by which the search list answered `name`; null: as written, or not looked up lately. Both are readings. */
+  expandedName(name: string): string | null;
+  /** Lookups under way now, for metrics. */
+  inFlight(): number;
+  close(): void;
+}
+
+/** What one question came to. `absent`: no such name, or no address of this family. */
+type Answer =
+  | {readonly kind: 'addresses'; readonly records: readonly RecordWithTtl[]}
+  | {readonly kind: 'absent'; readonly exists: boolean}
+  | {readonly kind: 'failed'};
+
+/** What the two questions about one name came to together. */
+export type Outcome =
+  | {readonly kind: 'addresses'; readonly addresses: readonly Address[]; readonly ttlS: number}
+  | {readonly kind: 'absent'; readonly exists: boolean}
+  | {readonly kind: 'failed'};
+
+function answerOf(error: NodeJS.ErrnoException | null, records: readonly RecordWithTtl[] | undefined): Answer {
+  if (error === null)
+    return records === undefined || records.length === 0
+      ? {kind: 'absent', exists: true}
+      : {kind: 'addresses', records};
+  if (error.code === 'ENODATA') return {kind: 'absent', exists: true};
+  // EBADNAME: what cannot be written in a question has no answer.
+  if (error.code === 'ENOTFOUND' || error.code === 'EBADNAME') return {kind: 'absent', exists: false};
+  return {kind: 'failed'};
+}
+
+/**
+ * IPv4 first, each family in the server's order: the policy dials the first that survives, and in clusters without IPv6
+ * an AAAA first would cost every connection a failed attempt. Where one family failed the other's answer counts:
+ * broken AAAA servers are common, and what is dialled is judged in any case.
+ */
+function merge(v4: Answer, v6: Answer): Outcome {
+  if (v4.kind === 'addresses' || v6.kind === 'addresses') {
+    const records = [...(v4.kind === 'addresses' ? v4.records : []), ...(v6.kind === 'addresses' ? v6.records : [])];
+    let ttlS = Infinity;
+    for (const record of records) ttlS = Math.min(ttlS, record.ttl);
+    // A family that failed is asked for again soon.
+    if (v4.kind === 'failed' || v6.kind === 'failed') ttlS = 0;
+    return {kind: 'addresses', addresses: [...new Set(records.map((record) => record.address))], ttlS};
+  }
+  if (v4.kind === 'failed' || v6.kind === 'failed') return {kind: 'failed'};
+  return {kind: 'absent', exists: v4.exists || v6.exists};
+}
+
+function dots(name: string): number {
+  let count = 0;
+  for (let at = name.indexOf('.'); at >= 0; at = name.indexOf('.', at + 1)) count++;
+  return count;
+}
+
+class CachingResolver implements Resolver {
+  readonly #options: ResolverOptions;
+  readonly #limits: ResolverLimits;
+  readonly #ares: AresResolver;
+  readonly #cache: NameCache;
+  readonly #waiting = new Map<string, (() => void)[]>();
+  readonly #now: () => number;
+  #noticedAt = -Infinity;
+  #closed = false;
+
+  constructor(options: ResolverOptions) {
+    this.#options = options;
+    this.#limits = {...RESOLVER_LIMITS, ...options.limits};
+    this.#now = options.now ?? Date.now;
+    this.#cache = createNameCache(this.#limits, this.#now);
+    this.#ares = new AresResolver({timeout: this.#limits.queryTimeoutMs, tries: this.#limits.queryTries});
+    if (options.server !== null) this.#ares.setServers([options.server]);
+  }
+
+  lookup(names: readonly string[], recent: boolean, done: (names: Names) => void): void {
+    const asOf = this.#now();
+    const answer = (): void => {
+      const found = new Map<string, readonly Address[] | 'failed'>();
+      for (const name of names) {
+        found.set(name, isIP(name) !== 0 ? [name] : this.#cache.answer(name, recent, asOf));
+      }
+      done(found);
+    };
+    // One pass for the common case: everything is cached, or is a literal.
+    let missing = 0;
+    const arrived = (): void => {
+      if (--missing === 0) answer();
+    };
+    const refresh: string[] = [];
+    for (const name of names)
+      if (isIP(name) === 0 && !this.#cache.fresh(name) && !refresh.includes(name)) refresh.push(name);
+    if (refresh.length === 0) {
+      answer();
+      return;
+    }
+    missing = refresh.length;
+    for (const name of refresh) this.#refresh(name, arrived);
+  }
+
+  expandedName(name: string): string | null {
+    return this.#cache.expandedName(name);
+  }
+
+  inFlight(): number {
+    return this.#waiting.size;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#ares.cancel();
+  }
+
+  #refresh(name: string, arrived: () => void): void {
+    const waiting = this.#waiting.get(name);
+    if (waiting !== undefined) {
+      waiting.push(arrived);
+      return;
+    }
+    if (this.#closed || this.#waiting.size >= this.#limits.maxInFlight) {
+      if (!this.#closed)
+        this.#notice(
+          'resolver.overloaded',
+          `${this.#limits.maxInFlight} lookups are under way; further names fail until some are answered`,
+        );
+      // Not cached: the next question may find room.
+      process.nextTick(arrived);
+      return;
+    }
+    this.#waiting.set(name, [arrived]);
+    this.#ask(name, (outcome) => {
+      const expand = outcome.kind === 'absent' && dots(name) < 2 && this.#options.search.length > 0;
+      if (expand) this.#search(name, 0, outcome);
+      else this.#finish(name, outcome, null);
+    });
+  }
+
+  /** POLICY.md: only what does not resolve as written, and in the list's order. A server that fails ends it: its answer is not known. */
+  #search(name: string, at: number, asWritten: Outcome): void {
+    const domain = this.#options.search[at];
+    if (domain === undefined) {
+      this.#finish(name, asWritten, null);
+      return;
+    }
+    const expanded = `${name}.${domain}`;
+    this.#ask(expanded, (outcome) => {
+      if (outcome.kind === 'absent') this.#search(name, at + 1, asWritten);
+      else this.#finish(name, outcome, outcome.kind === 'addresses' ? expanded : null);
+    });
+  }
+
+  #ask(name: string, done: (outcome: Outcome) => void): void {
+    let v4: Answer | null = null;
+    let v6: Answer | null = null;
+    const both = (): void => {
+      if (v4 !== null && v6 !== null) done(merge(v4, v6));
+    };
+    this.#ares.resolve4(name, {ttl: true}, (error, records) => {
+      v4 = answerOf(error, records);
+      both();
+    });
+    this.#ares.resolve6(name, {ttl: true}, (error, records) => {
+      v6 = answerOf(error, records);
+      both();
+    });
+  }
+
+  #finish(name: string, outcome: Outcome, expanded: string | null): void {
+    this.#cache.put(name, outcome, expanded);
+    if (outcome.kind === 'failed' && !this.#closed)
+      this.#notice('resolver.failed', 'the resolver did not answer, or answered with an error; see --resolver');
+    const waiting = this.#waiting.get(name) ?? [];
+    this.#waiting.delete(name);
+    for (const arrived of waiting) arrived();
+  }
+
+  #notice(event: string, message: string): void {
+    const now = this.#now();
+    if (now - this.#noticedAt < this.#limits.noticeEveryMs) return;
+    this.#noticedAt = now;
+    this.#options.onNotice?.(event, message);
+  }
+}
+
+/** A resolver on c-ares. Throws a TypeError where `server` is no address. */
+export function createResolver(options: ResolverOptions): Resolver {
+  return new CachingResolver(options);
+}
