@@ -51,7 +51,8 @@ export function nodeCommands(internetNamespace: string, ips: readonly string[], 
   return [
     'link set lo up',
     `link add ${UPLINK.interface} type veth peer name eth0 netns ${internetNamespace}`,
-    ...ips.map((ip) => `addr add ${withFlags(hostPrefix(ip))} dev lo`),
+    // Not on lo: an address there does not look like the node's own to programs that list them.
+    ...ips.map((ip) => `addr add ${withFlags(hostPrefix(ip))} dev ${UPLINK.interface}`),
     `addr add ${UPLINK.node4}/30 dev ${UPLINK.interface}`,
     `addr add ${UPLINK.node6}/64 dev ${UPLINK.interface} nodad`,
     `link set ${UPLINK.interface} up`,

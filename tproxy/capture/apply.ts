@@ -1,0 +1,286 @@
+/**
+ * The capture on this node: puts the ruleset into the kernel, keeps it there, and follows the members.
+ * One process does this, the supervisor. The rules outlive it: a proxy that is away means no egress, never open egress.
+ */
+import {SallyportError} from '../../runtime/errors.ts';
+import {commandFailed, mustRun, systemCommands, type Commands} from './commands.ts';
+import type {Capture, CaptureConfig, Member, PlacedMember} from './config.ts';
+import {forget, forgettings} from './conntrack.ts';
+import {bridgeSets, inetSets, setChanges} from './elements.ts';
+import {counterValues, heldInKernel} from './listing.ts';
+import {ensureRouting, removeRouting} from './routing.ts';
+import {REMOVAL, ruleset} from './ruleset.ts';
+import {BRIDGE_TABLE, INET_TABLE} from './tables.ts';
+import {place} from './topology.ts';
+import {createWatch, type Watch} from './watch.ts';
+
+export type Notice = (level: 'info' | 'warn' | 'error', event: string, message: string) => void;
+
+export interface CaptureOptions {
+  readonly config: CaptureConfig;
+  /** What an operator should know: `capture.started`, `.cut`, `.drift`, `.unplaced`, `.failed`, `.released`. */
+  readonly onNotice: Notice;
+  /** Default: this machine. */
+  readonly commands?: Commands;
+  /** How often the rules are compared with what they should be, beside the kernel's own notifications. Default 10 s. */
+  readonly checkIntervalMs?: number;
+}
+
+export interface CaptureStatus {
+  /** The rules are in the kernel as they should be. */
+  readonly inForce: boolean;
+  readonly locked: number;
+  readonly captured: number;
+  /** Addresses that no route leads to: closed wherever they come from. */
+  readonly unplaced: readonly string[];
+  /** How often somebody else changed the rules. */
+  readonly drifts: number;
+  readonly lastError: string | null;
+}
+
+export interface NodeRules {
+  /** Replaces what an earlier run left; resolves when the members are held. Throws SallyportError with what is missing. */
+  start(members: readonly Member[]): Promise<void>;
+  /** All members there are now. Resolves when the kernel holds them. Rejects, with the former ones still held, where it refuses. */
+  update(members: readonly Member[]): Promise<void>;
+  /** Compares the kernel with what should be there, and puts it back; resolves with whether it had been changed. */
+  check(): Promise<boolean>;
+  /** Packets by counter, never falling. */
+  counters(): Promise<Map<string, number>>;
+  status(): CaptureStatus;
+  /** Takes everything away: the members are free. */
+  release(): Promise<void>;
+  /** Stops watching. The rules stay. */
+  close(): Promise<void>;
+}
+
+const CHECK_INTERVAL_MS = 10_000;
+
+export function createCapture(options: CaptureOptions): NodeRules {
+  return new AppliedCapture(options);
+}
+
+class AppliedCapture implements NodeRules {
+  readonly #config: CaptureConfig;
+  readonly #notice: Notice;
+  readonly #commands: Commands;
+  readonly #checkIntervalMs: number;
+  #members: readonly Member[] = [];
+  /** What the kernel holds; null: nothing yet. */
+  #applied: Capture | null = null;
+  /** The kernel's own listing after the last change. */
+  #listing = '';
+  #watch: Watch | null = null;
+  /** One after another: two transactions that were computed from the same state would undo each other. */
+  #queue: Promise<unknown> = Promise.resolve();
+  #drifts = 0;
+  #lastError: string | null = null;
+  /** What the counters had when the table was last replaced. */
+  #counted = new Map<string, number>();
+
+  constructor(options: CaptureOptions) {
+    this.#config = options.config;
+    this.#notice = options.onNotice;
+    this.#commands = options.commands ?? systemCommands();
+    this.#checkIntervalMs = options.checkIntervalMs ?? CHECK_INTERVAL_MS;
+  }
+
+  start(members: readonly Member[]): Promise<void> {
+    return this.#next(async () => {
+      await this.#requireConntrack();
+      // Who an earlier run held has been cut then: its connections go on.
+      const before = await heldInKernel(this.#commands);
+      if (this.#config.intercept === 'tproxy') await ensureRouting(this.#commands, this.#config);
+      this.#members = members;
+      const capture = await this.#place();
+      await this.#replace(capture);
+      await this.#forget(before, capture.members);
+      const {locked, captured} = this.status();
+      this.#notice(
+        'info',
+        'capture.started',
+        `${locked} addresses locked, ${captured} captured for Audit, by ${this.#config.intercept}`,
+      );
+      this.#watch ??= createWatch(this.#commands, this.#checkIntervalMs, {
+        rules: () => this.#compare(),
+        places: () => this.#again(),
+      });
+    });
+  }
+
+  update(members: readonly Member[]): Promise<void> {
+    return this.#next(async () => {
+      this.#members = members;
+      await this.#follow();
+    });
+  }
+
+  check(): Promise<boolean> {
+    return this.#next(async () => {
+      if (this.#applied === null) return false;
+      const rerouted = this.#config.intercept === 'tproxy' && (await ensureRouting(this.#commands, this.#config));
+      const changed = (await this.#list()) !== this.#listing;
+      if (changed) await this.#replace(this.#applied);
+      if (changed || rerouted) {
+        this.#drifts++;
+        const what = changed ? `table ${INET_TABLE}` : 'the ip rule or route of the capture';
+        this.#notice(
+          'warn',
+          'capture.drift',
+          `${what} was changed by somebody else and has been put back; members were not held meanwhile`,
+        );
+      }
+      return changed || rerouted;
+    });
+  }
+
+  async counters(): Promise<Map<string, number>> {
+    const now = await counterValues(this.#commands);
+    for (const [name, packets] of this.#counted) now.set(name, (now.get(name) ?? 0) + packets);
+    return now;
+  }
+
+  status(): CaptureStatus {
+    const members = this.#applied?.members ?? [];
+    return {
+      inForce: this.#applied !== null && this.#lastError === null,
+      locked: members.filter((member) => member.mode === 'locked').length,
+      captured: members.filter((member) => member.mode === 'captured').length,
+      unplaced: members
+        .filter((member) => member.interface === null && member.mode !== 'free')
+        .map((member) => member.ip),
+      drifts: this.#drifts,
+      lastError: this.#lastError,
+    };
+  }
+
+  release(): Promise<void> {
+    this.#watch?.close();
+    this.#watch = null;
+    return this.#next(async () => {
+      await mustRun(this.#commands, ['nft', '-f', '-'], REMOVAL);
+      await removeRouting(this.#commands, this.#config);
+      this.#applied = null;
+      this.#notice('info', 'capture.released', 'the capture is removed: pods that it held are free');
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#watch?.close();
+    this.#watch = null;
+    await this.#queue;
+  }
+
+  #next<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#queue.then(async () => {
+      try {
+        const result = await work();
+        this.#lastError = null;
+        return result;
+      } catch (error) {
+        this.#lastError = error instanceof SallyportError ? error.describe() : String(error);
+        throw error;
+      }
+    });
+    this.#queue = run.catch(() => undefined);
+    return run;
+  }
+
+  /** Interfaces or routes changed: the members are where they are now. */
+  async #again(): Promise<void> {
+    await this.#next(async () => {
+      if (this.#applied !== null) await this.#follow();
+    }).catch(() => this.#notice('error', 'capture.failed', this.#lastError ?? ''));
+  }
+
+  async #compare(): Promise<void> {
+    await this.check().catch(() => this.#notice('error', 'capture.failed', this.#lastError ?? ''));
+  }
+
+  async #follow(): Promise<void> {
+    const before = this.#applied;
+    if (before === null)
+      throw new SallyportError('CaptureNotStarted', 'the capture was not started', 'Call start() first.');
+    const capture = await this.#place();
+    const sameBridges = JSON.stringify(before.bridges) === JSON.stringify(capture.bridges);
+    const changes = [
+      ...setChanges(INET_TABLE, inetSets(before), inetSets(capture)),
+      ...(sameBridges ? setChanges(BRIDGE_TABLE, bridgeSets(before), bridgeSets(capture)) : []),
+    ];
+    if (!sameBridges) await this.#replace(capture);
+    else if (changes.length > 0) await this.#change(changes, capture);
+    else this.#applied = capture;
+    await this.#forget(before.members, capture.members);
+  }
+
+  async #change(statements: readonly string[], capture: Capture): Promise<void> {
+    const outcome = await this.#commands.run(['nft', '-f', '-'], `${statements.join('\n')}\n`);
+    // The table is not as we left it: the whole of it then.
+    if (outcome.status !== 0) return this.#replace(capture);
+    this.#applied = capture;
+    this.#listing = await this.#list();
+  }
+
+  async #replace(capture: Capture): Promise<void> {
+    const counted = await this.counters().catch(() => this.#counted);
+    const outcome = await this.#commands.run(['nft', '-f', '-'], ruleset(capture));
+    if (outcome.status !== 0) throw await this.#refused(outcome);
+    this.#counted = counted;
+    this.#applied = capture;
+    this.#listing = await this.#list();
+  }
+
+  /** A kernel without nft_tproxy says "No such file or directory" of the whole transaction: find out whether it is that. */
+  async #refused(outcome: {status: number | null; stdout: string; stderr: string}): Promise<SallyportError> {
+    const error = commandFailed('nft', outcome);
+    if (this.#config.intercept !== 'tproxy' || error.code === 'MissingCapability') return error;
+    const probe = `table inet sallyport_probe {\n  chain c {\n    type filter hook prerouting priority mangle;\n    meta nfproto ipv4 meta l4proto tcp tproxy ip to :1\n  }\n}\n`;
+    const probed = await this.#commands.run(['nft', '-c', '-f', '-'], probe);
+    if (probed.status === 0) return error;
+    return new SallyportError(
+      'KernelWithoutTproxy',
+      `this kernel has no nft_tproxy (${error.message})`,
+      'Load it with "modprobe nft_tproxy nft_socket", or capture by redirect, which has no original source for ClusterIPs (docs/adr/0003).',
+      {cause: error},
+    );
+  }
+
+  async #place(): Promise<Capture> {
+    const {members, bridges} = await place(this.#commands, this.#members);
+    const known = new Set(this.status().unplaced);
+    for (const member of members)
+      if (member.interface === null && member.mode !== 'free' && !known.has(member.ip))
+        this.#notice(
+          'warn',
+          'capture.unplaced',
+          `no route leads to ${member.ip}: nothing is let out from it until one does`,
+        );
+    return {config: this.#config, members, bridges};
+  }
+
+  async #forget(before: readonly PlacedMember[], after: readonly PlacedMember[]): Promise<void> {
+    for (const forgetting of forgettings(before, after)) {
+      const count = await forget(this.#commands, forgetting);
+      if (forgetting.kind === 'cut' && count > 0)
+        this.#notice(
+          'info',
+          'capture.cut',
+          `${count} connections that ${forgetting.ip} had open before it was locked are cut`,
+        );
+    }
+  }
+
+  async #list(): Promise<string> {
+    const listed = await Promise.all(
+      [INET_TABLE, BRIDGE_TABLE].map((table) =>
+        this.#commands.run(['nft', '-s', 'list', 'table', ...table.split(' ')]),
+      ),
+    );
+    return listed.map((outcome) => (outcome.status === 0 ? outcome.stdout : '')).join('\n');
+  }
+
+  async #requireConntrack(): Promise<void> {
+    // Found out now and not when the first pod is locked.
+    await this.#commands.run(['conntrack', '--version']);
+  }
+}

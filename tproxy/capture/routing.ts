@@ -1,0 +1,78 @@
+/** Policy routing: packets with our mark belong to this machine, whatever their destination. */
+import {readFileSync} from 'node:fs';
+import {commandFailed, mustRun, type Commands} from './commands.ts';
+import type {CaptureConfig} from './config.ts';
+
+type Family = '-4' | '-6';
+
+/** `ip rule` and `ip route` for both families; returns whether anything was missing. Idempotent. */
+export async function ensureRouting(commands: Commands, config: CaptureConfig): Promise<boolean> {
+  let changed = false;
+  for (const family of families()) {
+    if (!(await hasRule(commands, config, family))) {
+      await mustRun(commands, ['ip', family, 'rule', 'add', ...ruleArguments(config)]);
+      changed = true;
+    }
+    const shown = await commands.run(['ip', family, 'route', 'show', 'table', String(config.routeTable)]);
+    if (!/^local default dev lo\b/m.test(shown.stdout)) {
+      await mustRun(commands, ['ip', family, 'route', 'replace', ...routeArguments(config)]);
+      changed = true;
+    }
+  }
+  return changed;
+}
+
+/** Takes both away; what is not there is no error. */
+export async function removeRouting(commands: Commands, config: CaptureConfig): Promise<void> {
+  for (const family of families()) {
+    if (await hasRule(commands, config, family)) {
+      const removed = await commands.run(['ip', family, 'rule', 'del', ...ruleArguments(config)]);
+      if (removed.status !== 0) throw commandFailed('ip', removed);
+    }
+    await commands.run(['ip', family, 'route', 'del', ...routeArguments(config)]);
+  }
+}
+
+/** A node may have no IPv6 at all: then no pod has it either. */
+function families(): Family[] {
+  try {
+    readFileSync('/proc/net/if_inet6');
+    return ['-4', '-6'];
+  } catch {
+    return ['-4'];
+  }
+}
+
+const hex = (value: number): string => `0x${value.toString(16)}`;
+
+function ruleArguments({marks, routeTable, rulePriority}: CaptureConfig): string[] {
+  const fwmark = `${hex(marks.taken)}/${hex(marks.mask)}`;
+  return ['fwmark', fwmark, 'lookup', String(routeTable), 'priority', String(rulePriority)];
+}
+
+const routeArguments = ({routeTable}: CaptureConfig): string[] => [
+  'local',
+  'default',
+  'dev',
+  'lo',
+  'table',
+  String(routeTable),
+];
+
+interface Rule {
+  readonly priority: number;
+  readonly fwmark?: string;
+  readonly fwmask?: string;
+  readonly table?: string;
+}
+
+async function hasRule(commands: Commands, config: CaptureConfig, family: Family): Promise<boolean> {
+  const rules = JSON.parse(await mustRun(commands, ['ip', family, '-j', 'rule', 'show'])) as Rule[];
+  return rules.some(
+    (rule) =>
+      rule.priority === config.rulePriority &&
+      rule.fwmark === hex(config.marks.taken) &&
+      rule.fwmask === hex(config.marks.mask) &&
+      rule.table === String(config.routeTable),
+  );
+}

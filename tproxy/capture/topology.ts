@@ -1,0 +1,72 @@
+/** Where members are plugged in: from the node's links and routes. */
+import {mustRun, type Commands} from './commands.ts';
+import type {Bridge, Member, PlacedMember} from './config.ts';
+
+interface Link {
+  readonly ifname: string;
+  readonly address?: string;
+  readonly master?: string;
+  readonly linkinfo?: {readonly info_kind?: string};
+}
+
+export interface Places {
+  readonly members: readonly PlacedMember[];
+  readonly bridges: readonly Bridge[];
+}
+
+/** Asks the kernel. Two short programs, however many members. */
+export async function place(commands: Commands, members: readonly Member[]): Promise<Places> {
+  const links = JSON.parse(await mustRun(commands, ['ip', '-d', '-j', 'link', 'show'])) as Link[];
+  const asked = members.filter((member) => member.interface === null).map((member) => member.ip);
+  return placed(members, links, asked.length === 0 ? new Map() : await routes(commands, asked));
+}
+
+/** The interface that the route to each address names; absent where it leads through another router, or nowhere. */
+async function routes(commands: Commands, ips: readonly string[]): Promise<Map<string, string>> {
+  const lines = ips.map((ip) => `route get ${ip}\n`).join('');
+  // -force: an unreachable address makes the status 1 and is simply not in the answer.
+  const {stdout} = await commands.run(['ip', '-force', '-batch', '-'], lines);
+  return parseRoutes(stdout);
+}
+
+/** `10.0.0.5 dev veth1 src 10.0.0.1 uid 0`, one address a line. Lines that begin with "local" are the node itself. */
+export function parseRoutes(text: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const words = line.trim().split(/\s+/);
+    const dev = words.indexOf('dev');
+    // "via": not on a link of this node, so not a pod of this node.
+    if (dev < 0 || words.includes('via') || words[0] === 'local' || words[dev + 1] === 'lo') continue;
+    found.set(words[0]!, words[dev + 1]!);
+  }
+  return found;
+}
+
+/** Pure. */
+export function placed(
+  members: readonly Member[],
+  links: readonly Link[],
+  routes: ReadonlyMap<string, string>,
+): Places {
+  const bridgeLinks = new Map(
+    links.filter((link) => link.linkinfo?.info_kind === 'bridge').map((link) => [link.ifname, link]),
+  );
+  const masters = new Map(links.flatMap((link) => (link.master === undefined ? [] : [[link.ifname, link.master]])));
+  const used = new Set<string>();
+  const result = members.map(({ip, mode, uid, interface: given}): PlacedMember => {
+    const name = given ?? routes.get(ip) ?? null;
+    const master = name === null ? undefined : masters.get(name);
+    if (master !== undefined && bridgeLinks.has(master)) {
+      used.add(master);
+      return {ip, mode, uid, interface: master, port: name};
+    }
+    if (name !== null && bridgeLinks.has(name)) used.add(name);
+    return {ip, mode, uid, interface: name, port: null};
+  });
+  const bridges = [...used].sort().map((name) => ({
+    name,
+    mac: bridgeLinks.get(name)!.address ?? '',
+    ports: links.filter((link) => link.master === name).map((link) => link.ifname),
+  }));
+  return {members: result, bridges};
+}
