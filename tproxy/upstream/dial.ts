@@ -15,8 +15,7 @@ export interface DialOptions {
   readonly mustUseOwnAddress: (address: Address) => boolean;
   /** A socket bound to the pod's address that is connecting to the destination; null where the kernel cannot be asked for it. */
   readonly connectTransparent:
-    | ((options: {source: Endpoint; destination: Endpoint; allowHalfOpen: boolean}) => Socket)
-    | null;
+    ((options: {source: Endpoint; destination: Endpoint; allowHalfOpen: boolean}) => Socket) | null;
   readonly connectTimeoutMs?: number;
   readonly attemptDelayMs?: number;
 }
