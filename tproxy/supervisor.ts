@@ -8,8 +8,8 @@ import type {Journal} from '../runtime/journal.ts';
 import {createMetrics, exposition} from '../runtime/metrics.ts';
 import {watchPaths} from '../runtime/watch.ts';
 import {startAdmin} from './admin.ts';
-import {startNodeCapture, type NodeCapture} from './capture/node.ts';
 import type {State} from './messages.ts';
+import {startNodeCapture, type NodeCapture} from './node-capture.ts';
 import {PolicyStore, requireGood, type PolicyLoad} from './policy-store.ts';
 import {resolveParents, type MissingRef} from './refs.ts';
 import type {TproxyConfig} from './settings.ts';
@@ -107,7 +107,7 @@ export class Supervisor {
       },
       workloads: {count: this.#workloads.length, lastLoad: this.#workloadsError ?? 'ok'},
       missingRefs: this.#missingRefs,
-      capture: this.#capture === null ? this.#config.capture : this.#capture.describe(),
+      capture: this.#capture === null ? this.#config.capture : this.#capture.status(),
     };
   }
 

@@ -1,6 +1,7 @@
 /** A worker: one process with listeners of its own, put together here from the parts; fed whole states by the supervisor. */
 import {readFileSync} from 'node:fs';
 import {createServer, type Server, type Socket} from 'node:net';
+import {isDeepStrictEqual} from 'node:util';
 import {createLeafSource, openCa} from '../pki/index.ts';
 import {compilePolicies, decide, inAnyCidr, type Address, type PolicySet, type Workload} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
@@ -30,7 +31,7 @@ class Worker {
   readonly #config: TproxyConfig;
   #policies!: PolicySet;
   #workloads!: ReadonlyMap<Address, Workload>;
-  #parents!: ReadonlyMap<string, ParentProxy>;
+  #parents: ReadonlyMap<string, ParentProxy> = new Map();
   readonly #metrics = createMetrics();
   readonly #lines = createLineWriter(1, (dropped) => this.#metrics.droppedLogLines.inc(dropped));
   readonly #relay;
@@ -68,12 +69,11 @@ class Worker {
     const resolver = this.#resolver;
     this.#upstream = createUpstream({
       resolver,
-      parent: (name) => this.#parents.get(name),
+      proxy: (name) => this.#parents.get(name),
       upstreamCa: config.upstreamCaFile === null ? null : readFileSync(config.upstreamCaFile, 'utf8'),
       isOwnListener,
       mustUseOwnAddress: ownAddressOnly,
-      connectTransparent:
-        config.capture === 'node' ? (source, destination) => connectTransparent({source, destination}) : null,
+      connectTransparent: config.capture === 'node' ? connectTransparent : null,
       onNotice,
     });
     this.#filters =
@@ -131,7 +131,14 @@ class Worker {
   #adopt(state: State): void {
     this.#policies = compilePolicies(state.documents, this.#config.installation);
     this.#workloads = indexWorkloads(state.workloads);
-    this.#parents = new Map(state.parents.map((parent) => [parent.name, parent]));
+    // Upstream keeps what it knows of a parent as long as it is the same object.
+    const before = this.#parents;
+    this.#parents = new Map(
+      state.parents.map((parent) => {
+        const known = before.get(parent.name);
+        return [parent.name, known !== undefined && isDeepStrictEqual(known, parent) ? known : parent];
+      }),
+    );
   }
 
   apply(state: State): void {
