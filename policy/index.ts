@@ -5,3 +5,8 @@ export type * from './documents.ts';
 export type {Reason} from './reasons.ts';
 export {REASONS} from './reasons.ts';
 export {isDecision} from './decision.ts';
+export {loadDocuments, documentName} from './load/load.ts';
+export type {Loaded, Source} from './load/load.ts';
+export {readDocument, describeObject} from './load/document.ts';
+export type {ReadDocument} from './load/document.ts';
+export {formatFinding} from './load/format.ts';
