@@ -1,0 +1,59 @@
+/** Connections that capture handed over: the socket's own address is where the client wanted to go. */
+import type {Socket} from 'node:net';
+import type {Decision} from '../../policy/index.ts';
+import {refusal} from './answers.ts';
+import {ClientConnection} from './connection.ts';
+import type {Core} from './core.ts';
+import {FirstBytes} from './first-bytes.ts';
+import {trusts} from './judge.ts';
+import {canonicalAddress} from './naming.ts';
+
+/** Take over a captured socket. */
+export function acceptCaptured(core: Core, socket: Socket): void {
+  const source = {ip: canonicalAddress(socket.remoteAddress), port: socket.remotePort ?? 0};
+  const destination = {ip: canonicalAddress(socket.localAddress), port: socket.localPort ?? 0, host: null};
+  // Gone before it was accepted, or dialled straight to our own port: dialling on would be a loop (invariant 6).
+  if (source.ip === '' || core.services.isOwnListener(destination.ip, destination.port)) {
+    socket.resetAndDestroy();
+    return;
+  }
+  core.services.count?.('connection.captured');
+  const over = admit(core, socket, () => new ClientConnection(core, socket, 'captured', source, destination));
+  if (over !== null) new FirstBytes(over.connection, over.forced).start(Buffer.alloc(0));
+}
+
+/**
+ * Limits before anything else is spent: above them a connection is answered with 503 as long as few are, then reset.
+ * The connection is made only where it will be served.
+ */
+export function admit(
+  core: Core,
+  socket: Socket,
+  make: () => ClientConnection,
+): {readonly connection: ClientConnection; readonly forced: Decision | null} | null {
+  const {limits} = core;
+  const all = core.live.connections.size;
+  if (all >= limits.connections + limits.answeredAboveLimit) {
+    core.services.count?.('connection.limited');
+    socket.resetAndDestroy();
+    return null;
+  }
+  const connection = make();
+  const above = Math.max(all + 1 - limits.connections, connection.usage.connections - limits.connectionsPerWorkload);
+  if (above <= 0) return {connection, forced: null};
+  core.services.count?.('connection.limited');
+  if (above > limits.answeredAboveLimit) {
+    connection.destroy();
+    return null;
+  }
+  const request = connection.ask({kind: 'unread'});
+  return {
+    connection,
+    forced: refusal(
+      request.id,
+      'LimitExceeded',
+      'This workload has too many connections open at once; close some.',
+      trusts(request),
+    ),
+  };
+}

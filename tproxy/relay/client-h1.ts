@@ -1,0 +1,511 @@
+/**
+ * An HTTP/1 client: requests one after another (pipelined ones wait their turn), bodies streamed both ways with
+ * backpressure, and every refusal readable.
+ */
+import type {Duplex} from 'node:stream';
+import type {Decision, HeaderLines, TlsHello} from '../../policy/index.ts';
+import {
+  CHUNK_FOOTER,
+  createRequestParser,
+  encodeChunkHeader,
+  encodeLastChunk,
+  encodeResponseHead,
+  endToEnd,
+  get,
+  targetParts,
+  wantsTrailers,
+  type Framing,
+  type RequestHead,
+  type RequestParser,
+} from '../http1/index.ts';
+import {denialAnswer, isGrpc, refusal, type WireAnswer} from './answers.ts';
+import type {ClientStream, RequestMessage} from './client-stream.ts';
+import {ignore, type ClientConnection, type Stage} from './connection.ts';
+import {HttpExchange} from './exchange.ts';
+import {explicitTarget, openConnectTunnel} from './explicit-target.ts';
+import {H1Writer} from './h1-writer.ts';
+
+export interface H1Options {
+  /** The ClientHello where this is inside TLS that we ended; null in the clear. */
+  readonly tls: TlsHello | null;
+  /** The connection is refused already; each request is told so. */
+  readonly forced: Decision | null;
+  /** Read already. */
+  readonly first: Buffer;
+  /** The explicit proxy port: CONNECT and absolute-form. Default false. */
+  readonly explicit?: boolean;
+}
+
+/** Serve HTTP/1 on `socket`, which is the connection's own or the TLS over it. */
+export function serveH1(connection: ClientConnection, socket: Duplex, options: H1Options): void {
+  new H1Client(connection, socket, options).start();
+}
+
+/**
+ * `head`: waiting for a request; `deciding`: its body waits for the decision; `body`: it is handed over; `blocked`: the
+ * upstream is slow; `discard`: nobody wants it; `waiting`: it was read, the answer is under way; `linger`: answered, the
+ * connection ends; `tunnel`: no longer ours.
+ */
+type State = 'head' | 'deciding' | 'body' | 'blocked' | 'discard' | 'waiting' | 'linger' | 'tunnel';
+
+const CONTINUE_FRAMING: Framing = {kind: 'none'};
+
+class H1Client implements ClientStream, Stage {
+  readonly protocol = 'h1';
+  readonly #connection: ClientConnection;
+  readonly #socket: Duplex;
+  readonly #options: H1Options;
+  readonly #parser: RequestParser;
+  readonly #writer: H1Writer;
+  #state: State = 'head';
+  #exchange: HttpExchange | null = null;
+  #head: RequestHead | null = null;
+  #responseDone = false;
+  #chunked = false;
+  #endsWithConnection = false;
+  #closing = false;
+  #bodyRead = 0;
+  #lingered = 0;
+  #partialHead = false;
+  #clientSlow = false;
+  #clientEnded = false;
+  #pumping = false;
+  #continued = false;
+  #version: '1.0' | '1.1' = '1.1';
+  #method = '';
+
+  constructor(connection: ClientConnection, socket: Duplex, options: H1Options) {
+    this.#connection = connection;
+    this.#socket = socket;
+    this.#options = options;
+    this.#parser = createRequestParser();
+    this.#writer = new H1Writer(socket);
+    connection.stage = this;
+  }
+
+  start(): void {
+    const socket = this.#socket;
+    this.#connection.expireIn(this.#connection.core.limits.headTimeoutMs);
+    socket.on('error', ignore);
+    socket.on('close', this.#onClose);
+    socket.on('drain', this.#onDrain);
+    socket.on('end', this.#onEnd);
+    socket.on('data', this.#onData);
+    if (this.#options.first.length > 0) this.#onData(this.#options.first);
+    if (!this.#paused()) socket.resume();
+  }
+
+  // What comes from the client.
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#state === 'linger') {
+      this.#lingered += chunk.length;
+      if (this.#lingered > this.#connection.core.limits.lingerBytes) this.#connection.destroy();
+      return;
+    }
+    const waited = this.#state === 'waiting';
+    this.#parser.feed(chunk);
+    if (this.#state === 'head') {
+      if (!this.#partialHead) {
+        this.#partialHead = true;
+        this.#connection.expireIn(this.#connection.core.limits.headTimeoutMs);
+      }
+    } else this.#alive();
+    this.#pump();
+    // A body that must wait, or a further pipelined request: no more than this chunk is held. Else reading goes on while
+    // the answer is under way, for only so a client's end is seen.
+    if (this.#paused() && (this.#state !== 'waiting' || waited)) this.#socket.pause();
+  };
+
+  #paused(): boolean {
+    return (
+      this.#state === 'deciding' || this.#state === 'blocked' || this.#state === 'waiting' || this.#state === 'tunnel'
+    );
+  }
+
+  #pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    try {
+      while (this.#step());
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  /** One event of the parser, where this state takes any. */
+  #step(): boolean {
+    if (this.#state !== 'head' && this.#state !== 'body' && this.#state !== 'discard') return false;
+    const event = this.#parser.next();
+    switch (event.kind) {
+      case 'more':
+        return false;
+      case 'head':
+        this.#partialHead = false;
+        this.#begin(event.head);
+        return true;
+      case 'body':
+        this.#bodyRead += event.chunk.length;
+        if (this.#state === 'body' && !this.#exchange!.requestBody(event.chunk)) this.#state = 'blocked';
+        return true;
+      case 'end':
+        this.#head = null;
+        if (this.#state === 'body') {
+          this.#state = 'waiting';
+          this.#exchange!.requestEnd(event.trailers);
+        } else this.#next();
+        return true;
+      case 'bad':
+        this.#malformed(event.message);
+        return false;
+    }
+  }
+
+  #begin(head: RequestHead): void {
+    this.#head = head;
+    this.#version = head.version;
+    this.#method = head.method;
+    this.#responseDone = false;
+    this.#bodyRead = 0;
+    this.#continued = false;
+    this.#clientSlow = false;
+    this.#closing =
+      !head.keepAlive || this.#connection.core.draining || this.#clientEnded || this.#options.forced !== null;
+    this.#state = 'deciding';
+    const connection = this.#connection;
+    const parts = targetParts(head);
+    let {destination} = connection;
+    if (this.#options.explicit === true) {
+      const target = explicitTarget(connection, head, parts);
+      switch (target.kind) {
+        case 'request':
+          ({destination} = target);
+          break;
+        case 'connect':
+          this.#connect(target.authority);
+          return;
+        case 'refused':
+          this.#refuse(target.message);
+          return;
+      }
+    }
+    if (head.expectUnknown) {
+      this.#refuse('Expect asks for something other than 100-continue.');
+      return;
+    }
+    const message: RequestMessage = {
+      http: {
+        version: head.version,
+        method: head.method,
+        scheme: parts.scheme,
+        authority: parts.authority,
+        host: head.host,
+        path: parts.path,
+        query: parts.query,
+        upgrade: head.upgrade,
+        headers: head.headers,
+      },
+      headers: endToEnd(head.headers),
+      body: head.framing.kind === 'close' ? {kind: 'none'} : head.framing,
+      wantsTrailers: wantsTrailers(head.headers),
+      expectContinue: head.expectContinue,
+      grpc: isGrpc(get(head.headers, 'content-type') ?? undefined),
+    };
+    this.#alive();
+    this.#exchange = new HttpExchange(connection, this, message, this.#options.tls, destination);
+    this.#exchange.start(this.#options.forced);
+  }
+
+  #connect(authority: {readonly host: string; readonly port: number}): void {
+    // CONNECT has no body: its end is there already.
+    this.#parser.next();
+    this.#head = null;
+    const refused = openConnectTunnel(this.#connection, authority, this.#options.forced, () => {
+      this.#leave();
+      this.#socket.write('HTTP/1.1 200 Connection established\r\n\r\n', 'latin1');
+      return this.#parser.rest();
+    });
+    if (refused === null) return;
+    this.#closing = true;
+    this.answer(denialAnswer(refused, false));
+  }
+
+  /** A refusal before there is a request that could be decided. */
+  #refuse(message: string): void {
+    const connection = this.#connection;
+    const {core} = connection;
+    const request = connection.ask(
+      this.#options.tls === null ? {kind: 'opaque'} : {kind: 'tls', tls: this.#options.tls},
+    );
+    const decision = this.#options.forced ?? refusal(request.id, 'MalformedRequest', message, true);
+    core.services.journal.decision(decision, request);
+    const answer = denialAnswer(decision, false);
+    core.services.journal.flow({
+      decision,
+      request,
+      status: answer.status,
+      protocol: 'h1',
+      bytesIn: this.#bodyRead,
+      bytesOut: answer.body.length,
+      durationMs: 0,
+      upstream: null,
+      proxied: null,
+      failure: null,
+    });
+    this.#closing = true;
+    this.answer(answer);
+  }
+
+  /** RFC 9112 §2.2: framing is in doubt, so nothing after it is read as a request. */
+  #malformed(message: string): void {
+    this.#closing = true;
+    if (this.#exchange === null) {
+      this.#responseDone = false;
+      this.#refuse(message);
+    } else if (this.#responseDone) this.#linger();
+    else this.#exchange.clientMalformed(message);
+  }
+
+  readonly #onEnd = (): void => {
+    this.#clientEnded = true;
+    this.#closing = true;
+    if (this.#state === 'linger') this.#connection.socket.destroySoon();
+    else if (this.#state === 'head' && this.#parser.atBoundary()) this.#finishWriting();
+    else if (this.#state === 'head') this.#malformed('The connection ended inside a request.');
+    // Half-closed after a whole request: the answer is still wanted. Inside a body: nobody will finish it.
+    else if (this.#state === 'body' || this.#state === 'blocked' || this.#state === 'discard')
+      this.#connection.destroy();
+  };
+
+  readonly #onClose = (): void => {
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    if (this.#state !== 'tunnel') exchange?.clientGone();
+  };
+
+  readonly #onDrain = (): void => {
+    this.#alive();
+    if (this.#clientSlow) {
+      this.#clientSlow = false;
+      this.#exchange?.responseDrained();
+    }
+  };
+
+  // ClientStream: what the exchange says.
+
+  readBody(): void {
+    if (this.#state !== 'deciding') return;
+    this.#state = 'body';
+    this.#go();
+  }
+
+  resumeBody(): void {
+    if (this.#state !== 'blocked') return;
+    this.#state = 'body';
+    this.#alive();
+    this.#go();
+  }
+
+  #go(): void {
+    this.#pump();
+    if (!this.#paused() || this.#state === 'waiting') this.#socket.resume();
+  }
+
+  informational(status: number, headers: HeaderLines): void {
+    if (this.#head?.version === '1.0') return;
+    if (status === 100) this.#continued = true;
+    this.#write(() => encodeResponseHead({status, headers, framing: CONTINUE_FRAMING}));
+    this.#writer.flush();
+  }
+
+  head(status: number, headers: HeaderLines, bytes: number | null | 'none'): void {
+    this.#alive();
+    const framing = this.#framing(bytes);
+    this.#chunked = framing.kind === 'chunked';
+    this.#endsWithConnection = framing.kind === 'close';
+    this.#write(() => encodeResponseHead({status, headers, framing, connection: this.#connectionLine()}));
+  }
+
+  #framing(bytes: number | null | 'none'): Framing {
+    if (bytes === 'none') return {kind: 'none'};
+    if (bytes !== null) return {kind: 'length', bytes};
+    return this.#version === '1.1' ? {kind: 'chunked'} : {kind: 'close'};
+  }
+
+  #connectionLine(): 'close' | 'keep-alive' | null {
+    if (this.#closing || this.#connection.core.draining) {
+      this.#closing = true;
+      return 'close';
+    }
+    return this.#version === '1.0' ? 'keep-alive' : null;
+  }
+
+  body(chunk: Buffer): boolean {
+    this.#alive();
+    if (this.#chunked) {
+      this.#writer.push(encodeChunkHeader(chunk.length));
+      this.#writer.push(chunk);
+      this.#writer.push(CHUNK_FOOTER);
+    } else this.#writer.push(chunk);
+    if (this.#writer.backlog < this.#connection.core.limits.writeBufferBytes) return true;
+    this.#clientSlow = true;
+    this.#writer.flush();
+    return false;
+  }
+
+  end(trailers: HeaderLines): void {
+    if (this.#chunked) this.#write(() => encodeLastChunk(trailers));
+    this.#chunked = false;
+    if (this.#endsWithConnection) this.#closing = true;
+    this.#responded();
+  }
+
+  answer(answer: WireAnswer): void {
+    const bytes = answer.body.length;
+    const asked = this.#head;
+    const bodiless = this.#method === 'HEAD' || answer.status === 204 || answer.status === 304;
+    if (
+      this.#unread() > this.#connection.core.limits.discardBytes ||
+      (asked?.expectContinue === true && !this.#continued)
+    )
+      this.#closing = true;
+    const headers =
+      this.#method === 'HEAD' && answer.status !== 204 && answer.status !== 304
+        ? [...answer.headers, 'content-length', String(bytes)]
+        : answer.headers;
+    this.#write(() =>
+      encodeResponseHead({
+        status: answer.status,
+        headers,
+        framing: bodiless ? {kind: 'none'} : {kind: 'length', bytes},
+        connection: this.#connectionLine(),
+      }),
+    );
+    if (!bodiless && bytes > 0) this.#writer.push(answer.body);
+    this.#responded();
+  }
+
+  cut(): void {
+    this.#exchange = null;
+    this.#writer.flush();
+    this.#connection.destroy();
+  }
+
+  upgrade(headers: HeaderLines): {readonly stream: Duplex; readonly first: Buffer} {
+    this.#leave();
+    this.#socket.write(
+      encodeResponseHead({
+        status: 101,
+        reasonPhrase: 'Switching Protocols',
+        headers,
+        framing: CONTINUE_FRAMING,
+        upgrade: 'websocket',
+      }),
+    );
+    this.#exchange = null;
+    return {stream: this.#socket, first: this.#parser.rest()};
+  }
+
+  /** The connection is no longer HTTP. */
+  #leave(): void {
+    this.#writer.flush();
+    this.#state = 'tunnel';
+    const socket = this.#socket;
+    socket.pause();
+    socket.off('data', this.#onData);
+    socket.off('end', this.#onEnd);
+    socket.off('drain', this.#onDrain);
+    socket.off('close', this.#onClose);
+  }
+
+  /** What the encoder refuses to write (it came from a server, a rule or a filter) must not be half written. */
+  #write(encode: () => Buffer): void {
+    let piece: Buffer;
+    try {
+      piece = encode();
+    } catch (error) {
+      this.#connection.core.services.journal.notice(
+        'warn',
+        'relay.unencodable',
+        'an answer was cut: it cannot be written as HTTP/1',
+        {error: String(error)},
+      );
+      this.#connection.destroy();
+      return;
+    }
+    this.#writer.push(piece);
+  }
+
+  #unread(): number {
+    const framing = this.#head?.framing;
+    if (framing === undefined || framing.kind === 'none') return 0;
+    return framing.kind === 'length' ? framing.bytes - this.#bodyRead : Infinity;
+  }
+
+  /** The answer is whole. */
+  #responded(): void {
+    this.#responseDone = true;
+    this.#exchange = null;
+    if (this.#head === null) {
+      this.#next();
+      return;
+    }
+    if (this.#closing || this.#unread() > this.#connection.core.limits.discardBytes) {
+      this.#linger();
+      return;
+    }
+    this.#state = 'discard';
+    this.#pump();
+    if (this.#state === 'discard') this.#socket.resume();
+  }
+
+  /** Request and answer are done: the next one, or the end. */
+  #next(): void {
+    if (!this.#responseDone) {
+      this.#state = 'waiting';
+      return;
+    }
+    if (this.#closing || this.#connection.core.draining) {
+      this.#linger();
+      return;
+    }
+    this.#state = 'head';
+    this.#connection.expireIn(this.#connection.core.limits.keepAliveTimeoutMs);
+    this.#pump();
+    if (!this.#paused()) this.#socket.resume();
+  }
+
+  /**
+   * RFC 9112 §9.6: our side ends, and what still comes is read and dropped for a while, lest a reset destroys the answer
+   * on its way to a client that is still sending.
+   */
+  #linger(): void {
+    this.#state = 'linger';
+    this.#finishWriting();
+    if (this.#clientEnded) return;
+    this.#connection.expireIn(this.#connection.core.limits.lingerMs);
+    this.#socket.resume();
+  }
+
+  #finishWriting(): void {
+    this.#writer.flush();
+    if (!this.#socket.writableEnded) this.#socket.end();
+  }
+
+  // Stage.
+
+  expire(): void {
+    if (this.#exchange !== null) this.#exchange.timedOut();
+    else if (this.#state === 'head' && this.#partialHead) this.#malformed('Only part of a request came in time.');
+    else this.#connection.destroy();
+  }
+
+  drain(): void {
+    this.#closing = true;
+    if (this.#state === 'head' && this.#parser.atBoundary()) this.#linger();
+  }
+
+  #alive(): void {
+    this.#connection.expireIn(this.#connection.core.limits.idleTimeoutMs);
+  }
+}

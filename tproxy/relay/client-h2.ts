@@ -1,0 +1,84 @@
+/** An HTTP/2 client: a session of node:http2 whose streams are exchanges. */
+import type {Duplex} from 'node:stream';
+import {constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream} from 'node:http2';
+import type {Decision, TlsHello} from '../../policy/index.ts';
+import type {ClientConnection, Stage} from './connection.ts';
+import {ignore} from './connection.ts';
+import {H2Stream} from './h2-stream.ts';
+
+export interface H2Options {
+  readonly tls: TlsHello | null;
+  /** The connection is refused already; each request is told so, then it ends. */
+  readonly forced: Decision | null;
+}
+
+/** Serve HTTP/2 on `socket`; its preface was not consumed (or was unshifted). */
+export function serveH2(connection: ClientConnection, socket: Duplex, options: H2Options): void {
+  new H2Client(connection, socket, options);
+}
+
+export class H2Client implements Stage {
+  readonly connection: ClientConnection;
+  readonly options: H2Options;
+  readonly #session: ServerHttp2Session;
+  readonly #streams = new Set<H2Stream>();
+
+  constructor(connection: ClientConnection, socket: Duplex, options: H2Options) {
+    this.connection = connection;
+    this.options = options;
+    const {limits} = connection.core;
+    connection.stage = this;
+    connection.expireIn(limits.headTimeoutMs);
+    this.#session = performServerHandshake(socket, {
+      settings: {
+        maxConcurrentStreams: limits.streamsPerConnection,
+        maxHeaderListSize: limits.headerListBytes,
+        // RFC 8441: WebSocket, and decide refuses all other protocols.
+        enableConnectProtocol: true,
+      },
+      maxHeaderListPairs: limits.headerLines,
+      // SETTINGS, PING and reset floods (CVE-2019-9512, -9515, CVE-2023-44487) end the session; MiB of state per session.
+      maxSessionInvalidFrames: 32,
+      maxSessionRejectedStreams: 32,
+      maxSettings: 32,
+      maxSessionMemory: 16,
+    });
+    const session = this.#session;
+    session.on('error', ignore);
+    session.on('frameError', ignore);
+    session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: unknown) => {
+      this.alive();
+      const one = new H2Stream(this, stream, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
+      this.#streams.add(one);
+      stream.once('close', () => {
+        this.#streams.delete(one);
+        if (this.#streams.size === 0) connection.expireIn(limits.keepAliveTimeoutMs);
+      });
+      one.start(raw as string[]);
+    });
+    session.once('close', () => {
+      if (!connection.socket.destroyed) connection.socket.destroySoon();
+    });
+    socket.on('error', ignore);
+    if (connection.core.draining) session.close();
+  }
+
+  /** Something moved. */
+  alive(): void {
+    this.connection.expireIn(this.connection.core.limits.idleTimeoutMs);
+  }
+
+  /** GOAWAY: streams under way are finished, no new ones come. */
+  drain(): void {
+    if (!this.#session.closed && !this.#session.destroyed) this.#session.close();
+  }
+
+  expire(): void {
+    if (this.#streams.size === 0) {
+      this.#session.destroy();
+      return;
+    }
+    for (const stream of this.#streams) stream.timedOut();
+    this.drain();
+  }
+}

@@ -1,0 +1,52 @@
+/** The relay: what happens to a client's connection, from its first byte to its last. */
+import {performance} from 'node:perf_hooks';
+import {AuditMemory} from './audit-memory.ts';
+import {acceptCaptured} from './captured.ts';
+import type {Core} from './core.ts';
+import {acceptExplicit} from './explicit.ts';
+import {RELAY_LIMITS, SWEEP_MS} from './limits.ts';
+import {Live} from './live.ts';
+import type {Relay, RelayServices} from './services.ts';
+
+export type {Decide, Relay, RelayEvent, RelayServices} from './services.ts';
+export type {RelayLimits} from './limits.ts';
+export {RELAY_LIMITS} from './limits.ts';
+
+/** Make the relay. Its clock ticks until close(). */
+export function createRelay(services: RelayServices): Relay {
+  const limits = {...RELAY_LIMITS, ...services.limits};
+  const live = new Live();
+  const core: Core = {
+    services,
+    limits,
+    live,
+    audit: new AuditMemory(limits.auditMemory),
+    draining: false,
+    now: () => performance.now(),
+  };
+  const clock = setInterval(() => live.sweep(core.now()), SWEEP_MS);
+  let deadline: NodeJS.Timeout | null = null;
+  const cutAll = (): void => {
+    for (const connection of live.connections) connection.destroy();
+  };
+  return {
+    captured: (socket) => acceptCaptured(core, socket),
+    explicit: (socket) => acceptExplicit(core, socket),
+    policiesChanged: () => live.recheck(),
+    workloadsChanged: () => {
+      for (const connection of live.connections) connection.workloadChanged();
+      live.recheck();
+    },
+    drain: (deadlineMs) => {
+      core.draining = true;
+      for (const connection of live.connections) connection.drain();
+      deadline ??= setTimeout(cutAll, deadlineMs);
+    },
+    connections: () => live.connections.size,
+    close: () => {
+      clearInterval(clock);
+      if (deadline !== null) clearTimeout(deadline);
+      cutAll();
+    },
+  };
+}

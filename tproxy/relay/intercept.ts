@@ -1,0 +1,161 @@
+/** TLS ended here, with a leaf for the name that the ClientHello claims. */
+import {TLSSocket} from 'node:tls';
+import {isDecision, type Decision, type TlsHello} from '../../policy/index.ts';
+import {refusal} from './answers.ts';
+import {serveH1} from './client-h1.ts';
+import {serveH2} from './client-h2.ts';
+import {ignore, type ClientConnection, type Stage} from './connection.ts';
+import {judge} from './judge.ts';
+import {claimedName} from './naming.ts';
+
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * Finish the client's handshake and serve what is inside. `bytes` are the ClientHello, read already; the name is the
+ * peeked SNI only: on a resumed TLS 1.2 session Node's `servername` is false. `forced`: a refusal to be told inside.
+ */
+export function intercept(connection: ClientConnection, bytes: Buffer, hello: TlsHello, forced: Decision | null): void {
+  new Handshake(connection, hello, forced).start(bytes);
+}
+
+class Handshake implements Stage {
+  readonly #connection: ClientConnection;
+  readonly #hello: TlsHello;
+  readonly #forced: Decision | null;
+  readonly #name: string;
+  #done = false;
+  #error: NodeJS.ErrnoException | null = null;
+
+  constructor(connection: ClientConnection, hello: TlsHello, forced: Decision | null) {
+    this.#connection = connection;
+    this.#hello = hello;
+    this.#forced = forced;
+    this.#name = claimedName(connection.ask({kind: 'tls', tls: hello}));
+    connection.stage = this;
+  }
+
+  start(bytes: Buffer): void {
+    const {socket, core} = this.#connection;
+    let secureContext;
+    try {
+      secureContext = core.services.leaves.context(this.#name);
+    } catch (error) {
+      // A name that is none (or a CA that cannot sign): nothing that a client could believe.
+      this.#fail(
+        'MalformedRequest',
+        `There can be no certificate for the name that this ClientHello claims: ${String((error as Error).message)}`,
+      );
+      return;
+    }
+    // Read first by the TLS socket, before what still arrives.
+    socket.unshift(bytes);
+    this.#connection.expireIn(core.limits.headTimeoutMs);
+    const protocols = OURS.filter((protocol) => this.#hello.alpn.includes(protocol));
+    const tls = new TLSSocket(socket, {
+      isServer: true,
+      secureContext,
+      requestCert: false,
+      // Offering what the client did not ask for would end the handshake (RFC 7301 §3.2); so would offering nothing of its list.
+      ...(protocols.length > 0 ? {ALPNProtocols: protocols} : {}),
+    });
+    tls.on('error', ignore);
+    tls.on('_tlsError', (error: Error) => {
+      this.#error ??= error;
+    });
+    tls.once('close', this.#closed);
+    tls.once('secure', () => {
+      if (this.#done) return;
+      this.#done = true;
+      tls.off('close', this.#closed);
+      core.services.count?.('handshake.done');
+      const options = {tls: this.#hello, forced: this.#forced};
+      if (tls.alpnProtocol === 'h2') serveH2(this.#connection, tls, options);
+      else serveH1(this.#connection, tls, {...options, first: NOTHING});
+    });
+  }
+
+  /** The handshake ended before it was done: by an alert, or without a word, which is how many clients reject a leaf. */
+  readonly #closed = (): void => {
+    if (this.#done) return;
+    const {core} = this.#connection;
+    core.services.count?.('handshake.failed');
+    const code = this.#error?.code ?? '';
+    if (this.#error !== null && !rejectsLeaf(code)) {
+      this.#fail(
+        'UnsupportedProtocol',
+        `The TLS handshake with the client failed (${code === '' ? 'no code' : code}): no version or cipher in common, or no TLS at all.`,
+      );
+      return;
+    }
+    core.services.count?.('leaf.rejected');
+    this.#remember();
+    this.#fail(
+      'ClientRejectedLeaf',
+      'The client does not accept our certificate: it does not trust the CA, or pins its own. Give it the trust bundle, or write a `tls` rule for this host so that it is passed through.',
+    );
+  };
+
+  /** While every selecting policy is Audit, this name is passed through for this workload from now on. */
+  #remember(): void {
+    const {core, workloadKey} = this.#connection;
+    const request = {...this.#connection.ask({kind: 'tls', tls: this.#hello}), canInspect: false};
+    judge(core, this.#connection, request, (answer) => {
+      if (isDecision(answer) && answer.verdict === 'allow' && !answer.enforced) core.audit.add(workloadKey, this.#name);
+    });
+  }
+
+  #fail(reason: 'MalformedRequest' | 'UnsupportedProtocol' | 'ClientRejectedLeaf', message: string): void {
+    if (this.#done) return;
+    this.#done = true;
+    const connection = this.#connection;
+    const {core} = connection;
+    const request = connection.ask({kind: 'tls', tls: this.#hello});
+    const decision = this.#forced ?? refusal(request.id, reason, message, false);
+    core.services.journal.decision(decision, request);
+    core.services.journal.flow({
+      decision,
+      request,
+      status: null,
+      protocol: 'tls',
+      bytesIn: connection.socket.bytesRead,
+      bytesOut: 0,
+      durationMs: core.now() - connection.openedAt,
+      upstream: null,
+      proxied: null,
+      failure: {reason, message},
+    });
+    connection.destroy();
+  }
+
+  expire(): void {
+    this.#fail('UnsupportedProtocol', 'The TLS handshake did not finish in time.');
+  }
+
+  drain(): void {
+    // A handshake under way is finished; its requests are answered with Connection: close.
+  }
+}
+
+const OURS: readonly string[] = ['h2', 'http/1.1'];
+
+/** RFC 8446 §6.2: the alerts that say "this certificate", as OpenSSL names them; and a connection that just ends. */
+function rejectsLeaf(code: string): boolean {
+  switch (code) {
+    case 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA':
+    case 'ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE':
+    case 'ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE':
+    case 'ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN':
+    case 'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_UNKNOWN':
+    case 'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED':
+    case 'ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED':
+    case 'ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE':
+    case 'ERR_SSL_TLSV1_ALERT_ACCESS_DENIED':
+    case 'ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR':
+    case 'ERR_SSL_TLSV1_ALERT_USER_CANCELLED':
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return true;
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,137 @@
+/** The decide loop: ask, find out what is needed, ask again. decide is pure; what it needs is found here. */
+import type {Address, Decision, EgressRequest, Names, Needs} from '../../policy/index.ts';
+import {isDecision} from '../../policy/index.ts';
+import {refusal} from './answers.ts';
+import type {Core} from './core.ts';
+import {MAX_ROUNDS} from './limits.ts';
+import type {Usage} from './live.ts';
+
+/** What is left when all names are known. */
+export type Answer = Decision | Exclude<Needs, {readonly needs: 'addresses'}>;
+
+const NO_NAMES: Names = new Map();
+
+/** The names of a connection's last decision: asked for at once the next time, so that a kept connection is decided in one round. */
+export interface Hint {
+  of: readonly string[];
+  recent: boolean;
+}
+
+export interface Asking {
+  readonly usage: Usage;
+  /** Read and replaced. */
+  hint: Hint | null;
+}
+
+/** Decide `request`; calls back at once unless a name has to be looked up. Anything unexpected is a refusal (fail closed). */
+export function judge(core: Core, asking: Asking, request: EgressRequest, done: (answer: Answer) => void): void {
+  let names = NO_NAMES;
+  const hint = asking.hint;
+  if (hint !== null) {
+    let late = false;
+    core.services.resolve(hint.of, hint.recent, (found) => {
+      if (!late) names = found;
+    });
+    late = true;
+  }
+  round(core, asking, request, names, 0, done, null);
+}
+
+/**
+ * Decide a living flow again. `connected`: the address it is connected to, where we dialled it: of a name that still
+ * has (or had a short while ago) that address, only that address is judged, since a new policy may refuse just this one.
+ */
+export function judgeAgain(
+  core: Core,
+  asking: Asking,
+  request: EgressRequest,
+  connected: Address | null,
+  done: (answer: Answer) => void,
+): void {
+  round(core, asking, request, NO_NAMES, 0, done, connected);
+}
+
+function round(
+  core: Core,
+  asking: Asking,
+  request: EgressRequest,
+  names: Names,
+  rounds: number,
+  done: (answer: Answer) => void,
+  connected: Address | null,
+): void {
+  const policies = core.services.policies();
+  if (policies === 'not-loaded') {
+    done(
+      refusal(request.id, 'PolicyNotLoaded', 'No policy has been loaded yet; try again in a moment.', trusts(request)),
+    );
+    return;
+  }
+  let answer: Decision | Needs;
+  try {
+    answer = core.services.decide(policies, request, names);
+  } catch (error) {
+    core.services.journal.notice(
+      'error',
+      'relay.decide-failed',
+      'the decision function threw; the request is refused',
+      {id: request.id, error: String(error)},
+    );
+    done(
+      refusal(
+        request.id,
+        'Overloaded',
+        'The decision could not be made; the operator finds the cause in the log.',
+        trusts(request),
+      ),
+    );
+    return;
+  }
+  if (isDecision(answer) || answer.needs !== 'addresses') {
+    done(answer);
+    return;
+  }
+  if (rounds >= MAX_ROUNDS) {
+    done(
+      refusal(
+        request.id,
+        'Unresolvable',
+        'More names had to be looked up for this request than the policies can need.',
+        trusts(request),
+      ),
+    );
+    return;
+  }
+  if (asking.usage.lookups >= core.limits.lookupsPerWorkload) {
+    done(
+      refusal(
+        request.id,
+        'LimitExceeded',
+        'Too many names of this workload are being looked up at once.',
+        trusts(request),
+      ),
+    );
+    return;
+  }
+  const {of} = answer;
+  const recent = answer.recent || connected !== null;
+  asking.usage.lookups++;
+  core.services.resolve(of, recent, (found) => {
+    asking.usage.lookups--;
+    if (connected === null) asking.hint = {of, recent};
+    const known = connected === null || answer.recent ? found : onlyConnected(found, connected);
+    round(core, asking, request, names.size === 0 ? known : new Map([...names, ...known]), rounds + 1, done, connected);
+  });
+}
+
+function onlyConnected(names: Names, connected: Address): Names {
+  const out = new Map<string, readonly Address[] | 'failed'>();
+  for (const [name, addresses] of names)
+    out.set(name, addresses !== 'failed' && addresses.includes(connected) ? [connected] : addresses);
+  return out;
+}
+
+/** Whether a refusal inside TLS can be read by this client. */
+export function trusts(request: EgressRequest): boolean {
+  return request.workload !== 'unknown' && request.workload.trustsCa;
+}

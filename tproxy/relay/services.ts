@@ -1,0 +1,55 @@
+/** What the relay is given, and what it is to its worker. */
+import type {Socket} from 'node:net';
+import type {LeafSource} from '../../pki/contract.ts';
+import type {Address, Decision, EgressRequest, Names, Needs, PolicySet, Workload} from '../../policy/index.ts';
+import type {Journal} from '../../runtime/journal.ts';
+import type {Filters} from '../filters/contract.ts';
+import type {Upstream} from '../upstream/contract.ts';
+import type {RelayLimits} from './limits.ts';
+
+/** Events worth a counter; no names of hosts or paths among the labels (DESIGN §7). */
+export type RelayEvent =
+  | 'connection.captured'
+  | 'connection.explicit'
+  | 'connection.limited'
+  | 'handshake.done'
+  | 'handshake.failed'
+  | 'leaf.rejected'
+  | 'timeout';
+
+export type Decide = (policies: PolicySet, request: EgressRequest, names: Names) => Decision | Needs;
+
+export interface RelayServices {
+  /** The compiled policies of this moment; 'not-loaded' before the first load: everything is refused (503 PolicyNotLoaded). */
+  policies(): PolicySet | 'not-loaded';
+  /** Pure; policy/'s decide, injected for tests. */
+  readonly decide: Decide;
+  workloadAt(ip: Address): Workload | 'unknown';
+  /** Look names up; may call back at once. `recent`: with the addresses a name had a short while ago. */
+  resolve(names: readonly string[], recent: boolean, done: (names: Names) => void): void;
+  readonly leaves: LeafSource;
+  readonly upstream: Upstream;
+  readonly filters: Filters | null;
+  readonly journal: Journal;
+  /** Whether this is one of our own listeners: never connected to on a client's behalf (invariant 6). */
+  isOwnListener(ip: Address, port: number): boolean;
+  readonly limits?: Partial<RelayLimits>;
+  count?(event: RelayEvent): void;
+}
+
+export interface Relay {
+  /** A connection that capture handed over: its local address is the original destination. The listener must set allowHalfOpen. */
+  captured(socket: Socket): void;
+  /** A connection to the explicit proxy port. The listener must set allowHalfOpen. */
+  explicit(socket: Socket): void;
+  /** The policies are others now: everything that lives is decided again. */
+  policiesChanged(): void;
+  /** The workload table is another now: connections of who is gone are closed, the others decided again. */
+  workloadsChanged(): void;
+  /** Stop keeping connections; what still lives after `deadlineMs` is cut. */
+  drain(deadlineMs: number): void;
+  /** Open client connections. */
+  connections(): number;
+  /** Cut everything now and stop the clock. */
+  close(): void;
+}
