@@ -3,6 +3,7 @@ import type {Document, Finding, Position} from '../documents.ts';
 import {MAX_DOCUMENTS, MAX_FILE_CHARACTERS} from '../schema/limits.ts';
 import {isMapping} from './conform.ts';
 import {describeObject, readDocument} from './document.ts';
+import {documentName} from './name.ts';
 import {Lines, splitDocuments} from './split.ts';
 import {readYaml, type YamlDocument} from './yaml.ts';
 
@@ -25,12 +26,6 @@ export function loadDocuments(sources: readonly Source[]): Loaded {
   for (const source of sources) loader.file(source);
   return {documents: loader.documents, findings: loader.findings};
 }
-
-/** `EgressPolicy default/web`: what identifies a document, as Finding.object names it. */
-export const documentName = (document: Document): string =>
-  document.kind === 'EgressPolicy'
-    ? `${document.kind} ${document.namespace}/${document.name}`
-    : `${document.kind} ${document.name}`;
 
 /** Lists as kubectl prints and applies them. */
 const LIST_KINDS = new Set(['List', 'EgressPolicyList', 'ClusterEgressPolicyList', 'UpstreamProxyList']);
