@@ -1,7 +1,7 @@
 /** Network namespaces for tests and the demo: a node, its pods, and an internet. See plan.ts for the layout. */
 import {spawn, type ChildProcess, type StdioOptions} from 'node:child_process';
 import {randomBytes} from 'node:crypto';
-import {mkdirSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {SallyportError} from '../../runtime/errors.ts';
 import {inNamespace, namespacePath} from './namespace.ts';
@@ -25,6 +25,8 @@ export interface LabOptions {
   readonly nodeIps?: readonly string[];
   /** All pods on one bridge instead of a routed veth each. */
   readonly bridge?: boolean;
+  /** The bridge's frames pass the IP rules too (br_netfilter). Default false. */
+  readonly bridgeNetfilter?: boolean;
 }
 
 export interface LabNamespace {
@@ -158,7 +160,10 @@ export async function createLab(options: LabOptions): Promise<Lab> {
     );
     for (const n of namespaces)
       inNamespace(n.path, () => {
-        for (const [key, value] of sysctls(n === forwards)) writeFileSync(join('/proc/sys', key), value);
+        for (const [key, value] of sysctls(n === forwards, options.bridgeNetfilter ?? false)) {
+          const file = join('/proc/sys', key);
+          if (existsSync(file)) writeFileSync(file, value);
+        }
       });
   };
 

@@ -112,7 +112,7 @@ export function podCommands(pod: PodPlan, bridge: boolean): string[] {
 }
 
 /** /proc/sys entries, written inside a namespace before its interfaces come up. */
-export function sysctls(forwards: boolean): [string, string][] {
+export function sysctls(forwards: boolean, bridgeNetfilter: boolean): [string, string][] {
   const entries: [string, string][] = [];
   for (const which of ['all', 'default']) {
     entries.push(
@@ -132,5 +132,9 @@ export function sysctls(forwards: boolean): [string, string][] {
       ['net/ipv4/icmp_ratelimit', '0'],
       ['net/ipv6/icmp/ratelimit', '0'],
     );
+  // Frames on a bridge shown to the IP rules as well, as kube-proxy likes it; there only where the module is.
+  if (forwards)
+    for (const family of ['iptables', 'ip6tables'])
+      entries.push([`net/bridge/bridge-nf-call-${family}`, bridgeNetfilter ? '1' : '0']);
   return entries;
 }

@@ -1,6 +1,8 @@
 /** Sockets of this process in another namespace: servers, clients and datagrams without a child each. */
 import {createSocket, type Socket as UdpSocket} from 'node:dgram';
+import {closeSync, writeSync} from 'node:fs';
 import {Socket, type Server} from 'node:net';
+import koffi from 'koffi';
 import {bind, listen, owning, setOption, socket, SYS} from '../../tproxy/capture/libc.ts';
 import {familyOf, sockaddr} from '../../tproxy/capture/sockaddr.ts';
 import {inNamespace} from './namespace.ts';
@@ -51,6 +53,24 @@ export async function udpIn(path: string, ip: string, port: number): Promise<Udp
     });
   });
   return udp;
+}
+
+/** Sends one packet of an IP protocol that has no port numbers: what a program with CAP_NET_RAW can always do. */
+export function rawPacketIn(path: string, protocol: number, to: string, text: string): void {
+  const connect = koffi.load('libc.so.6').func('int connect(int, const void *, unsigned int)') as (
+    fd: number,
+    address: Buffer,
+    bytes: number,
+  ) => number;
+  const family = familyOf(to) === 4 ? SYS.AF_INET : SYS.AF_INET6;
+  const fd = inNamespace(path, () => socket(family, SYS.SOCK_RAW, protocol));
+  try {
+    const address = sockaddr(to, 0);
+    if (connect(fd, address, address.length) < 0) throw new Error(`connect: errno ${koffi.errno()}`);
+    writeSync(fd, text);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function boundSocket(ip: string, type: number): number {

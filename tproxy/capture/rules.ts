@@ -115,9 +115,10 @@ function pod(config: CaptureConfig): string[] {
 function take(config: CaptureConfig): string[] {
   const mark = marking(config);
   const taken = `${mark.set(config.marks.taken)} counter name taken accept`;
+  // "transparent" of our sockets only, half-open ones too (with "wildcard" these would not match).
   // While all policies are Audit the wire is left as it was: what was open before goes on, until the pod is locked.
   const earlier = [
-    `meta l4proto tcp socket transparent 1 socket wildcard 0 ${taken}`,
+    `meta l4proto tcp socket transparent 1 ${taken}`,
     'iifname . ip saddr != @locked4 meta l4proto tcp ct state established goto audit',
     'iifname . ip6 saddr != @locked6 meta l4proto tcp ct state established goto audit',
   ];

@@ -7,9 +7,11 @@ import type {Capture} from './config.ts';
 import {bridgeSets} from './elements.ts';
 import {block, BRIDGE_COUNTERS, BRIDGE_TABLE, declareSets} from './tables.ts';
 
-/** What may go from port to port: without it a neighbour cannot answer a connection that was opened towards it. */
-const NEIGHBOUR_DISCOVERY =
-  'ether type ip6 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 ip6 daddr { fe80::/10, ff02::/16 }';
+/**
+ * What may go from port to port: without it a neighbour cannot answer a connection that was opened towards it. It is
+ * answered to global addresses too; one that is sent up to the bridge instead is judged by the rules there.
+ */
+const NEIGHBOUR_DISCOVERY = 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255';
 
 export function bridgeTable(capture: Capture): string[] {
   const lines = [`table ${BRIDGE_TABLE} {`, ...Object.keys(BRIDGE_COUNTERS).map((name) => `  counter ${name} { }`)];
@@ -17,11 +19,12 @@ export function bridgeTable(capture: Capture): string[] {
   // -300, where a bridge decides between "up" and "across"; br_netfilter comes after it, at 0.
   const prerouting = ['type filter hook prerouting priority -300; policy accept;'];
   const forward = ['type filter hook forward priority filter - 10; policy accept;'];
+  // Stays below; its sources are checked by nobody, as ARP's are.
+  prerouting.push(`${NEIGHBOUR_DISCOVERY} accept`);
+  forward.push(`${NEIGHBOUR_DISCOVERY} accept`);
   capture.bridges.forEach(({mac}, n) => {
     const up = `ether daddr set ${mac} meta pkttype set host counter name bridge_routed accept`;
     prerouting.push(
-      // Neighbour discovery stays below; its sources are checked by nobody, as ARP's are.
-      `iifname @routed_ports_${n} ${NEIGHBOUR_DISCOVERY} accept`,
       `iifname @known_ports_${n} ether type ip iifname . ip saddr != @ports4_${n} counter name bridge_spoofed drop`,
       `iifname @known_ports_${n} ether type ip6 ip6 saddr != fe80::/10 iifname . ip6 saddr != @ports6_${n} counter name bridge_spoofed drop`,
       // A tag, or another protocol, would be a frame that no rule reads.
@@ -30,10 +33,7 @@ export function bridgeTable(capture: Capture): string[] {
       `ip daddr @addresses4_${n} ${up}`,
       `ip6 daddr @addresses6_${n} ${up}`,
     );
-    forward.push(
-      `iifname @routed_ports_${n} ${NEIGHBOUR_DISCOVERY} accept`,
-      `iifname @routed_ports_${n} ether type != arp counter name bridge_dropped drop`,
-    );
+    forward.push(`iifname @routed_ports_${n} ether type != arp counter name bridge_dropped drop`);
   });
   lines.push(...block('chain prerouting', prerouting), ...block('chain forward', forward), '}');
   return lines;
