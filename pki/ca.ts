@@ -92,6 +92,13 @@ export function openCa({dir, now = Date.now}: CaOptions): Ca {
       `${dir} holds intermediate.key and no root.crt`,
       'Bring the certificate of its root, or move intermediate.crt and intermediate.key away to have a CA made.',
     );
+  // A ca.crt of ours stands beside root.crt; alone it is the operator's, and must not be written over.
+  if (!has('root.key') && has('ca.crt'))
+    throw new SallyportError(
+      'CaMissingFile',
+      `${dir} holds ca.crt and no ca.key`,
+      'Bring the key of the CA, mode 0600, or move ca.crt away to have a CA made.',
+    );
   const key = ensureKey(dir, 'root.key');
   if (!has('root.crt')) writeCaFile(dir, 'root.crt', certificatePem(makeRoot(key, now())), CERTIFICATE_MODE, 'create');
   return withIntermediate(dir, 'made', readPair(dir, 'root', 1, now()), now);

@@ -6,3 +6,5 @@ export {ephemeralCa, openCa} from './ca.ts';
 export type {Ca, CaOptions, Issuer} from './ca.ts';
 export {createLeafSource} from './leaf.ts';
 export type {LeafOptions, LeafStats, MintingLeafSource} from './leaf.ts';
+export {TRUST_STORE_PASSWORD, publishTrust, trustBundlePem, trustBundlePkcs12} from './trust-bundle.ts';
+export type {TrustBundleOptions} from './trust-bundle.ts';
