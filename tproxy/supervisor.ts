@@ -1,7 +1,7 @@
 /** The supervisor reads the files, owns the capture and the admin port, and keeps the workers alive and of one mind. */
 import {existsSync, readFileSync} from 'node:fs';
 import type {Server} from 'node:http';
-import {openCa} from '../pki/index.ts';
+import {openCa, publishTrust} from '../pki/index.ts';
 import {formatFinding, type UpstreamProxyDocument} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
@@ -54,7 +54,12 @@ export class Supervisor {
     const supervisor = new Supervisor(config, journal);
     requireGood(supervisor.#load, formatFinding);
     // Made here once, so that workers that start together find the same keys.
-    openCa({dir: config.caDir});
+    publishTrust({
+      dir: config.caDir,
+      ca: openCa({dir: config.caDir}),
+      // What `tls` rules pass through shows its own certificates: pods need the roots that we verify with.
+      extra: config.upstreamCaFile === null ? [] : [readFileSync(config.upstreamCaFile, 'utf8')],
+    });
     supervisor.#sayLoad();
     const workers = new Workers(config, supervisor.#state, journal, () => supervisor.#metrics.workerRestarts.inc());
     supervisor.#workers = workers;
