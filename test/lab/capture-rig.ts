@@ -89,6 +89,7 @@ export async function createRig(options: RigOptions): Promise<Rig> {
           const to = `${socket.localAddress}:${socket.localPort}`;
           taken.push({from: `${socket.remoteAddress}:${socket.remotePort}`, to});
           socket.write(`taken ${to}\n`);
+          socket.on('data', (chunk) => socket.write(chunk));
         });
         const transparent = config.intercept === 'tproxy';
         const fd = lab.inside('node', () =>
@@ -121,25 +122,41 @@ export async function createRig(options: RigOptions): Promise<Rig> {
   return rig;
 }
 
-/** A TCP server in a namespace that says whom it saw; `seen` collects the peers. */
-export async function greeter(
-  path: string,
-  ip: string,
-  port = 0,
-): Promise<{port: number; seen: string[]; close(): void}> {
+export interface Greeter {
+  readonly port: number;
+  /** The peers' addresses. */
+  readonly seen: string[];
+  /** Everything that was sent to it. */
+  heard(): string;
+  /** To all who are connected. */
+  broadcast(text: string): void;
+  close(): void;
+}
+
+/** A TCP server in a namespace that says whom it saw, and then answers with what it hears. */
+export async function greeter(path: string, ip: string, port = 0): Promise<Greeter> {
   const seen: string[] = [];
+  let heard = '';
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
+    socket.on('close', () => sockets.delete(socket));
     seen.push(`${socket.remoteAddress}`);
     socket.write(`hello ${socket.remoteAddress}\n`);
-    socket.on('data', (chunk) => socket.write(chunk));
+    socket.on('data', (chunk: Buffer) => {
+      heard += chunk.toString();
+      socket.write(chunk);
+    });
   });
   const bound = await listenIn(path, server, ip, port);
   return {
     port: bound,
     seen,
+    heard: () => heard,
+    broadcast(text) {
+      for (const socket of sockets) socket.write(text);
+    },
     close() {
       for (const socket of sockets) socket.destroy();
       server.close();
@@ -160,6 +177,7 @@ export async function firstLine(path: string, ip: string, port: number, from?: s
 /** The next line of an open connection, or the code of the error that ended it, or `closed`. */
 export function lineOf(client: Socket): Promise<string> {
   return new Promise((resolve) => {
+    if (client.destroyed) resolve((client.errored as NodeJS.ErrnoException | null)?.code ?? 'closed');
     let text = '';
     client.on('data', (chunk: Buffer) => {
       text += chunk.toString();
@@ -192,19 +210,28 @@ export async function datagram(
   }
 }
 
-/** A UDP server that answers each datagram with its text, and remembers `ip text`. */
-export async function udpEcho(
-  path: string,
-  ip: string,
-  port: number,
-): Promise<{seen: string[]; port: number; close(): void}> {
+export interface UdpEcho {
+  readonly port: number;
+  /** `ip text` of each datagram. */
+  readonly seen: string[];
+  send(text: string, port: number, ip: string): void;
+  close(): void;
+}
+
+/** A UDP server that answers each datagram with its text. */
+export async function udpEcho(path: string, ip: string, port: number): Promise<UdpEcho> {
   const udp = await udpIn(path, ip, port);
   const seen: string[] = [];
   udp.on('message', (message, peer) => {
     seen.push(`${peer.address} ${message.toString()}`);
     udp.send(message, peer.port, peer.address);
   });
-  return {seen, port: udp.address().port, close: () => udp.close()};
+  return {
+    seen,
+    port: udp.address().port,
+    send: (text, toPort, toIp) => udp.send(text, toPort, toIp),
+    close: () => udp.close(),
+  };
 }
 
 const POLL_MS = 10;

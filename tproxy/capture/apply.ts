@@ -11,7 +11,7 @@ import {counterValues, heldInKernel} from './listing.ts';
 import {ensureRouting, removeRouting} from './routing.ts';
 import {REMOVAL, ruleset} from './ruleset.ts';
 import {BRIDGE_TABLE, INET_TABLE} from './tables.ts';
-import {place} from './topology.ts';
+import {place, refuseBridgeNetfilter, requireInterfaceName} from './topology.ts';
 import {createWatch, type Watch} from './watch.ts';
 
 export type Notice = (level: 'info' | 'warn' | 'error', event: string, message: string) => void;
@@ -79,6 +79,7 @@ class AppliedCapture implements NodeRules {
   #counted = new Map<string, number>();
 
   constructor(options: CaptureOptions) {
+    for (const pattern of options.config.podInterfaces) requireInterfaceName(pattern.replace(/\*$/, ''));
     this.#config = options.config;
     this.#notice = options.onNotice;
     this.#commands = options.commands ?? systemCommands();
@@ -247,6 +248,7 @@ class AppliedCapture implements NodeRules {
 
   async #place(): Promise<Capture> {
     const {members, bridges} = await place(this.#commands, this.#members);
+    if (this.#config.intercept === 'tproxy') await refuseBridgeNetfilter(this.#commands, bridges);
     const known = new Set(this.status().unplaced);
     for (const member of members)
       if (member.interface === null && member.mode !== 'free' && !known.has(member.ip))

@@ -23,7 +23,12 @@ const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 const COMMAND_TIMEOUT_MS = 20_000;
 
 /** Where each program comes from. */
-const PACKAGES: Readonly<Record<string, string>> = {nft: 'nftables', ip: 'iproute2', conntrack: 'conntrack'};
+const PACKAGES: Readonly<Record<string, string>> = {
+  nft: 'nftables',
+  ip: 'iproute2',
+  conntrack: 'conntrack',
+  sysctl: 'procps',
+};
 
 /** Runs on this machine. `enter` starts them elsewhere: a network namespace, in tests. */
 export function systemCommands(enter: (start: () => ChildProcess) => ChildProcess = (start) => start()): Commands {

@@ -236,7 +236,10 @@ function output(config: CaptureConfig): string[] {
   const {taken, dialled, mask} = config.marks;
   return [
     'type route hook output priority mangle; policy accept;',
-    `${mark.is(dialled)} ct mark set ct mark & ${hex(~mask >>> 0)} | ${hex(dialled)}`,
+    `${mark.is(dialled)} ct state new ct mark set ct mark & ${hex(~mask >>> 0)} | ${hex(dialled)}`,
+    // The same four numbers as a connection of the pod's own, which we took: its replies would be ours. Dropped, since a
+    // reset would go to the pod.
+    `${mark.is(dialled)} ct mark & ${hex(mask)} != ${hex(dialled)} counter name dial_collisions drop`,
     // The server is on this node: its reply would leave for the pod.
     `ct direction reply ct mark & ${hex(mask)} == ${hex(dialled)} ${mark.set(taken)}`,
   ];

@@ -39,19 +39,13 @@ export function listenTransparent({ip, port, transparent, reusePort, backlog}: L
 }
 
 export interface DialOptions {
-  /** The pod. Only its address is used: its port belongs to the captured connection, whose conntrack entry the dialled one would meet. */
+  /** The pod. Only its address is used: its port belongs to the captured connection, and two connections with the same four numbers would be one to conntrack. */
   readonly source: Endpoint;
   readonly destination: Endpoint;
   /** Default: the mark by which the ruleset brings the replies back to this socket (Marks.dialled). */
   readonly mark?: number;
   readonly allowHalfOpen?: boolean;
 }
-
-/**
- * Source ports of transparent dials: below the range that Linux gives to programs (32768-60999), so that a pod's own
- * connection and one that we open in its name never have the same four numbers.
- */
-const DIAL_PORTS = {from: 16384, to: 32767} as const;
 
 /**
  * Dials with the pod's own address: the destination sees the pod, and a firewall between them still holds. The socket
@@ -70,7 +64,6 @@ export function connectTransparent({source, destination, mark, allowHalfOpen}: D
       setOption(made, SYS.SOL_SOCKET, SYS.SO_MARK, mark ?? DEFAULT_MARKS.dialled);
       // The port is chosen at connect(), by all four numbers: bind() alone would run out of ports at 28,000 connections.
       setOption(made, SYS.SOL_IP, SYS.IP_BIND_ADDRESS_NO_PORT, 1);
-      preferDialPorts(made);
       bind(made, sockaddr(source.ip, 0));
       return made;
     }),
@@ -108,15 +101,6 @@ function streamSocket(ip: string): number {
 function makeTransparent(fd: number, ip: string): void {
   if (familyOf(ip) === 4) setOption(fd, SYS.SOL_IP, SYS.IP_TRANSPARENT, 1);
   else setOption(fd, SYS.SOL_IPV6, SYS.IPV6_TRANSPARENT, 1);
-}
-
-function preferDialPorts(fd: number): void {
-  try {
-    setOption(fd, SYS.SOL_IP, SYS.IP_LOCAL_PORT_RANGE, (DIAL_PORTS.to << 16) | DIAL_PORTS.from);
-  } catch (cause) {
-    // Linux before 6.3: any port then, and the meeting is unlikely instead of impossible.
-    if (!(cause instanceof SystemCallError) || cause.code !== 'ENOPROTOOPT') throw cause;
-  }
 }
 
 /** Says what the kernel's refusal means to whoever started us. */

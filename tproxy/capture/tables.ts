@@ -9,6 +9,7 @@ export const COUNTERS = {
   taken: 'packets handed to the listener',
   replies: 'replies to connections opened towards a pod',
   dialled_replies: 'replies to connections dialled with a pod’s address',
+  dial_collisions: 'dropped: a dial whose numbers a connection of the pod has',
   dns: 'packets to the named resolver',
   neighbours: 'neighbour discovery',
   explicit: 'packets to the explicit port',

@@ -1,6 +1,8 @@
 /** Where members are plugged in: from the node's links and routes. */
+import {SallyportError} from '../../runtime/errors.ts';
 import {mustRun, type Commands} from './commands.ts';
 import type {Bridge, Member, PlacedMember} from './config.ts';
+import {familyOf} from './sockaddr.ts';
 
 interface Link {
   readonly ifname: string;
@@ -16,6 +18,10 @@ export interface Places {
 
 /** Asks the kernel. Two short programs, however many members. */
 export async function place(commands: Commands, members: readonly Member[]): Promise<Places> {
+  for (const {ip, interface: name} of members) {
+    familyOf(ip);
+    if (name !== null) requireInterfaceName(name);
+  }
   const links = JSON.parse(await mustRun(commands, ['ip', '-d', '-j', 'link', 'show'])) as Link[];
   const asked = members.filter((member) => member.interface === null).map((member) => member.ip);
   return placed(members, links, asked.length === 0 ? new Map() : await routes(commands, asked));
@@ -70,3 +76,30 @@ export function placed(
   }));
   return {members: result, bridges};
 }
+
+/** What the kernel takes as a name, less what nft would read as something else. Throws SallyportError `InterfaceInvalid`. */
+export function requireInterfaceName(name: string): void {
+  if (/^[A-Za-z0-9_.:@~+-]{1,15}$/.test(name)) return;
+  throw new SallyportError(
+    'InterfaceInvalid',
+    `${JSON.stringify(name)} is no interface name`,
+    'Write the name that "ip link" shows on the node, at most 15 characters; without it the route decides.',
+  );
+}
+
+/**
+ * TPROXY gives a packet its socket in prerouting; where br_netfilter runs prerouting inside the bridge, ip_rcv() drops
+ * the socket again and every connection is refused. Throws SallyportError `BridgeNetfilter` for such a bridge.
+ */
+export async function refuseBridgeNetfilter(commands: Commands, bridges: readonly Bridge[]): Promise<void> {
+  if (bridges.length === 0) return;
+  const shown = await commands.run(['sysctl', '-n', '-e', ...BRIDGE_NETFILTER]);
+  if (!shown.stdout.split('\n').includes('1')) return;
+  throw new SallyportError(
+    'BridgeNetfilter',
+    `captured pods are on the bridge ${bridges[0]!.name}, and br_netfilter is on: TPROXY cannot work there`,
+    `Capture by redirect, or, where nothing else needs it, set ${BRIDGE_NETFILTER.join(' and ')} to 0.`,
+  );
+}
+
+const BRIDGE_NETFILTER = ['net.bridge.bridge-nf-call-iptables', 'net.bridge.bridge-nf-call-ip6tables'];
