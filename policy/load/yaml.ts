@@ -39,6 +39,11 @@ export function readYaml(text: string, stretch: Stretch, lines: Lines): readonly
     issues: [{code: 'BadYaml', message: printable(message), fix, at: at(offset), path: ''}],
   });
   const source = stretch.from === 0 && stretch.to === text.length ? text : text.slice(stretch.from, stretch.to);
+  // A directive belongs to the document after the next `---`, which is another stretch; and YAML 1.1 reads `no` as false.
+  const directive = source.startsWith('%') ? 0 : source.indexOf('\n%') + 1;
+  if (directive > 0 || source.startsWith('%'))
+    return [bad('a % directive', 'Leave the line out: this is read as YAML 1.2.', directive)];
+  const tooDeep = () => bad('nested too deeply', `A document has at most ${MAX_NESTING} levels.`, 0);
   try {
     // uniqueKeys compares every key with every other, so duplicates are found below instead.
     const parsed = parseAllDocuments(source, {
@@ -51,6 +56,8 @@ export function readYaml(text: string, stretch: Stretch, lines: Lines): readonly
     if (!Array.isArray(parsed)) return [];
     return parsed.flatMap((document) => {
       const problem = document.errors[0] ?? document.warnings[0];
+      // The library recurses, and reports a stack that is used up as an error of the document.
+      if (problem?.message.includes('call stack') === true) return [tooDeep()];
       if (problem !== undefined)
         return [
           bad(
@@ -59,20 +66,14 @@ export function readYaml(text: string, stretch: Stretch, lines: Lines): readonly
             problem.pos[0],
           ),
         ];
-      if (document.directives.yaml.explicit === true)
-        return [bad('a %YAML directive', 'Leave it out: this is read as YAML 1.2.', 0)];
       if (document.contents === null || isEmpty(document.contents)) return [];
       return [new Converter(at).convert(document.contents)];
     });
   } catch (error) {
-    // The library recurses, so deep nesting ends in a RangeError; nothing it may throw is worth a crash.
-    const deep = error instanceof RangeError;
+    if (error instanceof RangeError) return [tooDeep()];
+    // Nothing that the library may throw is worth a crash.
     return [
-      bad(
-        deep ? 'nested too deeply' : `not readable: ${lowerFirst(String((error as Error).message).split('\n')[0]!)}`,
-        deep ? `A document has at most ${MAX_NESTING} levels.` : 'Correct the YAML.',
-        0,
-      ),
+      bad(`not readable: ${lowerFirst(String((error as Error).message).split('\n')[0]!)}`, 'Correct the YAML.', 0),
     ];
   }
 }

@@ -1,0 +1,149 @@
+/** `sallyport check`: is this policy valid? One finding a line, as compilers print them. */
+import {readFileSync} from 'node:fs';
+import {checkDocuments, formatFinding, loadDocuments, type Finding, type Source} from '../policy/index.ts';
+import {readPolicyFiles} from '../tproxy/policy-store.ts';
+import {closest} from '../runtime/closest.ts';
+import {EXIT, SallyportError} from '../runtime/errors.ts';
+import type {Out} from '../runtime/output.ts';
+import {parseArgs} from 'node:util';
+
+const HELP = `sallyport check: is this policy valid?
+
+  sallyport check -f PATH... [--strict] [-o text|json]
+
+  -f, --file PATH         a file, a directory with the .yaml, .yml and .json files below it, or - for standard input
+  -o, --output FORMAT     text (default): file:line:column: severity Code: message. fix (object path)
+                          json: {findings, summary}
+      --strict            warnings too end with exit code 1
+      --cluster-domain D  names under it are not held by an Allow's "*" (default cluster.local)
+  -h, --help
+
+Exit codes: 0 valid (warnings alone too, unless --strict), 1 errors, 2 wrong use, 3 a PATH could not be read.
+`;
+
+const OPTIONS = {
+  file: {type: 'string', short: 'f', multiple: true},
+  output: {type: 'string', short: 'o'},
+  strict: {type: 'boolean'},
+  'cluster-domain': {type: 'string'},
+  help: {type: 'boolean', short: 'h'},
+} as const;
+
+interface Asked {
+  readonly paths: readonly string[];
+  readonly json: boolean;
+  readonly strict: boolean;
+  readonly clusterDomain: string;
+}
+
+/** `-` is read by this; tests give it another. */
+type Stdin = () => string;
+const processStdin: Stdin = () => readFileSync(0, 'utf8');
+
+/** Runs the command; the result is the exit code. Throws SallyportError for wrong use and for what cannot be read. */
+export async function check(argv: string[], out: Out, stdin: Stdin = processStdin): Promise<number> {
+  const asked = readArguments(argv);
+  if (asked === 'help') {
+    out.stdout(HELP);
+    return EXIT.ok;
+  }
+  const sources = asked.paths.flatMap((path) => readSources(path, stdin));
+  if (sources.length === 0)
+    throw new SallyportError(
+      'NothingToCheck',
+      `no .yaml, .yml or .json file under ${asked.paths.join(', ')}`,
+      'Name a file, or a directory that holds some.',
+    );
+  const {documents, findings: own} = loadDocuments(sources);
+  const findings = [...own, ...checkDocuments(documents, {clusterDomain: asked.clusterDomain})];
+  const errors = findings.filter(({severity}) => severity === 'error').length;
+  const summary = {
+    files: sources.length,
+    documents: documents.length,
+    rules: documents.reduce((rules, one) => rules + (one.kind === 'UpstreamProxy' ? 0 : one.rules.length), 0),
+    errors,
+    warnings: findings.length - errors,
+  };
+  out.stdout(
+    asked.json
+      ? `${JSON.stringify({findings: inOrder(findings, sources), summary}, null, 2)}\n`
+      : report(inOrder(findings, sources), summary),
+  );
+  return errors > 0 || (asked.strict && findings.length > 0) ? EXIT.finding : EXIT.ok;
+}
+
+function readArguments(argv: readonly string[]): Asked | 'help' {
+  const usage = (message: string, fix: string) => new SallyportError('Usage', message, fix);
+  // strict: false, because our own messages say what to write instead.
+  const {values, positionals, tokens} = parseArgs({
+    args: argv.map((arg) => (arg === '-' ? '\0-' : arg)),
+    options: OPTIONS,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const option = Object.hasOwn(OPTIONS, token.name) ? OPTIONS[token.name as keyof typeof OPTIONS] : undefined;
+    if (option === undefined) {
+      const near = closest(token.name, Object.keys(OPTIONS));
+      throw usage(
+        `unknown flag ${token.rawName}`,
+        near === null ? 'sallyport check --help lists the flags.' : `Did you mean --${near}?`,
+      );
+    }
+    if (option.type === 'boolean' && token.value !== undefined)
+      throw usage(`${token.rawName} takes no value`, `Write --${token.name} alone.`);
+    if (option.type === 'string' && (token.value === undefined || token.value === ''))
+      throw usage(`${token.rawName} needs a value`, 'sallyport check --help shows how it is called.');
+  }
+  if (values['help'] === true) return 'help';
+  const output = values['output'] ?? 'text';
+  if (output !== 'text' && output !== 'json')
+    throw usage(`-o ${JSON.stringify(output)} is no format`, 'Write text or json.');
+  // `check a.yaml b.yaml` means the same as with -f before each: `-f dir/*` has the shell write it so.
+  const paths = [...((values['file'] ?? []) as string[]), ...positionals].map((path) => (path === '\0-' ? '-' : path));
+  if (paths.length === 0) throw usage('nothing to check', 'Write sallyport check -f PATH.');
+  return {
+    paths,
+    json: output === 'json',
+    strict: values['strict'] === true,
+    clusterDomain: String(values['cluster-domain'] ?? 'cluster.local')
+      .toLowerCase()
+      .replace(/^\.|\.$/g, ''),
+  };
+}
+
+function readSources(path: string, stdin: Stdin): readonly Source[] {
+  try {
+    return path === '-' ? [{file: '<stdin>', text: stdin()}] : readPolicyFiles(path);
+  } catch (cause) {
+    throw new SallyportError(
+      'PolicyUnreadable',
+      `${path}: ${(cause as Error).message.split('\n')[0]}`,
+      'Give -f a file or a directory that can be read.',
+      {cause},
+    );
+  }
+}
+
+/** By file as given, then by place in it. */
+function inOrder(findings: readonly Finding[], sources: readonly Source[]): readonly Finding[] {
+  const place = new Map(sources.map(({file}, i) => [file, i]));
+  return [...findings].sort(
+    (a, b) =>
+      (place.get(a.at.file) ?? 0) - (place.get(b.at.file) ?? 0) || a.at.line - b.at.line || a.at.column - b.at.column,
+  );
+}
+
+function report(
+  findings: readonly Finding[],
+  {files, documents, rules, errors, warnings}: Record<'files' | 'documents' | 'rules' | 'errors' | 'warnings', number>,
+): string {
+  const count = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`;
+  const lines = findings.map(formatFinding);
+  lines.push(
+    `${count(errors, 'error')}, ${count(warnings, 'warning')}; ${count(documents, 'valid document')} with ${count(rules, 'rule')} in ${count(files, 'file')}`,
+  );
+  return `${lines.join('\n')}\n`;
+}
