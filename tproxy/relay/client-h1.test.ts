@@ -1,6 +1,7 @@
 import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
 import {allow, deny, hello, usual, world, type World} from './testing/harness.ts';
 import {splitAuthority} from './naming.ts';
+import {settled} from './testing/settled.ts';
 
 let w: World;
 beforeEach(async () => {
@@ -408,7 +409,3 @@ test.each([
   [':80', null],
   ['[::1', null],
 ])('the authority %s is %j', (text, expected) => expect(splitAuthority(text)).toEqual(expected));
-
-async function settled(test: () => boolean): Promise<void> {
-  while (!test()) await new Promise((resolve) => setImmediate(resolve));
-}

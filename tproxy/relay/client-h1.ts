@@ -98,6 +98,7 @@ class H1Client implements ClientStream, Stage {
   // What comes from the client.
 
   readonly #onData = (chunk: Buffer): void => {
+    this.#connection.spoke = true;
     if (this.#state === 'linger') {
       this.#lingered += chunk.length;
       if (this.#lingered > this.#connection.core.limits.lingerBytes) this.#connection.destroy();
@@ -112,6 +113,7 @@ class H1Client implements ClientStream, Stage {
       }
     } else this.#alive();
     this.#pump();
+    if (this.#state === 'tunnel') return;
     // A body that must wait, or a further pipelined request: no more than this chunk is held. Else reading goes on while
     // the answer is under way, for only so a client's end is seen.
     if (this.#paused() && (this.#state !== 'waiting' || waited)) this.#socket.pause();

@@ -46,6 +46,9 @@ export class H2Client implements Stage {
     const session = this.#session;
     session.on('error', ignore);
     session.on('frameError', ignore);
+    session.once('remoteSettings', () => {
+      connection.spoke = true;
+    });
     session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: unknown) => {
       this.alive();
       const one = new H2Stream(this, stream, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);

@@ -30,6 +30,8 @@ export class ClientConnection implements LivingConnection {
   deadlineAt = 0;
   hint: Hint | null = null;
   stage: Stage | null = null;
+  /** The client sent something inside TLS: it accepted our leaf. */
+  spoke = false;
 
   constructor(
     core: Core,

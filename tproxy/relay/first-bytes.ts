@@ -59,8 +59,9 @@ export class FirstBytes implements Stage {
     socket.on('end', this.#onEnd);
     socket.once('close', this.#stop);
     if (first.length > 0) this.#onData(first);
-    if (this.#bytes.length === 0 && !this.#settled)
-      this.#silence = setTimeout(this.#silent, core.limits.detectTimeoutMs);
+    if (this.#settled) return;
+    socket.resume();
+    if (this.#bytes.length === 0) this.#silence = setTimeout(this.#silent, core.limits.detectTimeoutMs);
   }
 
   /** From now on the bytes belong to the next stage. */

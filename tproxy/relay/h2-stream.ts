@@ -32,6 +32,8 @@ export class H2Stream implements ClientStream {
   #bodyEnded = false;
   #reading = false;
   #head = false;
+  /** Extended CONNECT: what follows the head is no body. */
+  #upgrades = false;
 
   constructor(client: H2Client, stream: ServerHttp2Stream, ended: boolean) {
     this.#client = client;
@@ -55,8 +57,8 @@ export class H2Stream implements ClientStream {
       return;
     }
     let {message} = head;
-    if (message.http.upgrade.length > 0)
-      message = {...message, headers: [...message.headers, 'sec-websocket-key', websocketKey()]};
+    this.#upgrades = message.http.upgrade.length > 0;
+    if (this.#upgrades) message = {...message, headers: [...message.headers, 'sec-websocket-key', websocketKey()]};
     this.#head = message.http.method === 'HEAD';
     if (message.body.kind === 'length') this.#length = message.body.bytes;
     const exchange = new HttpExchange(connection, this, message, options.tls, connection.destination);
@@ -142,6 +144,10 @@ export class H2Stream implements ClientStream {
     if (this.#bodyEnded) {
       this.#passHeld(exchange);
       exchange.requestEnd(this.#trailers);
+      return;
+    }
+    if (this.#upgrades) {
+      exchange.requestEnd([]);
       return;
     }
     const stream = this.#stream;

@@ -9,6 +9,8 @@ import {judge} from './judge.ts';
 import {claimedName} from './naming.ts';
 
 const NOTHING = Buffer.alloc(0);
+/** A client that goes this soon after its handshake, without having said anything, did not like our certificate; one that goes later was a spare connection. */
+const REJECTION_MS = 1_000;
 
 /**
  * Finish the client's handshake and serve what is inside. `bytes` are the ClientHello, read already; the name is the
@@ -62,12 +64,24 @@ class Handshake implements Stage {
     tls.on('_tlsError', (error: Error) => {
       this.#error ??= error;
     });
+    // With half-open sockets nobody else would answer a client that leaves in the middle.
+    const left = (): void => void tls.destroy();
+    tls.once('end', left);
     tls.once('close', this.#closed);
     tls.once('secure', () => {
-      if (this.#done) return;
-      this.#done = true;
+      if (this.#done || tls.destroyed) return;
+      tls.off('end', left);
       tls.off('close', this.#closed);
       core.services.count?.('handshake.done');
+      // What tls.Server does for its sockets: node:http2 waits for ever on one that still counts as connecting, and an
+      // error of the record layer would leave a socket that nobody closes.
+      (tls as {secureConnecting?: boolean}).secureConnecting = false;
+      tls.on('_tlsError', left);
+      const doneAt = core.now();
+      // Clients that verify after the handshake (Node's own; many in TLS 1.3) just go, without a byte and without an alert.
+      tls.once('close', () => {
+        if (!this.#connection.spoke && core.now() - doneAt < REJECTION_MS) this.#closed();
+      });
       const options = {tls: this.#hello, forced: this.#forced};
       if (tls.alpnProtocol === 'h2') serveH2(this.#connection, tls, options);
       else serveH1(this.#connection, tls, {...options, first: NOTHING});
@@ -78,9 +92,9 @@ class Handshake implements Stage {
   readonly #closed = (): void => {
     if (this.#done) return;
     const {core} = this.#connection;
-    core.services.count?.('handshake.failed');
     const code = this.#error?.code ?? '';
     if (this.#error !== null && !rejectsLeaf(code)) {
+      core.services.count?.('handshake.failed');
       this.#fail(
         'UnsupportedProtocol',
         `The TLS handshake with the client failed (${code === '' ? 'no code' : code}): no version or cipher in common, or no TLS at all.`,

@@ -1,0 +1,309 @@
+import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
+import {once} from 'node:events';
+import {
+  connect,
+  constants,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type OutgoingHttpHeaders,
+} from 'node:http2';
+import {connect as tlsConnect} from 'node:tls';
+import {deny, hello, pair, world, type World} from './testing/harness.ts';
+import {settled} from './testing/settled.ts';
+
+let w: World;
+let session: ClientHttp2Session;
+beforeEach(async () => {
+  w = await world();
+  const raw = await w.raw();
+  const tls = tlsConnect({socket: raw, servername: 'a.test', ca: w.ca, ALPNProtocols: ['h2']});
+  await once(tls, 'secureConnect');
+  session = connect('https://a.test', {createConnection: () => tls});
+  session.on('error', () => undefined);
+});
+afterEach(async () => {
+  session.destroy();
+  await w.close();
+});
+
+interface Answer {
+  status: number | null;
+  headers: Record<string, unknown>;
+  body: string;
+  trailers: Record<string, unknown> | null;
+  code: number | null;
+}
+
+function ask(
+  headers: OutgoingHttpHeaders,
+  body: string | null = null,
+): {stream: ClientHttp2Stream; answer: Promise<Answer>} {
+  const stream = session.request({':authority': 'a.test', ':path': '/a', ...headers}, {endStream: body === null});
+  const answer: Answer = {status: null, headers: {}, body: '', trailers: null, code: null};
+  stream.on('response', (head) => {
+    answer.status = Number(head[':status']);
+    answer.headers = {...head};
+  });
+  stream.on('data', (chunk: Buffer) => (answer.body += chunk.toString()));
+  stream.on('trailers', (trailers) => (answer.trailers = {...trailers}));
+  stream.on('error', () => undefined);
+  if (body !== null) stream.end(body);
+  return {
+    stream,
+    answer: new Promise((resolve) =>
+      stream.once('close', () => {
+        answer.code = stream.rstCode;
+        resolve(answer);
+      }),
+    ),
+  };
+}
+
+describe('requests over HTTP/2', () => {
+  test('an allowed one is carried, its answer comes back', async () => {
+    const answer = await ask({':path': '/a?b', 'x-a': '1', cookie: ['a=1', 'b=2']}).answer;
+    expect(answer).toMatchObject({
+      status: 200,
+      body: 'hello',
+      headers: {'content-type': 'text/plain', 'content-length': '5'},
+    });
+    expect(answer.headers).not.toHaveProperty('alt-svc');
+    expect(w.requests[0]).toMatchObject({
+      route: {scheme: 'https', name: 'a.test'},
+      request: {
+        method: 'GET',
+        target: '/a?b',
+        authority: 'a.test',
+        headers: ['x-a', '1', 'cookie', 'a=1; b=2'],
+        body: {kind: 'none'},
+        client: 'h2',
+      },
+    });
+    expect(w.flows[0]).toMatchObject({status: 200, protocol: 'h2', bytesOut: 5});
+  });
+
+  test('a denied one gets the policy answer, and the session goes on', async () => {
+    expect(await ask({':path': '/no'}).answer).toMatchObject({status: 418, body: 'by the test'});
+    expect(await ask({}).answer).toMatchObject({status: 200});
+    expect(w.requests).toHaveLength(1);
+  });
+
+  test('each request is decided: another authority is 421', async () => {
+    expect(await ask({':authority': 'a.test'}).answer).toMatchObject({status: 200});
+    expect(await ask({':authority': 'b.test'}).answer).toMatchObject({status: 421});
+    expect(w.requests).toHaveLength(1);
+  });
+
+  test('node:http2 hands over a stream whose authority and host differ: both reach the decision', async () => {
+    expect(await ask({':authority': 'a.test', host: 'evil.test'}).answer).toMatchObject({status: 421});
+    expect(w.decisions[0]!.request.traffic).toMatchObject({http: {authority: 'a.test', host: 'evil.test'}});
+    expect(w.requests).toHaveLength(0);
+  });
+
+  test('a denied HEAD has no body', async () => {
+    expect(await ask({':method': 'HEAD', ':path': '/no'}).answer).toMatchObject({status: 418, body: ''});
+  });
+
+  test('an ordinary CONNECT is refused', async () => {
+    const {answer} = ask({':method': 'CONNECT', ':authority': 'a.test:443', ':path': undefined});
+    expect((await answer).status).toBeGreaterThanOrEqual(400);
+    expect(w.requests).toHaveLength(0);
+  });
+
+  test('an extended CONNECT for anything but WebSocket is refused', async () => {
+    await once(session, 'remoteSettings');
+    const {answer} = ask(
+      {':method': 'CONNECT', ':protocol': 'connect-udp', ':scheme': 'https', ':authority': 'a.test', ':path': '/x'},
+      '',
+    );
+    expect((await answer).status).toBe(400);
+    expect(w.requests).toHaveLength(0);
+  });
+});
+
+describe('lengths', () => {
+  test('a body of its declared length is held until it is whole, then sent', async () => {
+    const second = session.request({':authority': 'a.test', ':path': '/a', ':method': 'POST', 'content-length': '6'});
+    second.on('error', () => undefined);
+    second.write('abc');
+    await settledTurns();
+    expect(w.requests).toHaveLength(0);
+    second.end('def');
+    await once(second, 'response');
+    expect(w.requests[0]).toMatchObject({body: 'abcdef', ended: true, request: {body: {kind: 'length', bytes: 6}}});
+  });
+
+  test.each([
+    ['shorter than it said', '9', 'abc'],
+    ['longer than it said', '2', 'abcdef'],
+    ['absent though declared', '3', ''],
+  ])('a body that is %s reaches nobody', async (_name, length, body) => {
+    const {answer} = ask({':method': 'POST', 'content-length': length}, body);
+    // Refused where we see it; nghttp2 resets the stream where it does.
+    expect([null, 400]).toContain((await answer).status);
+    expect(w.requests).toHaveLength(0);
+  });
+
+  test('of a large body the last piece is held back until its length is proved', async () => {
+    const size = 200_000;
+    const long = session.request({
+      ':authority': 'a.test',
+      ':path': '/a',
+      ':method': 'POST',
+      'content-length': String(size),
+    });
+    long.on('error', () => undefined);
+    long.write('x'.repeat(size));
+    await settled(() => w.requests.length === 1 && w.requests[0]!.body.length > 0);
+    await settledTurns();
+    expect(w.requests[0]!.body.length).toBeLessThan(size);
+    long.end('one too many');
+    await new Promise<void>((resolve) => long.once('close', () => resolve()));
+    await settled(() => w.requests[0]!.aborted);
+    expect(w.requests[0]).toMatchObject({ended: false});
+    expect(w.requests[0]!.body.length).toBeLessThan(size);
+  });
+
+  test('a large body that is right arrives whole', async () => {
+    const body = 'x'.repeat(3_000_000);
+    expect(await ask({':method': 'POST', 'content-length': String(body.length)}, body).answer).toMatchObject({
+      status: 200,
+    });
+    expect(w.requests[0]!.body).toHaveLength(body.length);
+  });
+
+  test('a refused upload reaches nobody and its client sees the status', async () => {
+    const answer = await ask({':method': 'POST', ':path': '/no', 'content-length': '1000000'}, 'x'.repeat(1_000_000))
+      .answer;
+    expect(answer).toMatchObject({status: 418, body: 'by the test'});
+    expect(w.requests).toHaveLength(0);
+  });
+});
+
+describe('gRPC', () => {
+  const grpc = {':method': 'POST', 'content-type': 'application/grpc', te: 'trailers'};
+
+  test('a bidirectional stream: messages both ways before either ends, then trailers', async () => {
+    w.serve = (seen, event) => {
+      if (event === 'head') queueMicrotask(() => seen.handlers.head(200, ['content-type', 'application/grpc'], null));
+      if (event === 'body') seen.handlers.body(Buffer.from(`echo:${seen.body}`));
+      if (event === 'end') seen.handlers.end(['grpc-status', '0']);
+    };
+    const bidi = session.request({':authority': 'a.test', ':path': '/s', ...grpc});
+    await once(bidi, 'response');
+    bidi.write('one');
+    const [chunk] = (await once(bidi, 'data')) as [Buffer];
+    expect(chunk.toString()).toBe('echo:one');
+    const trailers = once(bidi, 'trailers');
+    bidi.end();
+    expect((await trailers)[0]).toMatchObject({'grpc-status': '0'});
+    expect(w.requests.at(-1)!.request).toMatchObject({wantsTrailers: true, body: {kind: 'chunked'}, client: 'h2'});
+    await settled(() => w.flows.some((flow) => flow.protocol === 'grpc' && flow.status === 200));
+  });
+
+  test('a denial is trailers-only: HTTP 200, grpc-status 7, the reason', async () => {
+    const answer = await ask({...grpc, ':path': '/no'}, '').answer;
+    expect(answer).toMatchObject({
+      status: 200,
+      body: '',
+      headers: {'grpc-status': '7', 'content-type': 'application/grpc'},
+    });
+    expect(answer.headers['grpc-message']).toContain('NoRuleMatched');
+    expect(w.requests).toHaveLength(0);
+  });
+
+  test('no answer from the server is grpc-status 14', async () => {
+    w.serve = (seen, event) => {
+      if (event === 'end') seen.handlers.failed({reason: 'UpstreamUnreachable', message: 'nobody there'});
+    };
+    expect(await ask(grpc, '').answer).toMatchObject({status: 200, headers: {'grpc-status': '14'}});
+  });
+});
+
+test('a failure after the head resets the stream', async () => {
+  w.serve = (seen, event) => {
+    if (event !== 'end') return;
+    seen.handlers.head(200, [], null);
+    seen.handlers.body(Buffer.from('half'));
+    setImmediate(() => seen.handlers.failed({reason: 'UpstreamMalformed', message: 'cut'}));
+  };
+  expect(await ask({}).answer).toMatchObject({status: 200, code: constants.NGHTTP2_INTERNAL_ERROR});
+});
+
+test('the upstream exchange of a reset stream is aborted', async () => {
+  w.serve = () => undefined;
+  const {stream} = ask({});
+  await settled(() => w.requests.length === 1);
+  stream.close(constants.NGHTTP2_CANCEL);
+  await settled(() => w.requests[0]!.aborted);
+});
+
+test('WebSocket by extended CONNECT is an h1 upgrade upstream, and a pipe', async () => {
+  const [ours, server] = pair();
+  w.serve = (seen, event) => {
+    if (event === 'end') seen.handlers.upgraded(['Sec-WebSocket-Accept', 'x'], ours);
+  };
+  await once(session, 'remoteSettings');
+  const stream = session.request(
+    {':method': 'CONNECT', ':protocol': 'websocket', ':scheme': 'https', ':authority': 'a.test', ':path': '/ws'},
+    {endStream: false},
+  );
+  const [head] = (await once(stream, 'response')) as [Record<string, unknown>];
+  expect(head[':status']).toBe(200);
+  const {request} = w.requests[0]!;
+  expect(request).toMatchObject({
+    method: 'GET',
+    target: '/ws',
+    upgrade: 'websocket',
+    client: 'h1',
+    body: {kind: 'none'},
+  });
+  expect(request.headers[0]).toBe('sec-websocket-key');
+  stream.write('up');
+  const [up] = (await once(server, 'data')) as [Buffer];
+  expect(String(up)).toBe('up');
+  server.write('down');
+  const [down] = (await once(stream, 'data')) as [Buffer];
+  expect(String(down)).toBe('down');
+});
+
+test('a change of policy ends a running stream', async () => {
+  w.serve = (seen, event) => {
+    if (event === 'end') seen.handlers.head(200, [], null);
+  };
+  const {stream, answer} = ask({});
+  await once(stream, 'response');
+  w.decide = (request) => deny(request);
+  w.relay.policiesChanged();
+  expect(await answer).toMatchObject({code: constants.NGHTTP2_INTERNAL_ERROR});
+  expect(w.requests[0]!.aborted).toBe(true);
+});
+
+test('drain says GOAWAY and finishes what is under way', async () => {
+  const held: (() => void)[] = [];
+  w.serve = (seen, event) => {
+    if (event === 'end') held.push(() => hello(seen, 'end'));
+  };
+  const {answer} = ask({});
+  await settled(() => held.length === 1);
+  const goaway = once(session, 'goaway');
+  w.relay.drain(60_000);
+  await goaway;
+  held[0]!();
+  expect(await answer).toMatchObject({status: 200, body: 'hello'});
+});
+
+test('prior knowledge in the clear is http', async () => {
+  const raw = await w.raw();
+  const clear = connect('http://a.test', {createConnection: () => raw});
+  const stream = clear.request({':authority': 'a.test', ':path': '/a'});
+  const [head] = (await once(stream, 'response')) as [Record<string, unknown>];
+  expect(head[':status']).toBe(200);
+  expect(w.requests[0]!.route).toMatchObject({scheme: 'http', name: 'a.test'});
+  expect(w.decisions[0]!.request.traffic).toMatchObject({kind: 'http', http: {version: '2'}});
+  clear.destroy();
+});
+
+async function settledTurns(): Promise<void> {
+  for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
+}
