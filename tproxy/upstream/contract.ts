@@ -54,7 +54,7 @@ export interface ResponseHandlers {
   /** Returns false: the client is slow, stop reading until resume(). */
   body(chunk: Buffer): boolean;
   end(trailers: HeaderLines): void;
-  /** 101 came: the raw stream, whose first bytes are not lost. */
+  /** 101 came: the raw stream, paused; its first bytes are not lost. */
   upgraded(headers: HeaderLines, stream: Duplex): void;
   /** The request body may go on (after a write() that said false). */
   drain(): void;

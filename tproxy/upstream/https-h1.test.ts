@@ -10,7 +10,7 @@ describe('https over HTTP/1.1', () => {
   test('a request and its answer', async () => {
     const seen: string[] = [];
     const server = createServer(ca.issue('a.test'), (incoming, outgoing) => {
-      seen.push(`${incoming.method} ${incoming.url} ${incoming.headers.host} ${incoming.headers['x-a']}`);
+      seen.push(`${incoming.method} ${incoming.url} ${incoming.headers.host} ${String(incoming.headers['x-a'])}`);
       outgoing.setHeader('x-b', '2');
       outgoing.end('hello');
     });

@@ -40,6 +40,9 @@ export function alertNumber(error: Error): number | null {
 
 export const isAlpnRefusal = (error: Error): boolean => alertNumber(error) === NO_APPLICATION_PROTOCOL;
 
+/** The verify code of a certificate that is good and for others; Node's own name for it. */
+export const WRONG_NAME = 'ERR_TLS_CERT_ALTNAME_INVALID';
+
 /** The connection ended where the server had asked for a client certificate and we have none. */
 export const wantsClientCertificate = (where: string): Failure =>
   untrusted(`${where} asks for a client certificate, which only the client has; ${WRITE_TLS_RULE}`);
@@ -96,7 +99,7 @@ export function certificateFailure(
       return untrusted(
         `${where} has a certificate that is not valid yet: ${from}, is valid from ${certificate?.validFrom ?? '?'}; compare the clocks`,
       );
-    case 'ERR_TLS_CERT_ALTNAME_INVALID': {
+    case WRONG_NAME: {
       const names = certificate?.subjectAltName === undefined ? 'no name' : printable(certificate.subjectAltName);
       return untrusted(`${where} has a certificate for other names: ${from}, holds ${names} and not ${name}`);
     }

@@ -1,5 +1,5 @@
 /** TLS to a server or to a parent proxy: the handshake, the verification, and sessions for resumption. */
-import type {X509Certificate} from 'node:crypto';
+import {X509Certificate} from 'node:crypto';
 import {isIP, type Socket} from 'node:net';
 import {connect, type ConnectionOptions, type TLSSocket} from 'node:tls';
 import {LRUCache} from 'lru-cache';
@@ -7,7 +7,7 @@ import type {Failure} from './contract.ts';
 import {hostPort, unreachable} from './failures.ts';
 import {LIMITS} from './limits.ts';
 import type {Roots} from './roots.ts';
-import {certificateFailure, handshakeFailure, isAlpnRefusal} from './tls-failures.ts';
+import {certificateFailure, handshakeFailure, isAlpnRefusal, WRONG_NAME} from './tls-failures.ts';
 
 export interface TlsTarget {
   /** The name that the certificate must hold (SNI too), or an IP literal (an IP SAN, no SNI: RFC 6066 §3). */
@@ -45,6 +45,10 @@ function holdsName(certificate: X509Certificate, name: string): boolean {
   return certificate.checkHost(name, {subject: 'never', partialWildcards: false}) !== undefined;
 }
 
+class WrongName extends Error {
+  readonly code = WRONG_NAME;
+}
+
 function handshake(
   socket: Socket,
   target: TlsTarget,
@@ -54,15 +58,16 @@ function handshake(
 ): {cancel(): void} {
   const where = hostPort(target.name, target.port);
   let over = false;
+  let certificate: X509Certificate | undefined;
   const options: ConnectionOptions = {
     socket,
     secureContext: target.roots.context,
     // We look at the verdict ourselves before anything is written, because Node's refusal drops the certificate it is about.
     rejectUnauthorized: false,
-    checkServerIdentity: () =>
-      holdsName(tls.getPeerX509Certificate()!, target.name)
-        ? undefined
-        : Object.assign(new Error('names'), {code: 'ERR_TLS_CERT_ALTNAME_INVALID'}),
+    checkServerIdentity: (_host, {raw}) => {
+      certificate = new X509Certificate(raw);
+      return holdsName(certificate, target.name) ? undefined : new WrongName();
+    },
   };
   if (target.alpn.length > 0) options.ALPNProtocols = [...target.alpn];
   if (isIP(target.name) === 0) options.servername = target.name;
@@ -95,7 +100,10 @@ function handshake(
   tls.on('close', onClose);
   tls.once('secureConnect', () => {
     if (!tls.authorized) {
-      failed(certificateFailure(where, target.name, String(tls.authorizationError), tls.getPeerX509Certificate()));
+      // Not called where the chain does not hold. (getPeerX509Certificate() would answer only once.)
+      const raw = certificate === undefined ? tls.getPeerCertificate().raw : undefined;
+      if (raw !== undefined) certificate = new X509Certificate(raw);
+      failed(certificateFailure(where, target.name, String(tls.authorizationError), certificate));
       return;
     }
     // On the client these are the algorithms of a CertificateRequest (RFC 8446 §4.3.2), the only trace that Node shows of it.

@@ -7,12 +7,15 @@ import {createUpstream, type OwnedUpstream, type UpstreamOptions} from '../index
 
 /** Everything opened by a test; closed by `closeAll` in afterEach. */
 const opened: (() => void)[] = [];
+/** Counts the tests, so that what waits in one does not outlive it. */
+let generation = 0;
 
 export function onClose(close: () => void): void {
   opened.push(close);
 }
 
 export function closeAll(): void {
+  generation++;
   for (const close of opened.splice(0).reverse()) close();
 }
 
@@ -176,7 +179,12 @@ export class Recorder implements ResponseHandlers {
 }
 
 /** Sends a request, with its body in the pieces given, and waits for what comes of it. */
-export function send(upstream: Upstream, to: Route, what: OutgoingRequest = request(), body: readonly string[] = []): Promise<Seen> {
+export function send(
+  upstream: Upstream,
+  to: Route,
+  what: OutgoingRequest = request(),
+  body: readonly string[] = [],
+): Promise<Seen> {
   const recorder = new Recorder();
   const exchange = upstream.request(to, what, recorder);
   for (const piece of body) exchange.write(Buffer.from(piece, 'latin1'));
@@ -195,7 +203,11 @@ export function header(lines: HeaderLines, name: string): string | undefined {
   return undefined;
 }
 
-/** Fulfilled when the condition holds; looks again at each turn of the event loop, and the test's timeout is its bound. */
+/** Fulfilled when the condition holds; looks again at each turn of the event loop, and gives up with its test. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise<void>((resolve) => setImmediate(resolve));
+  const mine = generation;
+  while (!condition()) {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (generation !== mine) throw new Error('the test is over and this never held');
+  }
 }

@@ -10,7 +10,10 @@ export interface RawServer {
 }
 
 /** Answers each request head on a connection with what `answer` returns; null: nothing. A string is written as it is. */
-export function rawServer(answer: (head: string, nth: number, socket: Socket) => string | null, tls?: TlsOptions): RawServer {
+export function rawServer(
+  answer: (head: string, nth: number, socket: Socket) => string | null,
+  tls?: TlsOptions,
+): RawServer {
   const received: string[] = [];
   const sockets: Socket[] = [];
   const serve = (socket: Socket): void => {
