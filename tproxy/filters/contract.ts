@@ -4,7 +4,12 @@ import type {DenialResponse, HeaderLines} from '../../policy/index.ts';
 /** What a filter is shown of a request; bodies are not. */
 export interface FilterRequest {
   readonly id: string;
-  readonly workload: {readonly namespace: string; readonly name: string; readonly labels: Readonly<Record<string, string>>; readonly serviceAccount: string};
+  readonly workload: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly labels: Readonly<Record<string, string>>;
+    readonly serviceAccount: string;
+  };
   readonly scheme: 'https' | 'http';
   readonly host: string;
   readonly port: number;
