@@ -1,5 +1,4 @@
 /** The codec beside llhttp, in one process: parsing a request's head, a response's head, a chunked body; writing a head. */
-import {createRequire} from 'node:module';
 import {createRequestParser, createResponseParser, encodeRequestHead, endToEnd} from '../../tproxy/http1/index.ts';
 import type {Table} from './tables.ts';
 
@@ -57,7 +56,7 @@ interface LlhttpClass {
 /** null where this Node does not show its parser. */
 function llhttp(): LlhttpClass | null {
   try {
-    return (createRequire(import.meta.url)('_http_common') as {HTTPParser: LlhttpClass}).HTTPParser;
+    return (process.getBuiltinModule('_http_common') as unknown as {HTTPParser: LlhttpClass}).HTTPParser;
   } catch {
     return null;
   }

@@ -43,14 +43,20 @@ function collect(said: Said[], next: () => RequestEvent | ResponseEvent): boolea
   throw new Error('the parser goes on without end');
 }
 
-/** All that a request parser says about bytes that arrive in these pieces. */
-export function requestsIn(pieces: readonly (Buffer | string)[] | string, limits: Partial<CodecLimits> = {}): Said[] {
+/** All that a request parser says about bytes that arrive in these pieces, read after each or after all of them. */
+export function requestsIn(
+  pieces: readonly (Buffer | string)[] | string,
+  limits: Partial<CodecLimits> = {},
+  when: 'read after each' | 'fed first' = 'read after each',
+): Said[] {
   const parser = createRequestParser(limits);
   const said: Said[] = [];
+  const next = (): RequestEvent => parser.next();
   for (const piece of typeof pieces === 'string' ? [pieces] : pieces) {
     parser.feed(typeof piece === 'string' ? latin1(piece) : piece);
-    if (collect(said, () => parser.next())) break;
+    if (when === 'read after each' && collect(said, next)) return said;
   }
+  if (when === 'fed first') collect(said, next);
   return said;
 }
 
