@@ -295,3 +295,15 @@ export function embeddedIpv4(ip: Ip, nat64Prefixes: readonly Cidr[]): readonly I
 }
 
 const NONE: readonly Ip[] = [];
+
+/** A test whether an address lies in one of the ranges, or embeds one that does (`::ffff:10.0.0.1` in 10.0.0.0/8). What is no address does not. */
+export function inAnyCidr(texts: readonly string[]): (address: Address) => boolean {
+  const cidrs = texts.flatMap((text) => parseCidr(text) ?? []);
+  return (address) => {
+    const ip = parseAddress(address);
+    if (ip === null) return false;
+    return [ip, ...embeddedIpv4(ip, NO_PREFIXES)].some((one) => cidrs.some((cidr) => cidrHolds(cidr, one)));
+  };
+}
+
+const NO_PREFIXES: readonly Cidr[] = [];
