@@ -17,7 +17,7 @@ export interface LineWriter {
 /** Log lines wait at most this long before they are written, so that a burst is one write. */
 const FLUSH_EVERY_MS = 50;
 /** ... or until this many bytes wait. */
-const FLUSH_AT_BYTES = 16 * 1024;
+const FLUSH_AT_BYTES = 8 * 1024;
 /** What may wait while the reader of the log is slow; past it lines are dropped and counted (invariant 8: a full disk is no outage). */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 

@@ -101,7 +101,12 @@ export function tproxySettings(argv: readonly string[], env: NodeJS.ProcessEnv, 
   const cidrs = (name: 'service-cidr' | 'pod-cidr' | 'node-cidr' | 'nat64-prefix'): readonly string[] => {
     for (const text of settings[name]) {
       const cidr = parseCidr(text);
-      if (!cidr.ok) throw new SallyportError('Usage', `${at(name)}: ${cidr.message}`, cidr.fix);
+      if (cidr === null)
+        throw new SallyportError(
+          'Usage',
+          `${at(name)}: ${JSON.stringify(text)} is no CIDR`,
+          'Write an address and a prefix: 10.96.0.0/12.',
+        );
     }
     return settings[name];
   };

@@ -2,22 +2,23 @@
 import {readFileSync} from 'node:fs';
 import {createServer, type Server, type Socket} from 'node:net';
 import {isDeepStrictEqual} from 'node:util';
-import {createLeafSource, openCa} from '../pki/index.ts';
+import {createLeafSource, openCa, type MintingLeafSource} from '../pki/index.ts';
 import {compilePolicies, decide, inAnyCidr, type Address, type PolicySet, type Workload} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
-import {createJsonJournal, createTextJournal} from '../runtime/journal.ts';
+import {createJsonJournal, createTextJournal, type Journal} from '../runtime/journal.ts';
 import {countingJournal, createMetrics} from '../runtime/metrics.ts';
 import {createLineWriter} from '../runtime/output.ts';
 import {cannotListen} from './admin.ts';
 import {connectTransparent, listenTransparent} from './capture/sockets.ts';
-import {createFilters} from './filters/index.ts';
+import type {FilterOptions, RunningFilters} from './filters/index.ts';
 import type {State, ToSupervisor, ToWorker} from './messages.ts';
 import {ownListener} from './own-addresses.ts';
 import type {ParentProxy} from './refs.ts';
-import {createRelay} from './relay/index.ts';
+import {createRelay, type Relay} from './relay/index.ts';
 import type {Listen, TproxyConfig} from './settings.ts';
 import {createResolver} from './upstream/resolver.ts';
-import {createUpstream} from './upstream/index.ts';
+import {hostPort} from './upstream/failures.ts';
+import {createUpstream, type OwnedUpstream} from './upstream/index.ts';
 import {indexWorkloads} from './workload-table.ts';
 
 /** Connections that wait to be accepted, in the kernel. */
@@ -34,71 +35,67 @@ class Worker {
   #parents: ReadonlyMap<string, ParentProxy> = new Map();
   readonly #metrics = createMetrics();
   readonly #lines = createLineWriter(1, (dropped) => this.#metrics.droppedLogLines.inc(dropped));
-  readonly #relay;
-  readonly #upstream;
-  readonly #resolver;
-  readonly #filters;
-  readonly #leaves;
+  readonly #journal: Journal;
+  readonly #relay: Relay;
+  readonly #upstream: OwnedUpstream;
+  readonly #leaves: MintingLeafSource;
   readonly #capturedServers: Server[] = [];
   readonly #explicitServers: Server[] = [];
 
-  constructor(config: TproxyConfig, state: State) {
+  constructor(config: TproxyConfig, state: State, filtersOf: (journal: Journal) => RunningFilters | null) {
     this.#config = config;
     this.#adopt(state);
-    const journal = countingJournal(
-      config.logFormat === 'json'
-        ? createJsonJournal(this.#lines)
-        : createTextJournal(this.#lines, process.stdout.isTTY || process.env['FORCE_COLOR'] === '1'),
-      this.#metrics,
-    );
-    const isOwnListener = ownListener(config.installation.ownPorts);
-    const {serviceCidrs, podCidrs, nodeCidrs, searchDomains} = config.installation;
-    const ownAddressOnly = inAnyCidr([...serviceCidrs, ...podCidrs, ...nodeCidrs, ...LINK_LOCAL]);
-    const onNotice = (event: string, message: string): void => journal.notice('warn', event, message);
+    const {installation, resolver} = config;
+    const colours = process.stdout.isTTY || process.env['FORCE_COLOR'] === '1';
+    const journal =
+      config.logFormat === 'json' ? createJsonJournal(this.#lines) : createTextJournal(this.#lines, colours);
+    this.#journal = countingJournal(journal, this.#metrics);
+    const isOwnListener = ownListener(installation.ownPorts);
+    const {serviceCidrs, podCidrs, nodeCidrs} = installation;
     this.#leaves = createLeafSource({ca: openCa({dir: config.caDir})});
-    this.#resolver = createResolver({
-      server:
-        config.resolver === null
-          ? null
-          : config.resolver.ip.includes(':')
-            ? `[${config.resolver.ip}]:${config.resolver.port}`
-            : `${config.resolver.ip}:${config.resolver.port}`,
-      search: searchDomains,
-      onNotice,
+    const names = createResolver({
+      server: resolver === null ? null : hostPort(resolver.ip, resolver.port),
+      search: installation.searchDomains,
+      onNotice: (event, message) => this.#journal.notice('warn', event, message),
     });
-    const resolver = this.#resolver;
     this.#upstream = createUpstream({
-      resolver,
+      resolver: names,
       proxy: (name) => this.#parents.get(name),
       upstreamCa: config.upstreamCaFile === null ? null : readFileSync(config.upstreamCaFile, 'utf8'),
       isOwnListener,
-      mustUseOwnAddress: ownAddressOnly,
+      mustUseOwnAddress: inAnyCidr([...serviceCidrs, ...podCidrs, ...nodeCidrs, ...LINK_LOCAL]),
       connectTransparent: config.capture === 'node' ? connectTransparent : null,
-      onNotice,
     });
-    this.#filters =
-      config.filtersDir === null
-        ? null
-        : createFilters({
-            dir: config.filtersDir,
-            timeoutMs: config.filterTimeoutMs,
-            onNotice: (level, event, message) => journal.notice(level, event, message),
-          });
     this.#relay = createRelay({
       policies: () => this.#policies,
       decide,
       workloadAt: (ip) => this.#workloads.get(ip) ?? 'unknown',
-      resolve: (names, recent, done) => resolver.lookup(names, recent, done),
+      resolve: (of, recent, done) => names.lookup(of, recent, done),
       leaves: this.#leaves,
       upstream: this.#upstream,
-      filters: this.#filters,
-      journal,
+      filters: filtersOf(this.#journal),
+      journal: this.#journal,
       isOwnListener,
     });
   }
 
-  async listen(): Promise<void> {
-    await this.#filters?.ready;
+  /** Listens, or throws SallyportError `PortInUse`, `MissingCapability` ... */
+  static async start(config: TproxyConfig, state: State): Promise<Worker> {
+    const {filtersDir: dir, filterTimeoutMs: timeoutMs} = config;
+    // Loaded only where there are filters: most installations have none, and start-up is what an upgrade costs.
+    const {createFilters} = dir === null ? {createFilters: null} : await import('./filters/index.ts');
+    let filters: RunningFilters | null = null;
+    const worker = new Worker(config, state, (journal) => {
+      if (createFilters === null || dir === null) return null;
+      const onNotice: FilterOptions['onNotice'] = (level, event, message) => journal.notice(level, event, message);
+      return (filters = createFilters({dir, timeoutMs, onNotice}));
+    });
+    await (filters as RunningFilters | null)?.ready;
+    await worker.#listen();
+    return worker;
+  }
+
+  async #listen(): Promise<void> {
     const {listen, explicit, capture} = this.#config;
     // Without capture nothing is handed over, and a transparent socket would need a capability that nobody has given us.
     if (capture === 'node')
@@ -108,7 +105,7 @@ class Worker {
 
   async #accept(flag: string, listen: Listen, servers: Server[], accept: (socket: Socket) => void): Promise<void> {
     for (const ip of listen.ip === null ? ['0.0.0.0', '::'] : [listen.ip]) {
-      const server = createServer({allowHalfOpen: true, noDelay: true, pauseOnConnect: true}, accept);
+      const server = createServer({allowHalfOpen: true, noDelay: true}, accept);
       await new Promise<void>((resolve, reject) => {
         const failed = (error: Error): void =>
           reject(error instanceof SallyportError ? error : cannotListen(flag, {ip, port: listen.port}, error));
@@ -192,8 +189,7 @@ async function receive(message: ToWorker): Promise<void> {
   switch (message.kind) {
     case 'start':
       try {
-        worker = new Worker(message.config, message.state);
-        await worker.listen();
+        worker = await Worker.start(message.config, message.state);
         tell({kind: 'listening'});
       } catch (error) {
         tell({

@@ -52,6 +52,7 @@ cache deny all
 dns_nameservers ${resolver}
 access_log stdio:${dir}/access.log
 cache_log ${dir}/cache.log
+debug_options ALL,1 11,2
 pid_filename none
 visible_hostname squid.invalid
 coredump_dir ${dir}

@@ -103,7 +103,8 @@ export async function labGround(colours: boolean): Promise<Ground> {
         if (child.exitCode !== null || Date.now() > end) return {missing: `squid did not start; see ${home}/cache.log`};
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
-      const log = join(home, 'access.log');
+      // The access log tells of a tunnel when it is closed; this one, with the requests turned on, when it is opened.
+      const log = join(home, 'cache.log');
       return {url: `http://${SQUID.ip}:${SQUID.port}`, log: () => (existsSync(log) ? readFileSync(log, 'utf8') : '')};
     },
     async close() {

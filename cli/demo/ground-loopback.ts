@@ -110,11 +110,12 @@ export async function loopbackGround(colours: boolean): Promise<Ground> {
       // Every name is behind the gateway; squid chains to it as a branch office's does.
       writeFileSync(
         config,
-        `http_port 127.0.0.1:${port}\nhttp_access allow all\ncache deny all\ncache_peer 127.0.0.1 parent ${parentPort} 0 no-query default\nnever_direct allow all\naccess_log stdio:${home}/access.log\ncache_log ${home}/cache.log\npid_filename none\ncoredump_dir ${home}\nshutdown_lifetime 0 seconds\n`,
+        `http_port 127.0.0.1:${port}\nhttp_access allow all\ncache deny all\ncache_peer 127.0.0.1 parent ${parentPort} 0 no-query default\nnever_direct allow all\naccess_log stdio:${home}/access.log\ncache_log ${home}/cache.log\ndebug_options ALL,1 11,2\npid_filename none\ncoredump_dir ${home}\nshutdown_lifetime 0 seconds\n`,
       );
       const squid = spawn('/usr/sbin/squid', ['-N', '-f', config], {stdio: 'ignore'});
       servers.push({close: () => squid.kill('SIGKILL')} as unknown as Server);
-      const log = join(home, 'access.log');
+      // The access log tells of a tunnel when it is closed; this one, with the requests turned on, when it is opened.
+      const log = join(home, 'cache.log');
       return {url: `http://127.0.0.1:${port}`, log: () => (existsSync(log) ? readFileSync(log, 'utf8') : '')};
     },
     async close() {

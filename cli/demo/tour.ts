@@ -153,13 +153,14 @@ export async function walk(ground: Ground, screen: Screen): Promise<Seen[]> {
     edit(join(policies, 'storage-only.yaml'), tutorialPolicy(418, 'corp'));
     await changed(google, 'https, another site, 418 again', answers(418, ADMINISTRATOR));
     await step('locked', object, 'https, the object through squid', answers(200), 'sallyport');
+    const request = `CONNECT ${STORAGE}:443`;
     const log = await within(RELOAD_DEADLINE_MS, () =>
       squid
         .log()
         .split('\n')
-        .find((line) => line.includes(`CONNECT ${STORAGE}`) || (line.includes('CONNECT') && line.includes(':443'))),
+        .find((line) => line.includes(request)),
     );
-    screen.output(`squid's access.log: ${log ?? 'nothing'}`);
+    screen.output(`squid's log: ${log ?? 'nothing'}`);
     seen.push({
       who: 'squid',
       what: 'saw the CONNECT',
