@@ -343,12 +343,33 @@ describe('what goes wrong', () => {
 
   test('the upstream exchange of a client that goes away is aborted', async () => {
     w.serve = () => undefined;
-    const client = await w.tls();
+    const raw = await w.raw();
+    const client = await w.tls({}, raw);
     client.send(GET);
     await settled(() => w.requests.length === 1 && w.requests[0]!.ended);
-    client.socket.destroy();
+    raw.resetAndDestroy();
     await settled(() => w.requests[0]!.aborted);
     expect(w.flows[0]!.failure).toMatchObject({reason: 'ClientAborted'});
+  });
+
+  test.each(['plain', 'tls'] as const)(
+    'a client that half-closes behind its request still gets the answer (%s)',
+    async (kind) => {
+      const client = await w[kind]();
+      client.send(GET);
+      client.socket.end();
+      expect(await client.all()).toMatch(/hello$/);
+    },
+  );
+
+  test('half-closed, it is not waited for as long as an open one', async () => {
+    await w.close();
+    w = await world({limits: {halfClosedMs: 1}});
+    w.serve = () => undefined;
+    const client = await w.plain();
+    client.send(GET);
+    client.socket.end();
+    await settled(() => w.requests[0]?.aborted === true);
   });
 
   test('an answer that cannot be written is cut, not half written', async () => {

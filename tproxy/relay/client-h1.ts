@@ -277,6 +277,7 @@ class H1Client implements ClientStream, Stage {
     // Half-closed after a whole request: the answer is still wanted. Inside a body: nobody will finish it.
     else if (this.#state === 'body' || this.#state === 'blocked' || this.#state === 'discard')
       this.#connection.destroy();
+    else this.#connection.expireIn(this.#connection.core.limits.halfClosedMs);
   };
 
   readonly #onClose = (): void => {

@@ -44,15 +44,19 @@ function ask(
     answer.status = Number(head[':status']);
     answer.headers = {...head};
   });
-  stream.on('data', (chunk: Buffer) => (answer.body += chunk.toString()));
-  stream.on('trailers', (trailers) => (answer.trailers = {...trailers}));
+  stream.on('data', (chunk: Buffer) => {
+    answer.body += chunk.toString();
+  });
+  stream.on('trailers', (trailers) => {
+    answer.trailers = {...trailers};
+  });
   stream.on('error', () => undefined);
   if (body !== null) stream.end(body);
   return {
     stream,
     answer: new Promise((resolve) =>
       stream.once('close', () => {
-        answer.code = stream.rstCode;
+        answer.code = stream.rstCode ?? null;
         resolve(answer);
       }),
     ),

@@ -201,7 +201,7 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
 
   requestEnd(trailers: HeaderLines): void {
     this.#requestEnded = true;
-    this.#upstream?.end(trailers as string[]);
+    this.#upstream?.end(trailers);
   }
 
   responseDrained(): void {

@@ -10,6 +10,8 @@ export interface RelayLimits {
   readonly keepAliveTimeoutMs: number;
   /** A body, either way, that does not move, and an answer that does not come. */
   readonly idleTimeoutMs: number;
+  /** An answer to a client that ended its side: it may want it, or it was killed. */
+  readonly halfClosedMs: number;
   /** A tunnel (WebSocket, tls, tcp) that carries nothing. */
   readonly tunnelIdleTimeoutMs: number;
   /** How long, and how much of, an upload that was answered already is still read, so that the client sees the answer. */
@@ -48,6 +50,8 @@ export const RELAY_LIMITS: RelayLimits = {
   keepAliveTimeoutMs: 75_000,
   // Long polls and slow builds answer within five minutes; the same as nginx's usual raised read timeout.
   idleTimeoutMs: 300_000,
+  // Long enough for a script that pipes a request into a socket; a killed client's long poll is let go soon.
+  halfClosedMs: 10_000,
   // Envoy's tcp idle timeout: one hour. TCP keep-alive finds dead peers earlier.
   tunnelIdleTimeoutMs: 3_600_000,
   lingerMs: 5_000,
