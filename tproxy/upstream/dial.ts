@@ -2,7 +2,7 @@
  * TCP to one of the checked addresses and to nothing else: attempts are staggered in the order given (RFC 8305 §5), the
  * first that connects wins and the others are closed.
  */
-import {connect, type Socket} from 'node:net';
+import {connect, isIP, type Socket} from 'node:net';
 import type {Address, Endpoint} from '../../policy/index.ts';
 import type {Failure} from './contract.ts';
 import {hostPort, unreachable} from './failures.ts';
@@ -125,6 +125,11 @@ class Attempts {
       this.#problem('that is a listener of this proxy');
       return false;
     }
+    if (isIP(address) === 0) {
+      // A name here would be looked up by the system, past the decision (invariant 4).
+      this.#problem('not an address');
+      return false;
+    }
     let socket: Socket;
     try {
       if (source !== null && this.#options.mustUseOwnAddress(address)) {
@@ -137,7 +142,6 @@ class Attempts {
         }
         socket = transparent({source, destination: {ip: address, port}, allowHalfOpen: true});
       } else {
-        // A literal, so nothing is looked up here: what is dialled is what was judged (invariant 4).
         // allowHalfOpen: a tunnel carries a half-close; HTTP legs close by themselves.
         socket = connect({host: address, port, autoSelectFamily: false, allowHalfOpen: true});
       }

@@ -1,6 +1,6 @@
 /** One HTTP/2 session to a server, shared by the requests of one workload; node:http2 does the framing. */
 import {connect, constants, type ClientHttp2Session, type ClientHttp2Stream} from 'node:http2';
-import type {Duplex} from 'node:stream';
+import type {Socket} from 'node:net';
 import type {Carried, Carrier, LegPlace} from './carry.ts';
 import type {OutgoingRequest, Route} from './contract.ts';
 import {H2Stream} from './h2-stream.ts';
@@ -34,11 +34,13 @@ export class H2Leg {
   #lastProcessed = Infinity;
 
   /** `socket` has negotiated h2, or is one to a server that is known to speak it. */
-  constructor(socket: Duplex, place: LegPlace, nowMs: number, onClosed: (leg: H2Leg) => void) {
+  constructor(socket: Socket, place: LegPlace, nowMs: number, onClosed: (leg: H2Leg) => void) {
     this.place = place;
     this.#onClosed = onClosed;
     this.#idleSinceMs = nowMs;
     this.#heardMs = nowMs;
+    // A session has no half-open state: where the server ends the connection, it ends (and node:http2 would not notice).
+    socket.allowHalfOpen = false;
     this.#session = connect(`http://${place.where}`, {
       createConnection: () => socket,
       settings: {
