@@ -220,11 +220,13 @@ function lookUp(step: AddressStep, name: string, rules: (rule: CompiledRule) => 
 }
 
 export function parseAll(addresses: readonly Address[] | 'failed'): readonly Ip[] {
-  if (addresses === 'failed') return [];
-  return addresses.flatMap((text) => {
-    const ip = parseAddress(text);
-    return ip === null ? [] : [ip];
-  });
+  const ips: Ip[] = [];
+  if (addresses !== 'failed')
+    for (const text of addresses) {
+      const ip = parseAddress(text);
+      if (ip !== null) ips.push(ip);
+    }
+  return ips;
 }
 
 /** Judges the addresses by the rules that `rules` picks. `resolved`: the name they are addresses of; null: of none. */

@@ -21,6 +21,8 @@ export class View {
   #queries: readonly QueryReading[] | null = null;
   #headers: Map<string, string[]> | null = null;
   #literal: View | null = null;
+  /** A Deny's `when` was judged by the lines of a repeated header. */
+  #linesJudgedAlone = false;
 
   constructor(request: EgressRequest, workload: Workload, subject: Subject, literalOnly: boolean) {
     const {traffic} = request;
@@ -48,9 +50,7 @@ export class View {
     if (this.#literalOnly || this.readings === null || this.http === null) return false;
     const {methods, paths, queries} = this.readings;
     if (methods.length > 1 || paths.length > 1 || queries.length > 1 || this.#joined) return true;
-    if (isQueryAmbiguous(this.http.query)) return true;
-    for (const values of this.headers().values()) if (values.length > 1) return true;
-    return false;
+    return isQueryAmbiguous(this.http.query) || this.#linesJudgedAlone;
   }
 
   /** Paths for a Deny's index and comparison: lower-case. */
@@ -131,6 +131,7 @@ export class View {
       if (alone && split.length > 1) (repeated ??= []).push([name, split]);
     }
     let maps: ReadonlyMap<string, string>[] = [joined];
+    if (repeated !== null) this.#linesJudgedAlone = true;
     for (const [name, values] of repeated ?? []) {
       if (maps.length * (values.length + 1) > MAX_READINGS) return null;
       maps = maps.flatMap((map) => [map, ...values.map((value) => new Map(map).set(name, value))]);

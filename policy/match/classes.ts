@@ -22,6 +22,8 @@ export interface Ranges {
   readonly searchDomains: readonly string[];
   /** Special ranges, the smallest first. */
   readonly special: readonly {readonly range: Cidr; readonly why: string}[];
+  /** By the first octet of an IPv4 address: 0 where no range that is not public begins with it. */
+  readonly notPublic: Uint8Array;
 }
 
 const list = (why: string, ...texts: string[]) => texts.map((text) => ({range: parseCidr(text)!, why}));
@@ -69,6 +71,13 @@ const parsed = (texts: readonly string[]): Cidr[] =>
 export function rangesOf(installation: Installation): Ranges {
   const node = parsed(installation.nodeCidrs);
   const special = [...METADATA, ...LINK_LOCAL, ...node.map((range) => ({range, why: "a node's own address"}))];
+  const notPublic = new Uint8Array(256);
+  for (const {range} of [...NEVER, ...PRIVATE, ...special]) {
+    if (range.base.family !== 4) continue;
+    const first = range.base.w3 >>> 24;
+    const last = range.prefix >= 8 ? first : first + 2 ** (8 - range.prefix) - 1;
+    notPublic.fill(1, first, last + 1);
+  }
   const bits = ({range}: {range: Cidr}) => (range.base.family === 4 ? range.prefix + 96 : range.prefix);
   return {
     clusterDomain: installation.clusterDomain,
@@ -79,6 +88,7 @@ export function rangesOf(installation: Installation): Ranges {
     ownPorts: new Set(installation.ownPorts),
     searchDomains: installation.searchDomains,
     special: special.sort((a, b) => bits(b) - bits(a)),
+    notPublic,
   };
 }
 
@@ -89,6 +99,7 @@ export function anyHolds(cidrs: readonly Cidr[], ip: Ip): boolean {
 
 /** The class of the address itself; what it embeds is classified by itself (see embeddedIpv4). */
 export function classify(ranges: Ranges, ip: Ip, port: number): AddressClass {
+  if (ip.family === 4 && ranges.notPublic[ip.w3 >>> 24] === 0) return PUBLIC;
   for (const {range, why} of NEVER) if (cidrHolds(range, ip)) return {kind: 'never', why};
   if (ranges.ownPorts.has(port) && anyHolds(ranges.node, ip)) return {kind: 'never', why: 'our own port on a node'};
   for (const {range, why} of ranges.special) if (cidrHolds(range, ip)) return {kind: 'special', range, why};
