@@ -1,0 +1,185 @@
+/** `sallyport tproxy` as a process in the lab's node namespace, with its files. */
+import type {ChildProcess} from 'node:child_process';
+import {mkdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs';
+import {get} from 'node:http';
+import {join, resolve} from 'node:path';
+import {stringify} from 'yaml';
+import {PORTS} from '../../../../runtime/names.ts';
+import {connectIn, type Lab} from '../../../lab/index.ts';
+import {documentsText} from '../../documents.ts';
+import {namespaceLabels, type Case, type DocumentValue, type WorkloadSpec} from '../../format/case.ts';
+import {RESOLVER} from '../../world/world.ts';
+import {INSTALLATION} from '../policy/installation.ts';
+import {ProxyLog} from './log.ts';
+
+const ROOT = resolve(import.meta.dirname, '../../../..');
+/** A process that makes its CA, forks a worker and sets up the capture, on a machine that does much else. */
+const READY_TIMEOUT_MS = 30_000;
+/** FORMAT: the next steps see a change within this time; beyond it the change did not work. */
+const APPLY_TIMEOUT_MS = 2000;
+const POLL_MS = 20;
+
+export interface ProxyFiles {
+  readonly directory: string;
+  readonly policies: string;
+  readonly workloads: string;
+  readonly refs: string;
+  readonly ca: string;
+  readonly upstreamCa: string;
+}
+
+/** Writes what the flags name; `podOf` is the pod of a workload in the lab. */
+export function writeFiles(
+  directory: string,
+  world: Case,
+  documents: readonly DocumentValue[],
+  worldCa: string,
+  lab: Lab,
+  podOf: (spec: WorkloadSpec) => string,
+): ProxyFiles {
+  const files: ProxyFiles = {
+    directory,
+    policies: join(directory, 'policies'),
+    workloads: join(directory, 'workloads.yaml'),
+    refs: join(directory, 'refs'),
+    ca: join(directory, 'ca'),
+    upstreamCa: join(directory, 'world-ca.crt'),
+  };
+  mkdirSync(files.policies, {recursive: true});
+  mkdirSync(files.refs, {recursive: true});
+  writePolicies(files, documents);
+  writeFileSync(files.upstreamCa, worldCa);
+  for (const [place, values] of world.secrets) {
+    const folder = join(files.refs, 'secrets', place);
+    mkdirSync(folder, {recursive: true});
+    for (const [key, value] of Object.entries(values)) writeFileSync(join(folder, key), value, {mode: 0o600});
+  }
+  const entries = world.workloads.map((spec) => ({
+    ips: lab.pod(podOf(spec)).ips,
+    interface: lab.pod(podOf(spec)).interface,
+    namespace: spec.namespace,
+    namespaceLabels: namespaceLabels(world, spec.namespace),
+    name: spec.name,
+    uid: `${spec.namespace}/${spec.name}`,
+    labels: spec.labels,
+    serviceAccount: spec.serviceAccount,
+    trustsCa: spec.trustsCa,
+  }));
+  writeFileSync(files.workloads, stringify(entries));
+  return files;
+}
+
+/** All documents in one file, swapped at once: no reader sees half of a change. */
+export function writePolicies(files: ProxyFiles, documents: readonly DocumentValue[]): void {
+  const next = join(files.directory, 'policies.next');
+  writeFileSync(next, documentsText(documents));
+  renameSync(next, join(files.policies, 'policies.yaml'));
+}
+
+export class ProxyProcess {
+  readonly log = new ProxyLog();
+  readonly #lab: Lab;
+  readonly #child: ChildProcess;
+  #ended = false;
+
+  private constructor(lab: Lab, child: ChildProcess) {
+    this.#lab = lab;
+    this.#child = child;
+    this.log.follow(child.stdout, child.stderr);
+    child.once('exit', () => {
+      this.#ended = true;
+      this.log.end();
+    });
+  }
+
+  /** Resolves when /readyz says so; rejects with what the process said where it ends before. */
+  static async start(lab: Lab, files: ProxyFiles): Promise<ProxyProcess> {
+    const list = (flag: string, values: readonly string[]): string[] => values.flatMap((value) => [flag, value]);
+    const argv = [
+      ...['tproxy', '--policy', files.policies, '--workloads', files.workloads, '--refs', files.refs],
+      ...['--ca-dir', files.ca, '--upstream-ca', files.upstreamCa],
+      ...[
+        '--listen',
+        `*:${PORTS.captured}`,
+        '--explicit',
+        `*:${PORTS.explicit}`,
+        '--admin',
+        `127.0.0.1:${PORTS.admin}`,
+      ],
+      ...['--workers', '1', '--capture', 'node', '--resolver', RESOLVER, '--log-format', 'json'],
+      ...['--cluster-domain', INSTALLATION.clusterDomain, '--default-action', INSTALLATION.defaultAction],
+      ...list('--service-cidr', INSTALLATION.serviceCidrs),
+      ...list('--pod-cidr', INSTALLATION.podCidrs),
+      ...list('--node-cidr', INSTALLATION.nodeCidrs),
+    ];
+    const child = lab.spawn('node', [process.execPath, join(ROOT, 'cli/main.ts'), ...argv], {cwd: files.directory});
+    const proxy = new ProxyProcess(lab, child);
+    const deadline = performance.now() + READY_TIMEOUT_MS;
+    for (;;) {
+      if ((await proxy.#readiness())?.['ready'] === true) return proxy;
+      if (proxy.#ended || performance.now() > deadline) {
+        await proxy.stop();
+        const what = proxy.#child.exitCode === null ? 'is not ready' : `ended with ${proxy.#child.exitCode}`;
+        throw new Error(`sallyport tproxy ${what}:\n${proxy.log.lines.map(({text}) => text).join('\n')}`);
+      }
+      await proxy.log.until(() => false, POLL_MS);
+    }
+  }
+
+  /** The proxy's CA, as pods are given it. */
+  caCertificate(files: ProxyFiles): string {
+    return readFileSync(join(files.ca, 'ca.crt'), 'utf8');
+  }
+
+  /** Writes the documents and waits until they are in force, or refused: what was wrong with them; null: nothing. */
+  async apply(files: ProxyFiles, documents: readonly DocumentValue[]): Promise<string | null> {
+    const from = this.log.lines.length;
+    writePolicies(files, documents);
+    const result = (): string | null =>
+      this.log.find(from, 'policy.loaded').length > 0
+        ? 'loaded'
+        : this.log.find(from, 'policy.failed').length > 0
+          ? 'failed'
+          : null;
+    if (!(await this.log.until(() => result() !== null, APPLY_TIMEOUT_MS)))
+      return `the change was not seen within ${APPLY_TIMEOUT_MS / 1000} s`;
+    const errors = this.log.find(from, 'policy.finding', {level: 'error'}).map((line) => String(line['message']));
+    if (result() === 'failed') return errors.join('\n');
+    const deadline = performance.now() + APPLY_TIMEOUT_MS;
+    while (performance.now() < deadline) {
+      const workers = (await this.#readiness())?.['workers'] as {current?: unknown} | undefined;
+      if (workers?.current === true) return null;
+      await this.log.until(() => false, POLL_MS);
+    }
+    return `the workers did not take the change within ${APPLY_TIMEOUT_MS / 1000} s`;
+  }
+
+  /** The detail of /readyz; null where nobody answers. */
+  async #readiness(): Promise<Record<string, unknown> | null> {
+    const {promise, resolve} = Promise.withResolvers<Record<string, unknown> | null>();
+    const socket = connectIn(this.#lab.node.path, {ip: '127.0.0.1', port: PORTS.admin});
+    const request = get({path: '/readyz', createConnection: () => socket}, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (text += chunk));
+      response.on('end', () => {
+        try {
+          resolve(JSON.parse(text) as Record<string, unknown>);
+        } catch {
+          resolve(null);
+        }
+      });
+    });
+    request.on('error', () => resolve(null));
+    return promise;
+  }
+
+  /** A world is thrown away whole: nothing to drain. */
+  async stop(): Promise<void> {
+    if (this.#ended) return;
+    const {promise, resolve} = Promise.withResolvers<void>();
+    this.#child.once('exit', () => resolve());
+    this.#child.kill('SIGKILL');
+    await promise;
+  }
+}
