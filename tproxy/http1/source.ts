@@ -101,24 +101,19 @@ export class ByteSource {
     return bytes.subarray(start, start + max);
   }
 
-  /** Takes everything that was fed and not consumed. */
+  /** Takes everything that was fed and not consumed. Not after TOO_LONG, when the last chunk may be gathered in part. */
   drain(): Buffer {
-    const parts = [this.bytes.subarray(this.start), ...this.unshown()];
-    this.origin = this.offsetOf(this.bytes.length);
+    const parts = [this.bytes.subarray(this.start), ...this.waiting.slice(this.waitingAt)].filter(
+      (part) => part.length > 0,
+    );
+    this.origin = parts.reduce((offset, part) => offset + part.length, this.offsetOf(this.start));
     this.bytes = NOTHING;
     this.start = 0;
     this.scanned = 0;
     this.waiting = [];
     this.waitingAt = 0;
     this.storage = null;
-    const held = parts.filter((part) => part.length > 0);
-    return held.length === 1 ? held[0]! : Buffer.concat(held);
-  }
-
-  /** What `bytes` does not hold yet: of the chunk gathered last, the part beyond the limit, and the chunks behind it. */
-  private unshown(): Buffer[] {
-    const beyond = this.storage === null ? NOTHING : this.tail.subarray(this.bytes.length - this.tailAt);
-    return [beyond, ...this.waiting.slice(this.waitingAt)];
+    return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
   }
 
   private show(chunk: Buffer): void {
