@@ -12,8 +12,9 @@ const MAX_WATCHED_FILES = 20_000;
 /**
  * Calls `changed` after files under any of the paths (files or directories, which need not exist) changed.
  * By inotify where that works and by polling besides, so a change is seen within about a second in any case.
+ * Changes count from `ready` on: what is read after it and changes later is told, without a gap.
  */
-export function watchPaths(paths: readonly string[], changed: () => void): {close(): void} {
+export function watchPaths(paths: readonly string[], changed: () => void): {ready: Promise<void>; close(): void} {
   const watchers: FSWatcher[] = [];
   let settle: NodeJS.Timeout | null = null;
   let closed = false;
@@ -50,8 +51,8 @@ export function watchPaths(paths: readonly string[], changed: () => void): {clos
   }
   const poll = setInterval(() => void look(), POLL_MS);
   poll.unref();
-  void look();
   return {
+    ready: look(),
     close() {
       closed = true;
       clearInterval(poll);

@@ -114,7 +114,7 @@ function readAnswer(answer: FlowAnswer): NonNullable<Outcome['answer']> {
 export function makeFlow(
   request: FilterRequest,
   response: FilterResponse | null,
-): {flow: RequestFlow | ResponseFlow; outcome(): Outcome; answered(): boolean} {
+): {flow: RequestFlow | ResponseFlow; readonly outcome: () => Outcome; readonly answered: () => boolean} {
   const requestHeaders = new Headers(request.headers, response === null);
   const responseHeaders = response === null ? null : new Headers(response.headers, true);
   const changing = responseHeaders ?? requestHeaders;

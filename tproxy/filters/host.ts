@@ -11,7 +11,7 @@ import {pathToFileURL} from 'node:url';
 import {filterFiles} from './files.ts';
 import {makeFlow} from './flow.ts';
 import {lockDown} from './lock-down.ts';
-import type {Filter, RequestFlow, ResponseFlow} from './types.ts';
+import type {Filter, ResponseFlow} from './types.ts';
 import {FrameReader, encodeFrame, frameWriter} from './wire.ts';
 import type {Call, FromHost} from './wire.ts';
 
@@ -67,8 +67,7 @@ function run(call: Call): void {
         const {name, filter} = filters[i]!;
         if (filter[phase] === undefined) continue;
         last = name;
-        const pending =
-          phase === 'request' ? filter.request!(flow as RequestFlow) : filter.response!(flow as ResponseFlow);
+        const pending = phase === 'request' ? filter.request!(flow) : filter.response!(flow as ResponseFlow);
         // Any thenable: going on before it is done would let the request pass unseen.
         if (typeof (pending as {then?: unknown} | undefined)?.then === 'function') {
           Promise.resolve(pending).then(() => next(i + 1), failed);

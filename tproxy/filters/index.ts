@@ -16,7 +16,12 @@ import type {Call} from './process.ts';
 
 /** What one call may take: it is added to the latency of a request, so an author should feel it. */
 export const DEFAULT_FILTER_TIMEOUT_MS = 250;
-/** Calls that wait while a process starts; beyond them they fail at once. */
+/**
+ * A call waits this long for a process that is being replaced (start and load take 50-300 ms): a slow answer is better than a
+ * denial, and a denial better than a request that hangs.
+ */
+const WAIT_FOR_PROCESS_MS = 2_000;
+/** Calls that wait so; beyond them they fail at once. */
 const MAX_WAITING = 10_000;
 /** The first restart is at once; then it waits, doubling, so that a filter that always crashes costs little. */
 const FIRST_RESTART_DELAY_MS = 100;
@@ -55,6 +60,8 @@ class FilterSet implements RunningFilters {
   #hasRequest = true;
   #hasResponse = true;
   #empty = false;
+  /** For messages; known from the last load. */
+  #names = '';
   #waiting: Waiting[] = [];
   #watch: {close(): void} | null = null;
   #restart: NodeJS.Timeout | null = null;
@@ -103,12 +110,12 @@ class FilterSet implements RunningFilters {
     else if (this.#empty && !this.#closed) {
       // The last filter's file went away between the question and the answer to hasRequest.
       call.done({kind: 'continue', headers: (call.response ?? call.request).headers});
-    } else if (this.#closed || this.#waiting.length >= MAX_WAITING) call.done(notRunning());
+    } else if (this.#closed || this.#waiting.length >= MAX_WAITING) call.done(this.#notRunning());
     else {
       const timer = setTimeout(() => {
         this.#waiting = this.#waiting.filter((waiting) => waiting.call !== call);
-        call.done(notRunning());
-      }, this.#options.timeoutMs);
+        call.done(this.#notRunning());
+      }, WAIT_FOR_PROCESS_MS);
       this.#waiting.push({call, timer});
     }
   }
@@ -121,11 +128,12 @@ class FilterSet implements RunningFilters {
       const gap = confinementGap(this.#confinement);
       if (gap !== null) this.#options.onNotice('warn', 'filters.confinement', gap);
       // From before the first load on: a change while it runs is not missed.
-      this.#watch = watchPaths([this.#dir], () => {
+      const watch = (this.#watch = watchPaths([this.#dir], () => {
         // New code gets a new chance.
         this.#restartDelayMs = 0;
         void this.#reload();
-      });
+      }));
+      await watch.ready;
       await this.#load();
       if (this.#again) void this.#reload();
     } catch (error) {
@@ -170,7 +178,7 @@ class FilterSet implements RunningFilters {
       this.#draining.add(previous);
       previous.drain();
     }
-    const names = next?.filters.map((filter) => filter.name).join(', ') ?? '';
+    const names = (this.#names = next?.filters.map((filter) => filter.name).join(', ') ?? '');
     this.#options.onNotice(
       'info',
       'filters.loaded',
@@ -223,18 +231,18 @@ class FilterSet implements RunningFilters {
     this.#restartDelayMs = Math.min(Math.max(this.#restartDelayMs * 2, FIRST_RESTART_DELAY_MS), MAX_RESTART_DELAY_MS);
   }
 
+  #notRunning(): Extract<FilterVerdict, {kind: 'failed'}> {
+    return {kind: 'failed', filter: this.#names, message: 'its process is not running'};
+  }
+
   #failWaiting(message: string): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const {call, timer} of waiting) {
       clearTimeout(timer);
-      call.done({...notRunning(), message});
+      call.done({...this.#notRunning(), message});
     }
   }
-}
-
-function notRunning(): Extract<FilterVerdict, {kind: 'failed'}> {
-  return {kind: 'failed', filter: '', message: 'the filters are not running'};
 }
 
 function readableDir(dir: string): string {
@@ -261,7 +269,7 @@ function readableDir(dir: string): string {
   }
 }
 
-/** Starts the filters of a directory. Calls made before `ready` wait for it, within their time limit. */
+/** Starts the filters of a directory. Calls made before `ready` wait for it for a while. */
 export function createFilters(options: FilterOptions): RunningFilters {
   return new FilterSet(options);
 }

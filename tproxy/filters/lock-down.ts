@@ -6,6 +6,7 @@
  */
 import {isBuiltin} from 'node:module';
 import type {RegisterHooksOptions} from 'node:module';
+import {extname} from 'node:path';
 
 /** Modules without sockets, processes, or a way to such. node:fs reads what the permission model lets it: the filters' directory. */
 const ALLOWED: ReadonlySet<string> = new Set(
@@ -14,6 +15,13 @@ const ALLOWED: ReadonlySet<string> = new Set(
     ...['querystring', 'string_decoder', 'timers', 'timers/promises', 'url', 'util', 'util/types', 'zlib'],
   ].map((name) => `node:${name}`),
 );
+
+/** Whatever a package.json says: CommonJS has `module.constructor`, and through it the loader. */
+const FORMATS: ReadonlyMap<string, 'module' | 'module-typescript'> = new Map([
+  ['.js', 'module'],
+  ['.mjs', 'module'],
+  ['.ts', 'module-typescript'],
+]);
 
 /** Globals that open connections. */
 const NETWORK_GLOBALS = ['fetch', 'WebSocket', 'EventSource', 'BroadcastChannel'] as const;
@@ -37,9 +45,9 @@ export function lockDown(): Required<RegisterHooksOptions> {
       return next(specifier, context);
     },
     load(url, context, next) {
-      const module = next(url, context);
+      // Without a package.json Node would have to guess, and take a file without exports for CommonJS.
+      const module = next(url, FORMATS.has(extname(url)) ? {...context, format: FORMATS.get(extname(url))} : context);
       const {format} = module;
-      // CommonJS has `module.constructor`, and through it the loader.
       if (format !== 'module' && format !== 'module-typescript' && format !== 'json' && format !== 'builtin')
         throw new Error(
           `filters are ES modules (export function request ...), and this is ${format ?? 'something else'}`,
