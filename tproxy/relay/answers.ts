@@ -1,5 +1,14 @@
 /** The one module that maps refusals and failures to what a client is answered (DESIGN §2, POLICY "Order of decision"). */
-import type {Decision, DenialResponse, HeaderLines, Mutations, Reason} from '../../policy/index.ts';
+import {
+  DENIAL_HEADER,
+  denialResponse,
+  statusOf,
+  type Decision,
+  type DenialResponse,
+  type HeaderLines,
+  type Mutations,
+  type Reason,
+} from '../../policy/index.ts';
 import type {Failure} from '../upstream/contract.ts';
 
 /** A whole answer: no framing headers, those are the connection's. */
@@ -9,46 +18,8 @@ export interface WireAnswer {
   readonly body: Buffer;
 }
 
-/** Names the decision in every answer of ours, whatever its body says, so that `sallyport explain ID` can be asked. */
-export const DECISION_HEADER = 'x-sallyport-decision';
-
 export const NO_MUTATIONS: Mutations = {set: {}, add: {}, remove: []};
 const EMPTY = Buffer.alloc(0);
-
-/** The status of a reason where no policy's `deny` speaks. */
-export function statusOf(reason: Reason): number {
-  switch (reason) {
-    case 'MalformedRequest':
-    case 'AmbiguousPath':
-    case 'UnsupportedProtocol':
-      return 400;
-    case 'HostMismatch':
-      return 421;
-    case 'Unresolvable':
-    case 'UpstreamUntrusted':
-    case 'UpstreamUnreachable':
-    case 'UpstreamProxyRefused':
-    case 'UpstreamMalformed':
-    case 'ClientRejectedLeaf':
-      return 502;
-    case 'LimitExceeded':
-    case 'Overloaded':
-    case 'PolicyNotLoaded':
-      return 503;
-    case 'RuleAllowed':
-    case 'DefaultAllowed':
-    case 'RuleDenied':
-    case 'NoRuleMatched':
-    case 'NoPolicySelects':
-    case 'UnknownWorkload':
-    case 'IdentityConflict':
-    case 'DestinationForbidden':
-    case 'Uninspectable':
-    case 'FilterDenied':
-    case 'FilterFailed':
-      return 403;
-  }
-}
 
 /** A refusal that the relay itself makes: malformed bytes, limits, filters, no policy loaded. */
 export function refusal(id: string, reason: Reason, message: string, inspect: boolean): Decision {
@@ -61,7 +32,7 @@ export function refusal(id: string, reason: Reason, message: string, inspect: bo
     rule: null,
     wouldDeny: true,
     message,
-    response: plainResponse(statusOf(reason), id, reason, message),
+    response: denialResponse({id, reason, policy: null, rule: null, message}, null),
     requestMutations: NO_MUTATIONS,
     responseMutations: NO_MUTATIONS,
     via: {kind: 'direct'},
@@ -77,40 +48,28 @@ export function overruled(
   message: string,
   response: DenialResponse | null,
 ): Decision {
+  const {id, policy, rule} = decision;
+  const name = policy === null ? null : policy.namespace === null ? policy.name : `${policy.namespace}/${policy.name}`;
   return {
     ...decision,
     verdict: 'deny',
     reason,
     wouldDeny: true,
     message,
-    response: response ?? plainResponse(statusOf(reason), decision.id, reason, message),
+    response:
+      response === null
+        ? denialResponse({id, reason, policy: name, rule, message}, null)
+        : {...response, headers: [...response.headers, DENIAL_HEADER, id]},
     dial: [],
-  };
-}
-
-function plainResponse(status: number, id: string, reason: Reason, message: string): DenialResponse {
-  return {
-    status,
-    headers: ['content-type', 'text/plain; charset=utf-8'],
-    body: `Egress refused by Sallyport: ${reason}\n${message}\nDecision: ${id}\n`,
   };
 }
 
 /** What the client of a denied request is answered. `grpc`: its content-type was application/grpc. */
 export function denialAnswer(decision: Decision, grpc: boolean): WireAnswer {
-  const response =
-    decision.response ?? plainResponse(statusOf(decision.reason), decision.id, decision.reason, decision.message);
-  if (grpc)
-    return grpcAnswer(
-      decision.id,
-      grpcStatus(decision.reason),
-      `${decision.reason}: ${decision.message} (decision ${decision.id})`,
-    );
-  return {
-    status: response.status,
-    headers: [...response.headers, DECISION_HEADER, decision.id],
-    body: Buffer.from(response.body),
-  };
+  const {id, reason, message} = decision;
+  if (grpc) return grpcAnswer(id, grpcStatus(reason), `${reason}: ${message} (denial ${id})`);
+  const response = decision.response ?? denialResponse({id, reason, policy: null, rule: null, message}, null);
+  return {status: response.status, headers: response.headers, body: Buffer.from(response.body)};
 }
 
 /** What the client of an allowed request is answered when no answer came for it. */
@@ -124,7 +83,7 @@ export function failureAnswer(decision: Decision, failure: Failure, grpc: boolea
   const body = `Sallyport could not carry this request: ${failure.reason}\n${failure.message}\n${advice(failure.reason)}Decision: ${decision.id}\n`;
   return {
     status: statusOf(failure.reason),
-    headers: ['content-type', 'text/plain; charset=utf-8', DECISION_HEADER, decision.id],
+    headers: ['content-type', 'text/plain; charset=utf-8', DENIAL_HEADER, decision.id],
     body: Buffer.from(body),
   };
 }
@@ -164,7 +123,7 @@ function grpcAnswer(id: string, status: number, message: string): WireAnswer {
       String(status),
       'grpc-message',
       grpcMessage(message),
-      DECISION_HEADER,
+      DENIAL_HEADER,
       id,
     ],
     body: EMPTY,

@@ -61,7 +61,7 @@ describe('captured HTTP/1 in TLS', () => {
     client.send('GET /no HTTP/1.1\r\nHost: a.test\r\n\r\n');
     const received = await client.until(has('by the test'));
     expect(received).toMatch(/^HTTP\/1\.1 418 /);
-    expect(received).toContain(`x-sallyport-decision: ${w.decisions[0]!.decision.id}`);
+    expect(received).toContain(`x-sallyport-denial: ${w.decisions[0]!.decision.id}`);
     expect(w.requests).toHaveLength(0);
     expect(w.flows[0]).toMatchObject({status: 418, upstream: null, decision: {reason: 'NoRuleMatched'}});
   });

@@ -60,16 +60,9 @@ function round(
   done: (answer: Answer) => void,
   connected: Address | null,
 ): void {
-  const policies = core.services.policies();
-  if (policies === 'not-loaded') {
-    done(
-      refusal(request.id, 'PolicyNotLoaded', 'No policy has been loaded yet; try again in a moment.', trusts(request)),
-    );
-    return;
-  }
   let answer: Decision | Needs;
   try {
-    answer = core.services.decide(policies, request, names);
+    answer = core.services.decide(core.services.policies(), request, names);
   } catch (error) {
     core.services.journal.notice(
       'error',

@@ -1,5 +1,5 @@
 /** Names and addresses as the relay compares them. */
-import type {Address, EgressRequest} from '../../policy/index.ts';
+import {parseAuthority, type Address, type EgressRequest} from '../../policy/index.ts';
 
 /** A socket's address as canonical text: an IPv4-mapped one is the IPv4 address (RFC 4291 §2.5.5.2), zones are dropped. */
 export function canonicalAddress(text: string | undefined): Address {
@@ -48,26 +48,25 @@ function portNumber(text: string): number | null {
   return port >= 1 && port <= 65535 ? port : null;
 }
 
-/** Lower-case, without one trailing dot (POLICY order of decision 1). */
-export function plainName(host: string): string {
-  const lower = host.toLowerCase();
-  return lower.endsWith('.') ? lower.slice(0, -1) : lower;
-}
-
-/** The name that the connection or request claims, for the route: it was judged under this one. */
+/** The name that the connection or request claims, in the spelling that it was judged in: for the route and the leaf. */
 export function claimedName(request: EgressRequest): string {
   const {traffic, connectAuthority, destination} = request;
+  const place = connectAuthority?.host ?? destination.host ?? destination.ip ?? '';
   switch (traffic.kind) {
     case 'tls':
     case 'https':
-      return plainName(traffic.tls.sni ?? connectAuthority?.host ?? destination.host ?? destination.ip ?? '');
-    case 'http': {
-      const written = traffic.http.authority ?? traffic.http.host;
-      const parsed = written === null ? null : splitAuthority(written);
-      return plainName(parsed?.host ?? connectAuthority?.host ?? destination.host ?? destination.ip ?? '');
-    }
+      return normal(traffic.tls.sni ?? place);
+    case 'http':
+      return normal(traffic.http.authority ?? traffic.http.host ?? place);
     case 'unread':
     case 'opaque':
-      return plainName(connectAuthority?.host ?? destination.host ?? destination.ip ?? '');
+      return normal(place);
   }
+}
+
+/** Lower-case, without one trailing dot and without a port; a literal in its canonical spelling. What cannot be read stays as it is, and was refused. */
+function normal(text: string): string {
+  const bare =
+    text.includes(':') && !text.startsWith('[') && text.indexOf(':') !== text.lastIndexOf(':') ? `[${text}]` : text;
+  return parseAuthority(bare)?.host ?? text.toLowerCase();
 }

@@ -17,7 +17,7 @@ export type RelayEvent =
   | 'leaf.rejected'
   | 'timeout';
 
-export type Decide = (policies: PolicySet, request: EgressRequest, names: Names) => Decision | Needs;
+export type Decide = (policies: PolicySet | 'not-loaded', request: EgressRequest, names: Names) => Decision | Needs;
 
 export interface RelayServices {
   /** The compiled policies of this moment; 'not-loaded' before the first load: everything is refused (503 PolicyNotLoaded). */

@@ -3,7 +3,14 @@ import {createServer, connect, type AddressInfo, type Server, type Socket} from 
 import {connect as tlsConnect, type ConnectionOptions, type TLSSocket} from 'node:tls';
 import {Duplex as Base, PassThrough, type Duplex} from 'node:stream';
 import {createLeafSource, ephemeralCa} from '../../../pki/index.ts';
-import type {Decision, EgressRequest, Names, Needs, Workload} from '../../../policy/index.ts';
+import {
+  DENIAL_HEADER,
+  type Decision,
+  type EgressRequest,
+  type Names,
+  type Needs,
+  type Workload,
+} from '../../../policy/index.ts';
 import type {Flow} from '../../../runtime/journal.ts';
 import type {Filters} from '../../filters/contract.ts';
 import type {Exchange, OutgoingRequest, ResponseHandlers, Route, Upstream} from '../../upstream/contract.ts';
@@ -37,7 +44,7 @@ export function allow(request: EgressRequest, more: Partial<Decision> = {}): Dec
 export function deny(request: EgressRequest, more: Partial<Decision> = {}): Decision {
   return {
     ...refusal(request.id, 'NoRuleMatched', 'no rule of the test', true),
-    response: {status: 418, headers: ['content-type', 'text/plain'], body: 'by the test'},
+    response: {status: 418, headers: ['content-type', 'text/plain', DENIAL_HEADER, request.id], body: 'by the test'},
     ...more,
   };
 }
@@ -184,7 +191,9 @@ export class Client {
 
 const ca = ephemeralCa();
 
-export async function world(options: {limits?: Partial<RelayLimits>; filters?: Filters | null} = {}): Promise<World> {
+export async function world(
+  options: {limits?: Partial<RelayLimits>; filters?: Filters | null; port?: number} = {},
+): Promise<World> {
   const requests: Seen[] = [];
   const tunnels: World['tunnels'] = [];
   const decisions: World['decisions'] = [];
@@ -243,7 +252,11 @@ export async function world(options: {limits?: Partial<RelayLimits>; filters?: F
     count: (event) => void counted.push(event),
   });
   const servers: Record<'captured' | 'explicit', Server> = {
-    captured: createServer({allowHalfOpen: true}, (socket) => relay.captured(socket)),
+    captured: createServer({allowHalfOpen: true}, (socket) => {
+      // Where the client wanted to go; capture tells it by the socket's own address.
+      if (options.port !== undefined) Object.defineProperty(socket, 'localPort', {value: options.port});
+      relay.captured(socket);
+    }),
     explicit: createServer({allowHalfOpen: true}, (socket) => relay.explicit(socket)),
   };
   for (const server of Object.values(servers))
