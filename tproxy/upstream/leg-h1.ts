@@ -61,6 +61,8 @@ export class H1Leg implements Carrier {
     socket.on('error', this.#onError);
     socket.on('close', this.#onClose);
     socket.on('drain', this.#onDrain);
+    // A tunnel comes paused.
+    socket.resume();
   }
 
   get closed(): boolean {
