@@ -21,3 +21,6 @@ export {canonicalAddress, parseAddress, parseCidr, formatAddress, cidrHolds, inA
 export type {Cidr, Ip} from './match/addresses.ts';
 export {isUnder, normalizeHost, parseAuthority} from './match/hosts.ts';
 export type {Authority} from './match/hosts.ts';
+export {explain} from './explain.ts';
+export type {Explanation, NearRule, WrittenRule} from './explain.ts';
+export {explanationText} from './explain-text.ts';

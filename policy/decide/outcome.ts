@@ -51,7 +51,7 @@ export const ruleDenied = (rule: CompiledRule, deferrable: boolean = false): Den
   denied('RuleDenied', rule, `A Deny rule matches: ${label(rule)}.`, deferrable);
 
 export const noRuleMatched = (text: string, port: number): Denied =>
-  denied('NoRuleMatched', null, `No Allow rule matches this to ${text} port ${port}.`, true);
+  denied('NoRuleMatched', null, `No Allow rule matches this request or connection to ${text} port ${port}.`, true);
 
 /** `policy/rule`, as logs and conformance cases write it. */
 export const label = (rule: CompiledRule): string => `${rule.policy.name}/${rule.document.name}`;
