@@ -224,6 +224,27 @@ describe('gRPC', () => {
   });
 });
 
+test('an answer before the end of the request is whole, and a client that goes on is told to stop', async () => {
+  w.serve = (seen, event) => {
+    if (event === 'head') hello(seen, 'end');
+  };
+  const stream = session.request({':authority': 'a.test', ':path': '/a', ':method': 'POST'}, {endStream: false});
+  let body = '';
+  stream.setEncoding('utf8').on('data', (text: string) => (body += text));
+  const closed = once(stream, 'close');
+  const more = (): void => {
+    if (!stream.destroyed && stream.writable) stream.write(Buffer.alloc(16 * 1024), () => setImmediate(more));
+  };
+  more();
+  // END_STREAM came, not only a reset: 'end' with the stream's code still clear.
+  await once(stream, 'end');
+  expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
+  expect(stream.aborted).toBe(false);
+  expect(body).toBe('hello');
+  await closed;
+  expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
+});
+
 test('a failure after the head resets the stream', async () => {
   w.serve = (seen, event) => {
     if (event !== 'end') return;

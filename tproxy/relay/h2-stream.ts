@@ -240,16 +240,24 @@ export class H2Stream implements ClientStream {
     if (this.#client.options.forced !== null) this.#client.drain();
   }
 
-  /** RFC 9113 §8.1: an answer before the end of the request, then NO_ERROR: the client stops sending. */
+  /**
+   * RFC 9113 §8.1: an answer before the end of the request. What still comes is dropped, and a client that goes on and on is
+   * told to stop with NO_ERROR; at once would be too early: node:http2 resets a stream before its END_STREAM is out, and
+   * clients (Java's) take such an answer for a broken one.
+   */
   #settle(): void {
     const stream = this.#stream;
     if (this.#bodyEnded || stream.destroyed) return;
+    let dropped = 0;
+    stream.on('data', (chunk: Buffer) => {
+      dropped += chunk.length;
+      if (dropped > this.#client.connection.core.limits.discardBytes && !stream.closed)
+        stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+    stream.once('end', () => {
+      this.#bodyEnded = true;
+    });
     stream.resume();
-    const stop = (): void => {
-      if (!stream.destroyed && !this.#bodyEnded) stream.close(constants.NGHTTP2_NO_ERROR);
-    };
-    if (stream.writableFinished) stop();
-    else stream.once('finish', stop);
   }
 
   cut(): void {
