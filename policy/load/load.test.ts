@@ -505,7 +505,7 @@ describe('whatever the text', () => {
             for (const document of documents) expect(bad).not.toContain(documentName(document));
         },
       ),
-      {numRuns: 1500},
+      {numRuns: 500},
     );
   });
 
@@ -526,7 +526,7 @@ describe('whatever the text', () => {
         const {document, findings} = readDocument(copy);
         expect(document === null).toBe(findings.some(({severity}) => severity === 'error'));
       }),
-      {numRuns: 1000},
+      {numRuns: 500},
     );
   });
 });

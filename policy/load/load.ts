@@ -4,7 +4,8 @@ import {MAX_DOCUMENTS, MAX_FILE_CHARACTERS} from '../schema/limits.ts';
 import {isMapping} from './conform.ts';
 import {describeObject, readDocument} from './document.ts';
 import {documentName} from './name.ts';
-import {Lines, splitDocuments} from './split.ts';
+import {readPlainYaml} from './plain-yaml.ts';
+import {Lines, splitDocuments, type Stretch} from './split.ts';
 import {readYaml, type YamlDocument} from './yaml.ts';
 
 /** A file's name, for messages, and its text. */
@@ -30,6 +31,19 @@ export function loadDocuments(sources: readonly Source[]): Loaded {
 /** Lists as kubectl prints and applies them. */
 const LIST_KINDS = new Set(['List', 'EgressPolicyList', 'ClusterEgressPolicyList', 'UpstreamProxyList']);
 
+function readStretch(text: string, stretch: Stretch, lines: Lines): readonly YamlDocument[] {
+  const plain = readPlainYaml(text, stretch);
+  if (plain === null) return readYaml(text, stretch, lines);
+  const {value, places} = plain;
+  return [
+    {
+      value,
+      locate: (container, key, part) => lines.position(places.offset(container, key, part) ?? stretch.from),
+      issues: [],
+    },
+  ];
+}
+
 class Loader {
   readonly documents: Document[] = [];
   readonly findings: Finding[] = [];
@@ -49,7 +63,7 @@ class Loader {
     }
     const lines = new Lines(file, text);
     for (const stretch of splitDocuments(text)) {
-      for (const document of readYaml(text, stretch, lines)) {
+      for (const document of readStretch(text, stretch, lines)) {
         if (++this.#read > MAX_DOCUMENTS) {
           this.#refuse(
             'TooLarge',
