@@ -7,7 +7,6 @@ import type {Outcome} from './resolver.ts';
 interface Entry {
   readonly current: readonly Address[] | 'failed';
   readonly freshUntil: number;
-  readonly expanded: string | null;
   /** Address to the time until which it counts as recent; the current ones among them. */
   readonly recent: ReadonlyMap<Address, number>;
 }
@@ -16,8 +15,7 @@ export interface NameCache {
   fresh(name: string): boolean;
   /** What counted at the time `asOf`, in ms: a lookup of several names does not lose the first while it waits for the last. */
   answer(name: string, recent: boolean, asOf: number): readonly Address[] | 'failed';
-  expandedName(name: string): string | null;
-  put(name: string, outcome: Outcome, expanded: string | null): void;
+  put(name: string, outcome: Outcome): void;
 }
 
 const NONE: ReadonlyMap<Address, number> = new Map();
@@ -62,22 +60,20 @@ export function createNameCache(limits: ResolverLimits, now: () => number): Name
       for (const [address, until] of entry.recent) if (until > asOf && !all.includes(address)) all.push(address);
       return all.length === 0 ? current : all;
     },
-    expandedName: (name) => entries.get(name)?.expanded ?? null,
-    put(name, outcome, expanded) {
+    put(name, outcome) {
       const before = entries.get(name);
       const at = now();
       switch (outcome.kind) {
         case 'addresses': {
           const ttlMs = Math.min(Math.max(outcome.ttlS * 1000, limits.minTtlMs), limits.maxTtlMs);
           const recent = recentOf(before, outcome.addresses, at + ttlMs + limits.recentMs);
-          entries.set(name, {current: outcome.addresses, freshUntil: at + ttlMs, expanded, recent});
+          entries.set(name, {current: outcome.addresses, freshUntil: at + ttlMs, recent});
           return;
         }
         case 'absent':
           entries.set(name, {
             current: outcome.exists ? [] : 'failed',
             freshUntil: at + limits.negativeTtlMs,
-            expanded: null,
             recent: recentOf(before, [], 0),
           });
           return;
@@ -85,7 +81,6 @@ export function createNameCache(limits: ResolverLimits, now: () => number): Name
           entries.set(name, {
             current: 'failed',
             freshUntil: at + limits.failedTtlMs,
-            expanded: null,
             recent: recentOf(before, [], 0),
           });
           return;

@@ -1,6 +1,7 @@
 /**
  * Names to addresses: A and AAAA from the one resolver, cached by TTL, looked up once however many ask. Nothing is
- * filtered here: the policy judges every address (POLICY.md "Address classes").
+ * filtered here, and no search list is used: the policy asks for each expansion by its own name, for both are readings
+ * that it judges, and judges every address (POLICY.md "Address classes").
  */
 import {Resolver as AresResolver, type RecordWithTtl} from 'node:dns';
 import {isIP} from 'node:net';
@@ -11,8 +12,6 @@ import {RESOLVER_LIMITS, type ResolverLimits} from './resolver-limits.ts';
 export interface ResolverOptions {
   /** `ADDR[:PORT]`, IPv6 in brackets where there is a port; null: the servers of /etc/resolv.conf. */
   readonly server: string | null;
-  /** Domains for names with fewer than two dots that do not resolve as written; lower-case, no dots at the ends. */
-  readonly search: readonly string[];
   readonly limits?: Partial<ResolverLimits>;
   /** Something an operator should see: `event` is a dotted name. At most one a second of each. */
   readonly onNotice?: (event: string, message: string) => void;
@@ -27,8 +26,6 @@ export interface Resolver {
    * without an answer is 'failed', as is one beyond the limit of lookups under way.
    */
   lookup(names: readonly string[], recent: boolean, done: (names: Names) => void): void;
-  /** The name by which the search list answered `name`; null: as written, or not looked up lately. Both are readings. */
-  expandedName(name: string): string | null;
   /** Lookups under way now, for metrics. */
   inFlight(): number;
   close(): void;
@@ -75,12 +72,6 @@ function merge(v4: Answer, v6: Answer): Outcome {
   return {kind: 'absent', exists: v4.exists || v6.exists};
 }
 
-function dots(name: string): number {
-  let count = 0;
-  for (let at = name.indexOf('.'); at >= 0; at = name.indexOf('.', at + 1)) count++;
-  return count;
-}
-
 class CachingResolver implements Resolver {
   readonly #options: ResolverOptions;
   readonly #limits: ResolverLimits;
@@ -125,10 +116,6 @@ class CachingResolver implements Resolver {
     for (const name of refresh) this.#refresh(name, arrived);
   }
 
-  expandedName(name: string): string | null {
-    return this.#cache.expandedName(name);
-  }
-
   inFlight(): number {
     return this.#waiting.size;
   }
@@ -155,25 +142,7 @@ class CachingResolver implements Resolver {
       return;
     }
     this.#waiting.set(name, [arrived]);
-    this.#ask(name, (outcome) => {
-      const expand = outcome.kind === 'absent' && dots(name) < 2 && this.#options.search.length > 0;
-      if (expand) this.#search(name, 0, outcome);
-      else this.#finish(name, outcome, null);
-    });
-  }
-
-  /** POLICY.md: only what does not resolve as written, and in the list's order. A server that fails ends it: its answer is not known. */
-  #search(name: string, at: number, asWritten: Outcome): void {
-    const domain = this.#options.search[at];
-    if (domain === undefined) {
-      this.#finish(name, asWritten, null);
-      return;
-    }
-    const expanded = `${name}.${domain}`;
-    this.#ask(expanded, (outcome) => {
-      if (outcome.kind === 'absent') this.#search(name, at + 1, asWritten);
-      else this.#finish(name, outcome, outcome.kind === 'addresses' ? expanded : null);
-    });
+    this.#ask(name, (outcome) => this.#finish(name, outcome));
   }
 
   #ask(name: string, done: (outcome: Outcome) => void): void {
@@ -192,8 +161,8 @@ class CachingResolver implements Resolver {
     });
   }
 
-  #finish(name: string, outcome: Outcome, expanded: string | null): void {
-    this.#cache.put(name, outcome, expanded);
+  #finish(name: string, outcome: Outcome): void {
+    this.#cache.put(name, outcome);
     if (outcome.kind === 'failed' && !this.#closed)
       this.#notice('resolver.failed', 'the resolver did not answer, or answered with an error; see --resolver');
     const waiting = this.#waiting.get(name) ?? [];
