@@ -10,19 +10,18 @@ import {
   encodeChunkHeader,
   encodeLastChunk,
   encodeResponseHead,
-  endToEnd,
-  get,
   targetParts,
-  wantsTrailers,
   type Framing,
   type RequestHead,
   type RequestParser,
 } from '../http1/index.ts';
-import {denialAnswer, isGrpc, refusal, type WireAnswer} from './answers.ts';
-import type {ClientStream, RequestMessage} from './client-stream.ts';
+import {denialAnswer, refusal, type WireAnswer} from './answers.ts';
+import type {ClientStream} from './client-stream.ts';
 import {ignore, type ClientConnection, type Stage} from './connection.ts';
 import {HttpExchange} from './exchange.ts';
 import {explicitTarget, openConnectTunnel} from './explicit-target.ts';
+import {journalRefusal} from './journal-refusal.ts';
+import {readH1Head} from './h1-head.ts';
 import {H1Writer} from './h1-writer.ts';
 
 export interface H1Options {
@@ -195,26 +194,8 @@ class H1Client implements ClientStream, Stage {
       this.#refuse('Expect asks for something other than 100-continue.');
       return;
     }
-    const message: RequestMessage = {
-      http: {
-        version: head.version,
-        method: head.method,
-        scheme: parts.scheme,
-        authority: parts.authority,
-        host: head.host,
-        path: parts.path,
-        query: parts.query,
-        upgrade: head.upgrade,
-        headers: head.headers,
-      },
-      headers: endToEnd(head.headers),
-      body: head.framing.kind === 'close' ? {kind: 'none'} : head.framing,
-      wantsTrailers: wantsTrailers(head.headers),
-      expectContinue: head.expectContinue,
-      grpc: isGrpc(get(head.headers, 'content-type') ?? undefined),
-    };
     this.#alive();
-    this.#exchange = new HttpExchange(connection, this, message, this.#options.tls, destination);
+    this.#exchange = new HttpExchange(connection, this, readH1Head(head, parts), this.#options.tls, destination);
     this.#exchange.start(this.#options.forced);
   }
 
@@ -235,25 +216,12 @@ class H1Client implements ClientStream, Stage {
   /** A refusal before there is a request that could be decided. */
   #refuse(message: string): void {
     const connection = this.#connection;
-    const {core} = connection;
     const request = connection.ask(
       this.#options.tls === null ? {kind: 'opaque'} : {kind: 'tls', tls: this.#options.tls},
     );
     const decision = this.#options.forced ?? refusal(request.id, 'MalformedRequest', message, true);
-    core.services.journal.decision(decision, request);
     const answer = denialAnswer(decision, false);
-    core.services.journal.flow({
-      decision,
-      request,
-      status: answer.status,
-      protocol: 'h1',
-      bytesIn: this.#bodyRead,
-      bytesOut: answer.body.length,
-      durationMs: 0,
-      upstream: null,
-      proxied: null,
-      failure: null,
-    });
+    journalRefusal(connection, decision, request, 'h1', answer.status);
     this.#closing = true;
     this.answer(answer);
   }

@@ -41,7 +41,7 @@ export class H2Client implements Stage {
       maxSessionInvalidFrames: 32,
       maxSessionRejectedStreams: 32,
       maxSettings: 32,
-      maxSessionMemory: 16,
+      maxSessionMemory: 8,
     });
     const session = this.#session;
     session.on('error', ignore);

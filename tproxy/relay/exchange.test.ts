@@ -234,3 +234,12 @@ test('a request that stands still is given up: 502, and the upstream aborted', a
   await client.until((received) => received.includes(' 502 '));
   expect(w.requests[0]!.aborted).toBe(true);
 });
+
+test('a workload that invents names gets no more leaves than its share; known names go on', async () => {
+  w = await world({limits: {mintBurst: 2, mintsPerSecond: 0}});
+  await w.tls({servername: 'mint1.test'});
+  await w.tls({servername: 'mint2.test'});
+  await expect(w.tls({servername: 'mint3.test'})).rejects.toThrow();
+  expect(w.decisions.at(-1)!.decision.reason).toBe('LimitExceeded');
+  await w.tls({servername: 'mint1.test'});
+});

@@ -12,14 +12,15 @@ import {
   type HeaderLines,
   type TlsHello,
 } from '../../policy/index.ts';
-import type {FilterRequest, FilterVerdict} from '../filters/contract.ts';
+import type {FilterVerdict} from '../filters/contract.ts';
 import type {Exchange, Failure, ResponseHandlers} from '../upstream/contract.ts';
 import type {Duplex} from 'node:stream';
 import {endToEnd} from '../http1/index.ts';
 import {denialAnswer, failureAnswer, overruled, refusal} from './answers.ts';
 import type {ClientStream, RequestMessage, RequestSink} from './client-stream.ts';
 import type {ClientConnection} from './connection.ts';
-import {judge, judgeAgain, trusts, type Answer} from './judge.ts';
+import {judge, judgeAgain, trusts, unanswerable, type Answer} from './judge.ts';
+import {filterRequest} from './filter-request.ts';
 import type {LivingFlow} from './live.ts';
 import {mutate, without} from './mutate.ts';
 import {claimedName as routeName} from './naming.ts';
@@ -92,14 +93,7 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
     if (this.#phase === 'done') return;
     const {core} = this.#connection;
     if (!isDecision(answer)) {
-      this.#refuse(
-        refusal(
-          this.#request.id,
-          'Uninspectable',
-          'The policies ask for more than a request has.',
-          trusts(this.#request),
-        ),
-      );
+      this.#refuse(unanswerable(this.#request));
       return;
     }
     if (answer.verdict === 'deny') {
@@ -111,7 +105,7 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
     // While all is Audit the wire is left as it was: filters too only watch nothing.
     if (filters !== null && filters.hasRequest && answer.enforced) {
       this.#phase = 'filtering';
-      filters.request(this.#filterRequest(), (verdict) => this.#filtered(answer, verdict));
+      filters.request(filterRequest(this.#request, this.#message), (verdict) => this.#filtered(answer, verdict));
       return;
     }
     core.services.journal.decision(answer, this.#request);
@@ -262,7 +256,7 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
     const {filters} = this.#connection.core.services;
     if (filters !== null && filters.hasResponse && decision.enforced) {
       this.#phase = 'filtering-response';
-      filters.response(this.#filterRequest(), {status, headers: lines}, (verdict) =>
+      filters.response(filterRequest(this.#request, this.#message), {status, headers: lines}, (verdict) =>
         this.#filteredResponse(status, bytes, verdict),
       );
       return;
@@ -371,12 +365,13 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
       workload: this.#connection.workload,
     };
     judgeAgain(this.#connection.core, this.#connection, request, hostOf(this.#address, this.#proxied), (answer) => {
-      if (this.#done() || !isDecision(answer) || answer.verdict === 'allow') return;
-      this.#connection.core.services.journal.decision(answer, request);
-      const failure = {reason: answer.reason, message: `The policy changed: ${answer.message}`};
+      if (this.#done() || (isDecision(answer) && answer.verdict === 'allow')) return;
+      const denial = isDecision(answer) ? answer : unanswerable(request);
+      this.#connection.core.services.journal.decision(denial, request);
+      const failure = {reason: denial.reason, message: `The policy changed: ${denial.message}`};
       this.#upstream?.abort();
       if (this.#phase === 'sent' || this.#phase === 'filtering-response') {
-        this.#answer(denialAnswer(answer, this.#message.grpc), failure);
+        this.#answer(denialAnswer(denial, this.#message.grpc), failure);
         return;
       }
       this.#finish(failure);
@@ -416,30 +411,5 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
       proxied: this.#proxied,
       failure,
     });
-  }
-
-  #filterRequest(): FilterRequest {
-    const {traffic, destination, id} = this.#request;
-    const workload = this.#connection.workload;
-    const {http} = this.#message;
-    return {
-      id,
-      workload:
-        workload === 'unknown'
-          ? {namespace: '', name: '', labels: {}, serviceAccount: ''}
-          : {
-              namespace: workload.namespace,
-              name: workload.name,
-              labels: workload.labels ?? {},
-              serviceAccount: workload.serviceAccount,
-            },
-      scheme: traffic.kind === 'https' ? 'https' : 'http',
-      host: routeName(this.#request),
-      port: destination.port,
-      method: http.method,
-      path: http.path,
-      query: http.query,
-      headers: this.#message.headers,
-    };
   }
 }

@@ -3,6 +3,7 @@ import {isDecision, type Decision, type Destination} from '../../policy/index.ts
 import type {RequestHead, TargetParts} from '../http1/index.ts';
 import type {ClientConnection} from './connection.ts';
 import {FirstBytes} from './first-bytes.ts';
+import {journalRefusal} from './journal-refusal.ts';
 import {judge} from './judge.ts';
 import {splitAuthority} from './naming.ts';
 
@@ -66,18 +67,6 @@ export function openConnectTunnel(
     new FirstBytes(connection, null).start(accept());
     return null;
   }
-  core.services.journal.decision(refused, request);
-  core.services.journal.flow({
-    decision: refused,
-    request,
-    status: refused.response?.status ?? 403,
-    protocol: 'h1',
-    bytesIn: 0,
-    bytesOut: refused.response?.body.length ?? 0,
-    durationMs: 0,
-    upstream: null,
-    proxied: null,
-    failure: null,
-  });
+  journalRefusal(connection, refused, request, 'h1', refused.response?.status ?? 403);
   return refused;
 }

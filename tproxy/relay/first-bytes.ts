@@ -13,7 +13,8 @@ import {serveH1} from './client-h1.ts';
 import {serveH2} from './client-h2.ts';
 import {detect} from './detect.ts';
 import {intercept} from './intercept.ts';
-import {judge, trusts, type Answer} from './judge.ts';
+import {journalRefusal} from './journal-refusal.ts';
+import {judge, unanswerable, type Answer} from './judge.ts';
 import {claimedName} from './naming.ts';
 import {openTunnel} from './tunnel.ts';
 
@@ -228,30 +229,7 @@ export class FirstBytes implements Stage {
   }
 
   #reset(request: EgressRequest, decision: Decision): void {
-    const {core, socket, openedAt} = this.#connection;
-    core.services.journal.decision(decision, request);
-    core.services.journal.flow({
-      decision,
-      request,
-      status: null,
-      protocol: request.traffic.kind === 'tls' ? 'tls' : 'tcp',
-      bytesIn: socket.bytesRead,
-      bytesOut: 0,
-      durationMs: core.now() - openedAt,
-      upstream: null,
-      proxied: null,
-      failure: null,
-    });
+    journalRefusal(this.#connection, decision, request, request.traffic.kind === 'tls' ? 'tls' : 'tcp', null);
     this.#connection.destroy();
   }
-}
-
-/** decide asked for what this connection cannot give: bytes of what was read, a request of what is none. */
-function unanswerable(request: EgressRequest): Decision {
-  return refusal(
-    request.id,
-    'Uninspectable',
-    'The policies need to see a request, and this connection carries none that can be seen.',
-    trusts(request),
-  );
 }

@@ -11,6 +11,7 @@ import type {ClientStream, RequestMessage} from './client-stream.ts';
 import {ignore} from './connection.ts';
 import {HttpExchange} from './exchange.ts';
 import {readH2Head} from './h2-head.ts';
+import {journalRefusal} from './journal-refusal.ts';
 import {websocketKey} from './websocket.ts';
 
 const NOTHING = Buffer.alloc(0);
@@ -110,23 +111,10 @@ export class H2Stream implements ClientStream {
 
   #refuse(message: string): void {
     const {connection, options} = this.#client;
-    const {journal} = connection.core.services;
     const request = connection.ask(options.tls === null ? {kind: 'opaque'} : {kind: 'tls', tls: options.tls});
     const decision = options.forced ?? refusal(request.id, 'MalformedRequest', message, true);
     const answer = denialAnswer(decision, false);
-    journal.decision(decision, request);
-    journal.flow({
-      decision,
-      request,
-      status: answer.status,
-      protocol: 'h2',
-      bytesIn: 0,
-      bytesOut: answer.body.length,
-      durationMs: 0,
-      upstream: null,
-      proxied: null,
-      failure: null,
-    });
+    journalRefusal(connection, decision, request, 'h2', answer.status);
     this.answer(answer);
   }
 

@@ -5,6 +5,7 @@ import {refusal} from './answers.ts';
 import {serveH1} from './client-h1.ts';
 import {serveH2} from './client-h2.ts';
 import {ignore, type ClientConnection, type Stage} from './connection.ts';
+import {journalRefusal} from './journal-refusal.ts';
 import {judge} from './judge.ts';
 import {claimedName} from './naming.ts';
 
@@ -38,9 +39,18 @@ class Handshake implements Stage {
 
   start(bytes: Buffer): void {
     const {socket, core} = this.#connection;
+    const {leaves} = core.services;
+    const {mintBurst, mintsPerSecond} = core.limits;
+    if (
+      leaves.has?.(this.#name) !== true &&
+      !core.live.mayMint(this.#connection.usage, core.now(), mintBurst, mintsPerSecond)
+    ) {
+      this.#fail('LimitExceeded', 'This workload asks for certificates of too many new names at once.');
+      return;
+    }
     let secureContext;
     try {
-      secureContext = core.services.leaves.context(this.#name);
+      secureContext = leaves.context(this.#name);
     } catch (error) {
       // A name that is none (or a CA that cannot sign): nothing that a client could believe.
       this.#fail(
@@ -118,26 +128,16 @@ class Handshake implements Stage {
     });
   }
 
-  #fail(reason: 'MalformedRequest' | 'UnsupportedProtocol' | 'ClientRejectedLeaf', message: string): void {
+  #fail(
+    reason: 'MalformedRequest' | 'UnsupportedProtocol' | 'ClientRejectedLeaf' | 'LimitExceeded',
+    message: string,
+  ): void {
     if (this.#done) return;
     this.#done = true;
     const connection = this.#connection;
-    const {core} = connection;
     const request = connection.ask({kind: 'tls', tls: this.#hello});
     const decision = this.#forced ?? refusal(request.id, reason, message, false);
-    core.services.journal.decision(decision, request);
-    core.services.journal.flow({
-      decision,
-      request,
-      status: null,
-      protocol: 'tls',
-      bytesIn: connection.socket.bytesRead,
-      bytesOut: 0,
-      durationMs: core.now() - connection.openedAt,
-      upstream: null,
-      proxied: null,
-      failure: {reason, message},
-    });
+    journalRefusal(connection, decision, request, 'tls', null, {reason, message});
     connection.destroy();
   }
 

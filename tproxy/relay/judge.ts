@@ -128,3 +128,13 @@ function onlyConnected(names: Names, connected: Address): Names {
 export function trusts(request: EgressRequest): boolean {
   return request.workload !== 'unknown' && request.workload.trustsCa;
 }
+
+/** decide asked for what there is not: bytes of what was read, a request of what carries none that can be seen. */
+export function unanswerable(request: EgressRequest): Decision {
+  return refusal(
+    request.id,
+    'Uninspectable',
+    'The policies need to see a request, and this connection carries none that can be seen.',
+    trusts(request),
+  );
+}

@@ -31,6 +31,9 @@ export interface RelayLimits {
   readonly answeredAboveLimit: number;
   readonly requestsPerWorkload: number;
   readonly lookupsPerWorkload: number;
+  /** New names one workload may have leaves minted for at once, and per second after that. */
+  readonly mintBurst: number;
+  readonly mintsPerSecond: number;
   /** Streams at once on one HTTP/2 connection. */
   readonly streamsPerConnection: number;
   readonly headerListBytes: number;
@@ -68,6 +71,9 @@ export const RELAY_LIMITS: RelayLimits = {
   answeredAboveLimit: 100,
   requestsPerWorkload: 8_000,
   lookupsPerWorkload: 200,
+  // A mint is 0.3 ms: a pod that invents names takes 3 ms of each second, and a build that fetches from many hosts is not slowed.
+  mintBurst: 200,
+  mintsPerSecond: 10,
   // RFC 9113 §6.5.2 asks for no fewer than 100.
   streamsPerConnection: 128,
   headerListBytes: 64 * 1024,

@@ -6,6 +6,9 @@ export interface Usage {
   connections: number;
   requests: number;
   lookups: number;
+  /** Leaves minted lately; leaks away with time. */
+  mints: number;
+  mintsAt: number;
 }
 
 export interface LivingConnection {
@@ -26,17 +29,20 @@ export interface LivingFlow {
   recheck(): void;
 }
 
+/** Longer than the limits' mintBurst takes to leak away. */
+const FORGIVEN_MS = 60_000;
+
 export class Live {
   readonly connections = new Set<LivingConnection>();
   readonly #flows = new Set<LivingFlow>();
   readonly #usages = new Map<string, Usage>();
 
-  /** The usage of a workload; kept while it has connections. */
+  /** The usage of a workload; kept while it has connections, or minted lately (opening anew must not forgive). */
   open(connection: LivingConnection): Usage {
     this.connections.add(connection);
     let usage = this.#usages.get(connection.workloadKey);
     if (usage === undefined) {
-      usage = {connections: 0, requests: 0, lookups: 0};
+      usage = {connections: 0, requests: 0, lookups: 0, mints: 0, mintsAt: 0};
       this.#usages.set(connection.workloadKey, usage);
     }
     usage.connections++;
@@ -46,7 +52,8 @@ export class Live {
   closed(connection: LivingConnection): void {
     if (!this.connections.delete(connection)) return;
     const usage = this.#usages.get(connection.workloadKey);
-    if (usage !== undefined && --usage.connections === 0) this.#usages.delete(connection.workloadKey);
+    if (usage !== undefined && --usage.connections === 0 && usage.mints === 0)
+      this.#usages.delete(connection.workloadKey);
   }
 
   begin(flow: LivingFlow): void {
@@ -57,8 +64,20 @@ export class Live {
     this.#flows.delete(flow);
   }
 
-  /** Connections whose deadline has passed are told. */
+  /** Whether one more leaf may be minted for this workload now; counts it. */
+  mayMint(usage: Usage, now: number, burst: number, perSecond: number): boolean {
+    usage.mints = Math.max(0, usage.mints - ((now - usage.mintsAt) / 1000) * perSecond);
+    usage.mintsAt = now;
+    if (usage.mints + 1 > burst) return false;
+    usage.mints++;
+    return true;
+  }
+
+  /** Connections whose deadline has passed are told; who has been away for long is forgotten. */
   sweep(now: number): void {
+    for (const [key, usage] of this.#usages) {
+      if (usage.connections === 0 && now - usage.mintsAt > FORGIVEN_MS) this.#usages.delete(key);
+    }
     for (const connection of this.connections) {
       if (connection.deadlineAt !== 0 && connection.deadlineAt <= now) {
         connection.deadlineAt = 0;

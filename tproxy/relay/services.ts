@@ -27,7 +27,8 @@ export interface RelayServices {
   workloadAt(ip: Address): Workload | 'unknown';
   /** Look names up; may call back at once. `recent`: with the addresses a name had a short while ago. */
   resolve(names: readonly string[], recent: boolean, done: (names: Names) => void): void;
-  readonly leaves: LeafSource;
+  /** `has`: whether a context is there without minting; where it is missing every handshake counts as a mint. */
+  readonly leaves: LeafSource & {has?(name: string): boolean};
   readonly upstream: Upstream;
   readonly filters: Filters | null;
   readonly journal: Journal;

@@ -94,14 +94,14 @@ class Tunnel implements Stage, LivingFlow {
     judgeAgain(connection.core, connection, request, hostOf(this.#upstream, this.#proxied), (answer) => {
       if (this.#done) return;
       // What has to be decrypted now was not: it cannot go on as it is (a tls rule became an https rule).
-      if (isDecision(answer) && answer.verdict === 'allow') {
+      if (isDecision(answer) && answer.verdict === 'allow' && (request.canInspect || !answer.enforced)) {
         this.#decision = answer;
         this.#request = request;
         return;
       }
-      if (isDecision(answer)) connection.core.services.journal.decision(answer, request);
+      if (isDecision(answer) && answer.verdict === 'deny') connection.core.services.journal.decision(answer, request);
       this.#finish(
-        isDecision(answer)
+        isDecision(answer) && answer.verdict === 'deny'
           ? {reason: answer.reason, message: `The policy changed: ${answer.message}`}
           : {reason: 'Uninspectable', message: 'The policy changed: it asks for a request to be seen now.'},
       );

@@ -1,0 +1,26 @@
+/** A request head as the codec gives it, as an exchange takes it. */
+import {endToEnd, get, wantsTrailers, type RequestHead, type TargetParts} from '../http1/index.ts';
+import {isGrpc} from './answers.ts';
+import type {RequestMessage} from './client-stream.ts';
+
+export function readH1Head(head: RequestHead, parts: TargetParts): RequestMessage {
+  return {
+    http: {
+      version: head.version,
+      method: head.method,
+      scheme: parts.scheme,
+      authority: parts.authority,
+      host: head.host,
+      path: parts.path,
+      query: parts.query,
+      upgrade: head.upgrade,
+      headers: head.headers,
+    },
+    headers: endToEnd(head.headers),
+    // A request never ends with its connection; the codec's type is that of responses too.
+    body: head.framing.kind === 'close' ? {kind: 'none'} : head.framing,
+    wantsTrailers: wantsTrailers(head.headers),
+    expectContinue: head.expectContinue,
+    grpc: isGrpc(get(head.headers, 'content-type') ?? undefined),
+  };
+}
