@@ -177,15 +177,19 @@ export async function firstLine(path: string, ip: string, port: number, from?: s
 /** The next line of an open connection, or the code of the error that ended it, or `closed`. */
 export function lineOf(client: Socket): Promise<string> {
   return new Promise((resolve) => {
-    if (client.destroyed) resolve((client.errored as NodeJS.ErrnoException | null)?.code ?? 'closed');
+    if (client.destroyed) resolve(codeOf(client.errored));
     let text = '';
     client.on('data', (chunk: Buffer) => {
       text += chunk.toString();
       if (text.includes('\n')) resolve(text.slice(0, text.indexOf('\n')));
     });
-    client.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    client.once('error', (error) => resolve(codeOf(error)));
     client.once('close', () => resolve('closed'));
   });
+}
+
+function codeOf(error: NodeJS.ErrnoException | null): string {
+  return error === null ? 'closed' : (error.code ?? error.message);
 }
 
 /** Sends one datagram; resolves with `answered`, or with the code of the error that the network sent back. */
@@ -240,7 +244,7 @@ const POLL_MS = 10;
 export async function eventually<T>(look: () => T | Promise<T>): Promise<NonNullable<T>> {
   for (;;) {
     const seen = await look();
-    if (seen !== null && seen !== undefined && seen !== false) return seen as NonNullable<T>;
+    if (seen !== null && seen !== undefined && seen !== false) return seen;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }

@@ -3,11 +3,9 @@ import {existsSync, readdirSync, readlinkSync} from 'node:fs';
 import {createServer} from 'node:net';
 import {once} from 'node:events';
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
-import {connectIn, createLab, hasLabPrivileges, listenIn, sweepLabs, udpIn, type Lab} from './index.ts';
+import {connectIn, createLab, hasLabPrivileges, labTests, listenIn, sweepLabs, udpIn, type Lab} from './index.ts';
 
-const privileges = hasLabPrivileges();
-const labTest = privileges.ok ? test : test.skip;
-if (!privileges.ok) console.log(`skip: a lab needs ${privileges.missing}`);
+const labTest = labTests(test);
 
 describe.each([
   {layout: 'routed', bridge: false},
@@ -15,7 +13,7 @@ describe.each([
 ])('a $layout lab', ({bridge}) => {
   let lab: Lab;
   beforeAll(async () => {
-    if (!privileges.ok) return;
+    if (!hasLabPrivileges().ok) return;
     lab = await createLab({name: 'labtest', pods: [{name: 'a'}, {name: 'b'}], bridge});
     await lab.internet.addAddress('203.0.113.5', '2001:db8::5');
   });

@@ -69,6 +69,12 @@ export function nodeCommands(internetNamespace: string, ips: readonly string[], 
   ];
 }
 
+/**
+ * The kernel tells IPv6 of a carrier at most once a second, and the second end of a veth to come up waits for that. Asking
+ * for one link's state makes it do so at once (Linux 6.8 and later).
+ */
+const SYNC = 'link show dev eth0';
+
 /** Run in the internet's namespace. */
 export function internetCommands(): string[] {
   return [
@@ -76,6 +82,7 @@ export function internetCommands(): string[] {
     `addr add ${UPLINK.internet4}/30 dev eth0`,
     `addr add ${UPLINK.internet6}/64 dev eth0 nodad`,
     'link set eth0 up',
+    SYNC,
     // The way back to pods is through the node: nothing is translated, so servers see who dialled.
     `route add default via ${UPLINK.node4}`,
     `route add default via ${UPLINK.node6}`,
@@ -102,7 +109,7 @@ export function podCommands(pod: PodPlan, bridge: boolean): string[] {
     const cidr = bridge ? `${ip}/${isV6(ip) ? 64 : 24}` : hostPrefix(ip);
     lines.push(`addr add ${withFlags(cidr)} dev eth0`);
   }
-  lines.push('link set eth0 up');
+  lines.push('link set eth0 up', SYNC);
   for (const ip of pod.ips) {
     const gateway = bridge ? (isV6(ip) ? BRIDGE.gateway6 : BRIDGE.gateway4) : isV6(ip) ? GATEWAY6 : GATEWAY4;
     if (isV6(ip)) lines.push(`route add default via ${gateway} dev eth0 src ${ip}`);

@@ -15,6 +15,21 @@ export function hasLabPrivileges(): Privileges {
   return (known ??= look());
 }
 
+let told = false;
+
+/**
+ * `test` where a lab can be made; else `test.skip` with the reason printed once, or, where CI says that everything is
+ * there, an error.
+ */
+export function labTests<T extends {readonly skip: unknown}>(test: T): T {
+  const privileges = hasLabPrivileges();
+  if (privileges.ok) return test;
+  if (process.env['CI'] !== undefined) throw new Error(`lab tests need ${privileges.missing}`);
+  if (!told) console.log(`skip: lab tests need ${privileges.missing}`);
+  told = true;
+  return test.skip as T;
+}
+
 function look(): Privileges {
   if (process.platform !== 'linux') return {ok: false, missing: `Linux (this is ${process.platform})`};
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';

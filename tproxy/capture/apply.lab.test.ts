@@ -12,12 +12,10 @@ import {
   WEB,
 } from '../../test/lab/capture-rig.ts';
 import type {Rig, RigOptions} from '../../test/lab/capture-rig.ts';
-import {connectIn, hasLabPrivileges, udpIn} from '../../test/lab/index.ts';
+import {connectIn, labTests, udpIn} from '../../test/lab/index.ts';
 import {DEFAULT_MARKS} from './marks.ts';
 
-const privileges = hasLabPrivileges();
-const labTest = privileges.ok ? test : test.skip;
-if (!privileges.ok) console.log(`skip: a lab needs ${privileges.missing}`);
+const labTest = labTests(test);
 
 let rig: Rig;
 const start = async (options: Partial<RigOptions> = {}): Promise<void> => {

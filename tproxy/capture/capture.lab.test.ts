@@ -1,3 +1,5 @@
+import {createSocket} from 'node:dgram';
+import {Socket} from 'node:net';
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import {
   createRig,
@@ -5,17 +7,18 @@ import {
   eventually,
   firstLine,
   greeter,
+  lineOf,
   METADATA,
   RESOLVER,
   udpEcho,
   WEB,
   type Rig,
 } from '../../test/lab/capture-rig.ts';
-import {connectIn, hasLabPrivileges, rawPacketIn, udpIn} from '../../test/lab/index.ts';
+import {connectIn, hasLabPrivileges, labTests, rawPacketIn, udpIn} from '../../test/lab/index.ts';
+import {bind, setOption, socket, SYS} from './libc.ts';
+import {sockaddr} from './sockaddr.ts';
 
-const privileges = hasLabPrivileges();
-const labTest = privileges.ok ? test : test.skip;
-if (!privileges.ok) console.log(`skip: a lab needs ${privileges.missing}`);
+const labTest = labTests(test);
 
 /** What the network says back: ICMP 3/13 reads as EHOSTUNREACH, ICMPv6 1/1 as EACCES. */
 const PROHIBITED = {4: 'EHOSTUNREACH', 6: 'EACCES'} as const;
@@ -27,7 +30,7 @@ describe.each([{layout: 'routed'}, {layout: 'bridged'}])('a locked pod, $layout'
   const ipOf = (pod: string, family: 4 | 6): string => (family === 4 ? rig.lab.pod(pod).ip4 : rig.lab.pod(pod).ip6);
 
   beforeAll(async () => {
-    if (!privileges.ok) return;
+    if (!hasLabPrivileges().ok) return;
     rig = await createRig({
       pods: [{name: 'locked'}, {name: 'audit'}, {name: 'free'}],
       bridge,
@@ -207,6 +210,39 @@ describe.each([{layout: 'routed'}, {layout: 'bridged'}])('a locked pod, $layout'
       rawPacketIn(path('locked'), IPPROTO_SCTP, WEB[family], 'association');
       await eventually(async () => (await rig.counter('refused_other')) > before);
       expect(await rig.counter('forward_dropped')).toBe(0);
+    },
+  );
+
+  labTest(
+    'extension headers hide nothing: TCP behind destination options is taken, UDP behind them refused',
+    async () => {
+      const IPV6_DSTOPTS = 59;
+      // Next header (filled in by the kernel), length 0 (8 bytes), one PadN option (RFC 8200 section 4.2).
+      const padding = Buffer.from([0, 0, 1, 4, 0, 0, 0, 0]);
+      const withOptions = (type: number): number =>
+        rig.lab.inside('locked', () => {
+          const fd = socket(SYS.AF_INET6, type);
+          setOption(fd, SYS.SOL_IPV6, IPV6_DSTOPTS, padding);
+          bind(fd, sockaddr(ipOf('locked', 6), 0));
+          return fd;
+        });
+      const client = new Socket({fd: withOptions(SYS.SOCK_STREAM)});
+      client.connect({host: WEB[6], port: 443});
+      expect(await lineOf(client)).toBe(`taken ${WEB[6]}:443`);
+      client.destroy();
+
+      // To a port that no rule lets through, and to the resolver, where the answer shows that the option was sent and read.
+      const before = await rig.counter('refused_udp');
+      const dns = await udpEcho(rig.lab.internet.path, RESOLVER[6], 53);
+      const udp = createSocket('udp6');
+      await new Promise<void>((resolve) => udp.bind({fd: withOptions(SYS.SOCK_DGRAM)}, resolve));
+      udp.send('hidden', 443, WEB[6]);
+      udp.send('question', 53, RESOLVER[6]);
+      await eventually(() => dns.seen.length > 0);
+      expect(await rig.counter('refused_udp')).toBe(before + 1);
+      expect(await rig.counter('forward_dropped')).toBe(0);
+      udp.close();
+      dns.close();
     },
   );
 });

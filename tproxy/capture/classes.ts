@@ -8,11 +8,12 @@ import ipaddr from 'ipaddr.js';
 const NEVER4 = ['0.0.0.0/8', '127.0.0.0/8', '192.0.0.0/24', '224.0.0.0/4', '240.0.0.0/4'];
 /** Only by a rule that names them, and a packet that is not handed to us has no rule. */
 const SPECIAL4 = ['169.254.0.0/16', '168.63.129.16/32', '100.100.100.200/32'];
-/** fec0::/10 was site-local (RFC 3879); 2001::/32 hides its IPv4 address inverted (Teredo), so no prefix of it can pass. */
-const REFUSED6 = ['::/128', '::1/128', 'ff00::/8', 'fe80::/10', 'fec0::/10', 'fd00:ec2::254/128', '2001::/32'];
+const NEVER6 = ['::/128', '::1/128', 'ff00::/8'];
+/** 2001::/32 is Teredo (RFC 4380), which hides an IPv4 address in inverted bits: no prefix of it can pass. */
+const SPECIAL6 = ['fe80::/10', 'fd00:ec2::254/128', 'fd00:ec2::23/128', 'fd20:ce::254/128', '2001::/32'];
 
-/** 64:ff9b::/96 is the well-known NAT64 prefix (RFC 6052); ::/96 and ::ffff:0:0/96 are the compatible and mapped forms. */
-const EMBEDDING = ['64:ff9b::', '::', '::ffff:0:0'];
+/** 64:ff9b::/96 is the well-known NAT64 prefix (RFC 6052); ::/96 and ::ffff:0:0/96 are the compatible and mapped forms, ::ffff:0:0:0/96 RFC 2765's. */
+const EMBEDDING = ['64:ff9b::', '::', '::ffff:0:0', '::ffff:0:0:0'];
 /** Local-use NAT64 (RFC 8215): how it embeds is the operator's choice, so none of it passes. */
 const LOCAL_NAT64 = '64:ff9b:1::/48';
 
@@ -33,7 +34,7 @@ export function refusedPrefixes(
   // An operator's prefix of another length puts the IPv4 address where one nft prefix cannot look: refused whole.
   const odd = nat64Prefixes.filter((cidr) => !cidr.endsWith('/96'));
   const nodes = nodeCidrs.filter((cidr) => cidr.includes(':'));
-  return {v4, v6: withoutOverlaps([...REFUSED6, LOCAL_NAT64, ...odd, ...nodes, ...embedded])};
+  return {v4, v6: withoutOverlaps([...NEVER6, ...SPECIAL6, LOCAL_NAT64, ...odd, ...nodes, ...embedded])};
 }
 
 /** The IPv6 prefix whose bits after `at` are those of the IPv4 prefix. */

@@ -99,11 +99,10 @@ export function listen(fd: number, backlog: number): void {
   checked('listen', libc().listen(fd, backlog));
 }
 
-/** An option whose value is one 32-bit integer. */
-export function setOption(fd: number, level: number, name: number, value: number): void {
-  const buffer = Buffer.alloc(4);
-  new Uint32Array(buffer.buffer, buffer.byteOffset, 1)[0] = value >>> 0;
-  checked('setsockopt', libc().setsockopt(fd, level, name, buffer, 4));
+/** An option: a 32-bit integer, or the bytes of a structure. */
+export function setOption(fd: number, level: number, name: number, value: number | Buffer): void {
+  const buffer = typeof value === 'number' ? Buffer.from(Uint32Array.of(value >>> 0).buffer) : value;
+  checked('setsockopt', libc().setsockopt(fd, level, name, buffer, buffer.length));
 }
 
 /** An option's value, at most `bytes` of it. */

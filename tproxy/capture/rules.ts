@@ -104,7 +104,10 @@ function pod(config: CaptureConfig): string[] {
     ...neighbourDiscovery(pass('neighbours')),
     ...(config.explicitPort === null
       ? []
-      : [`fib daddr type local tcp dport ${config.explicitPort} ${pass('explicit')}`]),
+      : [
+          // Marked as taken: it may end here and nowhere else, whatever a Service with this node's address says.
+          `fib daddr type local tcp dport ${config.explicitPort} ${mark.set(taken)} counter name explicit accept`,
+        ]),
     ...take(config),
     ...ofMembers('locked', 'goto lock'),
     'goto audit',
@@ -184,9 +187,17 @@ function stranger(config: CaptureConfig): string[] {
  */
 function keepDestination(config: CaptureConfig): string[] {
   const taken = marking(config).is(config.marks.taken);
+  const asItIs = (rule: string): string[] => [
+    `${rule} meta nfproto ipv4 dnat ip to ip daddr`,
+    `${rule} meta nfproto ipv6 dnat ip6 to ip6 daddr`,
+  ];
   const head = 'type nat hook prerouting priority dstnat - 10; policy accept;';
-  if (config.intercept === 'redirect') return [head, `${taken} meta l4proto tcp redirect to :${config.capturedPort}`];
-  return [head, `${taken} meta nfproto ipv4 dnat ip to ip daddr`, `${taken} meta nfproto ipv6 dnat ip6 to ip6 daddr`];
+  if (config.intercept === 'tproxy') return [head, ...asItIs(taken)];
+  return [
+    head,
+    ...(config.explicitPort === null ? [] : asItIs(`${taken} fib daddr type local tcp dport ${config.explicitPort}`)),
+    `${taken} meta l4proto tcp redirect to :${config.capturedPort}`,
+  ];
 }
 
 function forward(config: CaptureConfig): string[] {
@@ -212,7 +223,7 @@ function input(config: CaptureConfig): string[] {
     'type filter hook input priority filter - 10; policy accept;',
     'iifname "lo" accept',
     config.intercept === 'redirect'
-      ? `${mark.is(taken)} tcp dport ${config.capturedPort} accept`
+      ? `${mark.is(taken)} tcp dport { ${[config.capturedPort, config.explicitPort].filter((port) => port !== null).join(', ')} } accept`
       : `${mark.is(taken)} accept`,
     // Whoever names the captured port itself came by no rule of ours.
     `tcp dport ${config.capturedPort} counter name ports_closed drop`,
@@ -221,7 +232,6 @@ function input(config: CaptureConfig): string[] {
       ? []
       : [
           ...(patterns === null ? [] : [`${patterns} tcp dport ${config.explicitPort} accept`]),
-          ...ofMembers('captured', `tcp dport ${config.explicitPort} ${mark.is(passed)} accept`),
           `tcp dport ${config.explicitPort} counter name ports_closed drop`,
         ]),
     // Locked or Audit: the node's own addresses are nobody's destination, also behind a Service.

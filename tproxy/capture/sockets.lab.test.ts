@@ -1,4 +1,6 @@
+import {readdirSync} from 'node:fs';
 import {createServer, type Socket} from 'node:net';
+import {fileURLToPath} from 'node:url';
 import {afterEach, describe, expect, test} from '@jest/globals';
 import {
   createRig,
@@ -12,12 +14,10 @@ import {
   type Rig,
   type RigOptions,
 } from '../../test/lab/capture-rig.ts';
-import {BRIDGE, connectIn, hasLabPrivileges} from '../../test/lab/index.ts';
+import {BRIDGE, connectIn, labTests} from '../../test/lab/index.ts';
 import {connectTransparent, fdOf, listenTransparent, originalDestination} from './sockets.ts';
 
-const privileges = hasLabPrivileges();
-const labTest = privileges.ok ? test : test.skip;
-if (!privileges.ok) console.log(`skip: a lab needs ${privileges.missing}`);
+const labTest = labTests(test);
 
 const FAMILIES = [{family: 4 as const}, {family: 6 as const}];
 let rig: Rig;
@@ -193,6 +193,34 @@ describe.each(FAMILIES)('the original destination, IPv$family', ({family}) => {
   });
 });
 
+describe.each([{intercept: 'tproxy' as const}, {intercept: 'redirect' as const}])(
+  'the explicit port, $intercept',
+  ({intercept}) => {
+    labTest.each(FAMILIES)(
+      'is this node’s, IPv$family, also where a Service claims node and port for itself',
+      async ({family}) => {
+        await start({config: {intercept}});
+        const node = rig.lab.node.ips[family === 4 ? 0 : 1]!;
+        const ip = family === 4 ? 'ip' : 'ip6';
+        // What anybody who may write a Service with externalIPs can have kube-proxy do (CVE-2020-8554).
+        await nft(`table ${ip} kube {
+      chain prerouting { type nat hook prerouting priority dstnat; ${ip} daddr ${node} tcp dport 15081 dnat to ${family === 4 ? `${WEB[4]}:443` : `[${WEB[6]}]:443`}
+      }
+    }`);
+        const outside = await greeter(rig.lab.internet.path, WEB[family], 443);
+        const explicit = await greeter(rig.lab.node.path, node, 15081);
+        expect(await firstLine(rig.lab.pod('free').path, node, 15081)).toBe(`hello ${ipOf('free', family)}`);
+        expect(outside.seen).toEqual([ipOf('free', family)]);
+        expect(await firstLine(rig.lab.pod('locked').path, node, 15081)).toBe(`hello ${ipOf('locked', family)}`);
+        expect(explicit.seen).toEqual([ipOf('locked', family)]);
+        expect(outside.seen).toHaveLength(1);
+        outside.close();
+        explicit.close();
+      },
+    );
+  },
+);
+
 describe('a bridge and br_netfilter', () => {
   labTest('TPROXY is refused at start, with what to do: the kernel would lose the socket on the way', async () => {
     await expect(start({bridge: true, bridgeNetfilter: true})).rejects.toMatchObject({
@@ -200,6 +228,15 @@ describe('a bridge and br_netfilter', () => {
       message: expect.stringContaining(BRIDGE.interface),
       fix: expect.stringContaining('redirect'),
     });
+  });
+});
+
+describe('the reviewed rulesets', () => {
+  labTest('are what nft accepts', async () => {
+    await start();
+    const folder = new URL('./testdata/', import.meta.url);
+    for (const file of readdirSync(folder))
+      expect((await rig.lab.exec('node', ['nft', '-c', '-f', fileURLToPath(new URL(file, folder))])).stderr).toBe('');
   });
 });
 
