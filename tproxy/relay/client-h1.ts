@@ -21,7 +21,7 @@ import {ignore, type ClientConnection, type Stage} from './connection.ts';
 import {HttpExchange} from './exchange.ts';
 import {explicitTarget, openConnectTunnel} from './explicit-target.ts';
 import {journalRefusal} from './journal-refusal.ts';
-import {readH1Head} from './h1-head.ts';
+import {readH1Head, responseFraming} from './h1-head.ts';
 import {H1Writer} from './h1-writer.ts';
 
 export interface H1Options {
@@ -291,16 +291,10 @@ class H1Client implements ClientStream, Stage {
 
   head(status: number, headers: HeaderLines, bytes: number | null | 'none'): void {
     this.#alive();
-    const framing = this.#framing(bytes);
+    const framing = responseFraming(bytes, this.#version);
     this.#chunked = framing.kind === 'chunked';
     this.#endsWithConnection = framing.kind === 'close';
     this.#write(() => encodeResponseHead({status, headers, framing, connection: this.#connectionLine()}));
-  }
-
-  #framing(bytes: number | null | 'none'): Framing {
-    if (bytes === 'none') return {kind: 'none'};
-    if (bytes !== null) return {kind: 'length', bytes};
-    return this.#version === '1.1' ? {kind: 'chunked'} : {kind: 'close'};
   }
 
   #connectionLine(): 'close' | 'keep-alive' | null {
