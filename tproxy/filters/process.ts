@@ -1,7 +1,7 @@
 /** One process that runs the filters as they were on disk when it started. */
 import {spawn} from 'node:child_process';
 import type {ChildProcess} from 'node:child_process';
-import {realpathSync} from 'node:fs';
+import {existsSync, realpathSync} from 'node:fs';
 import type {Socket} from 'node:net';
 import {dirname, join} from 'node:path';
 import type {Readable} from 'node:stream';
@@ -81,7 +81,7 @@ export class FilterProcess {
       `--allow-fs-read=${dir}`,
       `--allow-fs-read=${dirname(HOST)}`,
       // The nearest package.json says that our own files are modules.
-      `--allow-fs-read=${join(dirname(HOST), '..', '..', 'package.json')}`,
+      `--allow-fs-read=${packageJson(dirname(HOST))}`,
       `--max-old-space-size=${MAX_HEAP_MB}`,
       '--no-warnings',
       HOST,
@@ -226,4 +226,9 @@ export class FilterProcess {
       .map((filter) => filter.name)
       .join(', ');
   }
+}
+
+function packageJson(folder: string): string {
+  const path = join(folder, 'package.json');
+  return existsSync(path) || dirname(folder) === folder ? path : packageJson(dirname(folder));
 }

@@ -1,7 +1,4 @@
-/**
- * For authors of filters. Import the types and nothing else, for a filter runs in a process of its own:
- * `import type {RequestFlow} from 'sallyport/filters'`, or by path in a checkout.
- */
+/** For authors of filters: `import type {RequestFlow} from …`, the types and nothing else, for a filter runs in a process of its own. */
 
 /** Header lines with their order and letter case. Names are compared without letter case; values are Latin-1 text. */
 export interface FlowHeaders extends Iterable<readonly [name: string, value: string]> {
