@@ -4,7 +4,7 @@
  */
 import {readdirSync, readFileSync, statSync} from 'node:fs';
 import {join} from 'node:path';
-import {checkDocuments, loadDocuments, type Document, type Finding} from '../policy/index.ts';
+import {checkDocuments, documentName, loadDocuments, type Document, type Finding} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 
 export interface PolicyFile {
@@ -38,18 +38,16 @@ export function readPolicyFiles(path: string): PolicyFile[] {
   return files;
 }
 
-export const documentKey = (document: Document): string =>
-  document.kind === 'EgressPolicy'
-    ? `EgressPolicy ${document.namespace}/${document.name}`
-    : `${document.kind} ${document.name}`;
-
 export class PolicyStore {
   readonly #paths: readonly string[];
   /** The good documents by PATH, so that a PATH that is gone keeps what it had. */
   #good = new Map<string, Map<string, Document>>();
 
-  constructor(paths: readonly string[]) {
+  readonly #clusterDomain: string;
+
+  constructor(paths: readonly string[], clusterDomain: string) {
     this.#paths = paths;
+    this.#clusterDomain = clusterDomain;
   }
 
   /** Reads every PATH again. Never throws: what is wrong is in `findings` and `unreadable`. */
@@ -67,7 +65,7 @@ export class PolicyStore {
       const before = this.#good.get(path) ?? new Map<string, Document>();
       const result = loadDocuments(files);
       findings.push(...result.findings);
-      const now = new Map(result.documents.map((document) => [documentKey(document), document]));
+      const now = new Map(result.documents.map((document) => [documentName(document), document]));
       const errors = result.findings.filter((finding) => finding.severity === 'error');
       const badObjects = new Set(errors.map((finding) => finding.object));
       // Where even the object's name could not be read, every good predecessor from that file stays.
@@ -77,9 +75,12 @@ export class PolicyStore {
       }
       this.#good.set(path, now);
     }
-    const documents = [...this.#good.values()].flatMap((byKey) => [...byKey.values()]);
-    findings.push(...checkDocuments(documents));
-    return {documents, findings, unreadable};
+    const all = [...this.#good.values()].flatMap((byKey) => [...byKey.values()]);
+    findings.push(...checkDocuments(all, {clusterDomain: this.#clusterDomain}));
+    // The same object under two PATHs is an error that checkDocuments reports; the first one stays in force.
+    const byKey = new Map<string, Document>();
+    for (const document of all) if (!byKey.has(documentName(document))) byKey.set(documentName(document), document);
+    return {documents: [...byKey.values()], findings, unreadable};
   }
 }
 

@@ -36,7 +36,7 @@ export class Supervisor {
   private constructor(config: TproxyConfig, journal: Journal) {
     this.#config = config;
     this.#journal = journal;
-    this.#policies = new PolicyStore(config.policyPaths);
+    this.#policies = new PolicyStore(config.policyPaths, config.installation.clusterDomain);
     this.#load = this.#policies.load();
     this.#workloads = config.workloadsFile === null ? [] : readWorkloads(config.workloadsFile);
     this.#state = this.#nextState();

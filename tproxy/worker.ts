@@ -55,7 +55,6 @@ class Worker {
     this.#leaves = createLeafSource({ca: openCa({dir: config.caDir})});
     const names = createResolver({
       server: resolver === null ? null : hostPort(resolver.ip, resolver.port),
-      search: installation.searchDomains,
       onNotice: (event, message) => this.#journal.notice('warn', event, message),
     });
     this.#upstream = createUpstream({

@@ -19,7 +19,7 @@ import {endToEnd} from '../http1/index.ts';
 import {denialAnswer, failureAnswer, overruled, refusal} from './answers.ts';
 import type {ClientStream, RequestMessage, RequestSink} from './client-stream.ts';
 import type {ClientConnection} from './connection.ts';
-import {judge, judgeAgain, trusts, unanswerable, type Answer} from './judge.ts';
+import {judgeRequest, judgeAgain, trusts, unanswerable, type Answer} from './judge.ts';
 import {filterRequest} from './filter-request.ts';
 import type {LivingFlow} from './live.ts';
 import {mutate, without} from './mutate.ts';
@@ -85,7 +85,7 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
         ),
       );
     } else {
-      judge(core, this.#connection, this.#request, (answer) => this.#decided(answer));
+      judgeRequest(core, this.#connection, this.#request, (answer) => this.#decided(answer));
     }
   }
 
@@ -118,7 +118,7 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
       this.#stale = false;
       this.#phase = 'deciding';
       this.#request = {...this.#request, workload: this.#connection.workload};
-      judge(this.#connection.core, this.#connection, this.#request, (answer) => this.#decided(answer));
+      judgeRequest(this.#connection.core, this.#connection, this.#request, (answer) => this.#decided(answer));
       return;
     }
     switch (verdict.kind) {

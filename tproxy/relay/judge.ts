@@ -1,6 +1,7 @@
 /** The decide loop: ask, find out what is needed, ask again. decide is pure; what it needs is found here. */
 import type {Address, Decision, EgressRequest, Names, Needs} from '../../policy/index.ts';
 import {isDecision} from '../../policy/index.ts';
+import {connectionOptions, has, without} from '../http1/index.ts';
 import {refusal} from './answers.ts';
 import type {Core} from './core.ts';
 import {MAX_ROUNDS} from './limits.ts';
@@ -35,6 +36,29 @@ export function judge(core: Core, asking: Asking, request: EgressRequest, done: 
     late = true;
   }
   round(core, asking, request, names, 0, done, null);
+}
+
+/**
+ * Decide a request whose fields may end here: Connection can name any of them (RFC 9110 §7.6.1), and what it names is not
+ * sent on. A rule that requires a field must not be satisfied by one that its server never gets, so an allowed request is
+ * decided without these fields too.
+ */
+export function judgeRequest(core: Core, asking: Asking, request: EgressRequest, done: (answer: Answer) => void): void {
+  judge(core, asking, request, (answer) => {
+    const forwarded = isDecision(answer) && answer.verdict === 'allow' ? withoutNamed(request) : null;
+    if (forwarded === null) return done(answer);
+    judge(core, asking, forwarded, (again) => done(isDecision(again) && again.verdict === 'allow' ? answer : again));
+  });
+}
+
+/** The request without the fields that its Connection names; null: it names none that is there. */
+function withoutNamed(request: EgressRequest): EgressRequest | null {
+  const {traffic} = request;
+  if (traffic.kind !== 'http' && traffic.kind !== 'https') return null;
+  const {headers} = traffic.http;
+  const named = connectionOptions(headers);
+  if (!named.some((name) => has(headers, name))) return null;
+  return {...request, traffic: {...traffic, http: {...traffic.http, headers: without(headers, new Set(named))}}};
 }
 
 /**
