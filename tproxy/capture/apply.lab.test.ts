@@ -233,6 +233,24 @@ describe('where a pod is', () => {
   });
 });
 
+describe('a kernel that would lose what TPROXY takes', () => {
+  labTest('src_valid_mark is said at start, with what to do; redirect works beside it', async () => {
+    await start();
+    await rig.capture.release();
+    await rig.lab.exec('node', ['sysctl', '-w', 'net.ipv4.conf.all.src_valid_mark=1']);
+    const tproxy = createCapture({config: SECOND, commands: rig.commands, onNotice: () => undefined});
+    await expect(tproxy.start(rig.member('locked'))).rejects.toMatchObject({code: 'SourceValidMark'});
+    const redirect = createCapture({
+      config: {...SECOND, intercept: 'redirect'},
+      commands: rig.commands,
+      onNotice: () => undefined,
+    });
+    await redirect.start(rig.member('locked'));
+    expect(await firstLine(path('locked'), WEB[4], 443)).toMatch(/^taken .*:15080$/);
+    await redirect.close();
+  });
+});
+
 describe('the life of the rules', () => {
   labTest('a restart replaces them without cutting what goes through us', async () => {
     await start();
@@ -241,7 +259,7 @@ describe('the life of the rules', () => {
     await rig.capture.close();
     const notices: string[] = [];
     const second = createCapture({
-      config: {...SECOND, closedPorts: [15084]},
+      config: SECOND,
       commands: rig.commands,
       onNotice: (_level, event) => notices.push(event),
     });
@@ -280,6 +298,7 @@ const SECOND = {
   intercept: 'tproxy',
   capturedPort: 15080,
   explicitPort: null,
+  closedPorts: [15084],
   resolvers: [],
   nodeCidrs: [],
   nat64Prefixes: [],

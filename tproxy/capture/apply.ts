@@ -8,7 +8,7 @@ import type {Capture, CaptureConfig, Member, PlacedMember} from './config.ts';
 import {forget, forgettings} from './conntrack.ts';
 import {bridgeSets, inetSets, setChanges} from './elements.ts';
 import {counterValues, heldInKernel} from './listing.ts';
-import {ensureRouting, removeRouting} from './routing.ts';
+import {ensureRouting, refuseSourceValidMark, removeRouting} from './routing.ts';
 import {REMOVAL, ruleset} from './ruleset.ts';
 import {BRIDGE_TABLE, INET_TABLE} from './tables.ts';
 import {place, refuseBridgeNetfilter, requireInterfaceName} from './topology.ts';
@@ -91,7 +91,10 @@ class AppliedCapture implements NodeRules {
       await this.#requireConntrack();
       // Who an earlier run held has been cut then: its connections go on.
       const before = await heldInKernel(this.#commands);
-      if (this.#config.intercept === 'tproxy') await ensureRouting(this.#commands, this.#config);
+      if (this.#config.intercept === 'tproxy') {
+        await refuseSourceValidMark(this.#commands);
+        await ensureRouting(this.#commands, this.#config);
+      }
       this.#members = members;
       const capture = await this.#place();
       await this.#replace(capture);

@@ -5,11 +5,20 @@ import {parseAddress} from '../../policy/match/addresses.ts';
 import {forbiddenInAudit, rangesOf} from '../../policy/match/classes.ts';
 import {refusedPrefixes} from './classes.ts';
 
-const refuses = (ip: string, nodeCidrs: string[] = [], nat64: string[] = []): boolean => {
-  const {v4, v6} = refusedPrefixes(nodeCidrs, nat64);
+type Parsed = ReturnType<typeof ipaddr.parseCIDR>[];
+const parsed = new Map<string, {v4: Parsed; v6: Parsed}>();
+
+function refuses(ip: string, nodeCidrs: string[] = [], nat64: string[] = []): boolean {
+  const key = JSON.stringify([nodeCidrs, nat64]);
+  let lists = parsed.get(key);
+  if (lists === undefined) {
+    const {v4, v6} = refusedPrefixes(nodeCidrs, nat64);
+    lists = {v4: v4.map((cidr) => ipaddr.parseCIDR(cidr)), v6: v6.map((cidr) => ipaddr.parseCIDR(cidr))};
+    parsed.set(key, lists);
+  }
   const address = ipaddr.parse(ip);
-  return (address.kind() === 'ipv4' ? v4 : v6).some((cidr) => address.match(ipaddr.parseCIDR(cidr)));
-};
+  return (address.kind() === 'ipv4' ? lists.v4 : lists.v6).some((cidr) => address.match(cidr));
+}
 
 describe('what Audit refuses of the packets that nobody decides', () => {
   test.each([

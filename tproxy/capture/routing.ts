@@ -1,5 +1,6 @@
 /** Policy routing: packets with our mark belong to this machine, whatever their destination. */
 import {readFileSync} from 'node:fs';
+import {SallyportError} from '../../runtime/errors.ts';
 import {commandFailed, mustRun, type Commands} from './commands.ts';
 import type {CaptureConfig} from './config.ts';
 
@@ -20,6 +21,20 @@ export async function ensureRouting(commands: Commands, config: CaptureConfig): 
     }
   }
   return changed;
+}
+
+/**
+ * With src_valid_mark the reverse path check looks our mark up as well, finds every source to be this machine's, and the
+ * kernel drops what TPROXY takes (IPv4 only). wg-quick sets it. Throws SallyportError `SourceValidMark`.
+ */
+export async function refuseSourceValidMark(commands: Commands): Promise<void> {
+  const shown = await commands.run(['cat', '/proc/sys/net/ipv4/conf/all/src_valid_mark']);
+  if (shown.stdout.trim() !== '1') return;
+  throw new SallyportError(
+    'SourceValidMark',
+    'net.ipv4.conf.all.src_valid_mark is 1: the kernel would drop every IPv4 packet that TPROXY takes',
+    'Set it to 0 (wg-quick sets it to 1; its connections work without where rp_filter is 0 or 2), or capture by redirect.',
+  );
 }
 
 /** Takes both away; what is not there is no error. */

@@ -93,13 +93,13 @@ export function requireInterfaceName(name: string): void {
  */
 export async function refuseBridgeNetfilter(commands: Commands, bridges: readonly Bridge[]): Promise<void> {
   if (bridges.length === 0) return;
-  const shown = await commands.run(['sysctl', '-n', '-e', ...BRIDGE_NETFILTER]);
+  const shown = await commands.run(['cat', ...BRIDGE_NETFILTER.map((name) => `/proc/sys/net/bridge/${name}`)]);
   if (!shown.stdout.split('\n').includes('1')) return;
   throw new SallyportError(
     'BridgeNetfilter',
     `captured pods are on the bridge ${bridges[0]!.name}, and br_netfilter is on: TPROXY cannot work there`,
-    `Capture by redirect, or, where nothing else needs it, set ${BRIDGE_NETFILTER.join(' and ')} to 0.`,
+    `Capture by redirect, or, where nothing else needs it, set ${BRIDGE_NETFILTER.map((name) => `net.bridge.${name}`).join(' and ')} to 0.`,
   );
 }
 
-const BRIDGE_NETFILTER = ['net.bridge.bridge-nf-call-iptables', 'net.bridge.bridge-nf-call-ip6tables'];
+const BRIDGE_NETFILTER = ['bridge-nf-call-iptables', 'bridge-nf-call-ip6tables'];
