@@ -2,7 +2,7 @@
 import {rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {describe, expect, test} from '@jest/globals';
-import {ask, failing, useWorld} from './testing/harness.ts';
+import {ask, useWorld} from './testing/harness.ts';
 
 const world = useWorld();
 const {put, start, notice} = world;
