@@ -31,7 +31,7 @@ export default tseslint.config(
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/no-non-null-assertion': 'off',
       eqeqeq: ['error', 'always', {null: 'ignore'}],
-      'no-console': ['error', {allow: []}],
+      'no-console': 'error',
     },
   },
   {files: ['**/*.mjs'], ...tseslint.configs.disableTypeChecked, languageOptions: {globals: {process: 'readonly', console: 'readonly'}}},
