@@ -16,7 +16,8 @@ const RULE_PRIORITY = 90;
 export interface NodeCapture {
   /** Follows a change; what fails is said in the journal, and the former members stay held. */
   update(documents: readonly Document[], workloads: readonly WorkloadEntry[]): void;
-  status(): CaptureStatus;
+  /** `current`: the kernel has what the last update() said, or it failed for good. */
+  status(): CaptureStatus & {readonly current: boolean};
   counters(): Promise<Map<string, number>>;
   /** Stops watching; the rules stay. */
   close(): Promise<void>;
@@ -34,8 +35,10 @@ export async function startNodeCapture(
     onNotice: (level, event, message) => journal.notice(level, event, message),
   });
   await rules.start(members(config, documents, workloads));
+  let updating = 0;
   return {
     update(nowDocuments, nowWorkloads) {
+      updating++;
       rules
         .update(members(config, nowDocuments, nowWorkloads))
         .catch((error: Error) =>
@@ -44,9 +47,10 @@ export async function startNodeCapture(
             'capture.failed',
             `${error instanceof SallyportError ? error.describe() : error.message} The former members stay held.`,
           ),
-        );
+        )
+        .finally(() => updating--);
     },
-    status: () => rules.status(),
+    status: () => ({...rules.status(), current: updating === 0}),
     counters: () => rules.counters(),
     close: () => rules.close(),
   };
@@ -55,7 +59,7 @@ export async function startNodeCapture(
 function captureConfig(config: TproxyConfig): CaptureConfig {
   const {installation} = config;
   return {
-    intercept: 'tproxy',
+    intercept: config.intercept,
     capturedPort: config.listen.port,
     explicitPort: config.explicit.port,
     closedPorts: installation.ownPorts.filter((port) => port !== config.explicit.port),

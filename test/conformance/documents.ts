@@ -8,6 +8,12 @@ export function documentKey(document: DocumentValue): string {
   return [document['kind'], metadata['namespace'] ?? '', metadata['name']].map(String).join(' ');
 }
 
+/** `EgressPolicy default/web`, `UpstreamProxy corp`: as findings name an object. */
+export function objectName(document: DocumentValue): string {
+  const [kind, namespace, name] = documentKey(document).split(' ');
+  return `${kind} ${namespace === '' ? '' : `${namespace}/`}${name}`;
+}
+
 /** The set after `changes`: replaced in place, new ones at the end. */
 export function withDocuments(before: readonly DocumentValue[], changes: readonly DocumentValue[]): DocumentValue[] {
   const byKey = new Map(before.map((document) => [documentKey(document), document]));

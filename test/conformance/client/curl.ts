@@ -1,6 +1,6 @@
 /** A `request` step as a curl command, and what curl says of it. Pure; who runs it is the target's affair. */
 import type {HostPort, RequestAction} from '../format/case.ts';
-import {bracketed, joinHostPort} from '../format/places.ts';
+import {bracketed, canonical, joinHostPort} from '../format/places.ts';
 import {bodyBytes, headerLines, hostHeader, sentTarget, urlAuthority} from './request-lines.ts';
 import type {Answer} from '../observation.ts';
 
@@ -116,7 +116,7 @@ export function readCurl(
     http_version: string;
   };
   const headers = JSON.parse(text.slice(end + 1)) as Record<string, string[]>;
-  const source = facts.local_port > 0 ? joinHostPort(facts.local_ip, facts.local_port) : null;
+  const source = facts.local_port > 0 ? joinHostPort(canonical(facts.local_ip), facts.local_port) : null;
   const common = {source, version: facts.http_version === '0' ? '' : facts.http_version, note};
   if (facts.http_code > 0) {
     // With --head what curl prints is the head.

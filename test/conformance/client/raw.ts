@@ -6,12 +6,14 @@ import {readResponses} from './responses.ts';
 import {ClientStream, openTcp, openTls, sniFor, type NotOpened} from './stream.ts';
 
 /** An answer may come from a server that is slow; this bounds a lost one. */
-const ANSWER_TIMEOUT_MS = 10_000;
+const ANSWER_TIMEOUT_MS = 30_000;
 /** Where no answer is expected by the step, one is waited for this long. */
 const QUIET_TIMEOUT_MS = 3000;
 /** After an answer came: time for one more that nobody asked for, and for the connection to be closed. */
 const SETTLE_MS = 150;
 const CLOSE_TIMEOUT_MS = 2000;
+/** A connection that should stay open is watched for this long. */
+const STAYS_OPEN_MS = 500;
 
 export interface RawResult {
   readonly answer: Answer;
@@ -67,7 +69,7 @@ async function converse(client: ClientStream, action: RawAction, expect: Expecta
   if (wanted > 0) await client.until(() => read().whole.length >= wanted || read().last, ANSWER_TIMEOUT_MS);
   else await client.until(() => client.received.length > before, QUIET_TIMEOUT_MS);
   if (expect.closed === true || expect.refused === true) await client.until(() => false, CLOSE_TIMEOUT_MS);
-  else if (client.ending === null) await sleep(SETTLE_MS);
+  else if (client.ending === null) await sleep(expect.closed === false ? STAYS_OPEN_MS : SETTLE_MS);
 
   const {received, ending} = client;
   const {whole, partial} = read();

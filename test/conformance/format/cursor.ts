@@ -75,7 +75,7 @@ export class Cursor {
   }
 
   #pairs(): Pair[] {
-    if (isMap(this.#node)) return this.#node.items as Pair[];
+    if (isMap(this.#node)) return this.#node.items;
     this.problem('this is no mapping');
     return [];
   }
@@ -180,7 +180,7 @@ export function readStrictly<T>(file: string, text: string, read: (root: Cursor)
   });
   if (syntax.length > 0) throw new CaseError(syntax);
   const source: Source = {file, document, lines, problems: []};
-  const value = read(new Cursor(source, document.contents as Node | null, null, ''));
+  const value = read(new Cursor(source, document.contents, null, ''));
   if (source.problems.length > 0) throw new CaseError(source.problems);
   return value;
 }

@@ -21,10 +21,19 @@ const CHUNK = Buffer.alloc(64 * 1024, 'b');
 type Incoming = IncomingMessage | Http2ServerRequest;
 type Outgoing = ServerResponse | Http2ServerResponse;
 
-/** A plain http server (also of WebSocket). */
+/** A plain http server (also of WebSocket); HTTP/2 with prior knowledge (RFC 9113 3.3) is told by its preface. */
 export function httpServer(name: string, ledger: Ledger): Server {
-  const serve = http1(name, ledger);
-  return createTcp((socket) => serve(socket));
+  const serve1 = http1(name, ledger);
+  const serve2 = http2(name, ledger);
+  return createTcp((socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.once('data', (first: Buffer) => {
+      socket.pause();
+      socket.unshift(first);
+      (first.toString('latin1').startsWith('PRI * HTTP/2.0') ? serve2 : serve1)(socket);
+      process.nextTick(() => socket.resume());
+    });
+  });
 }
 
 /** An https server: http/1.1 and h2 by ALPN. */
@@ -118,7 +127,7 @@ function http2(name: string, ledger: Ledger): (socket: Socket) => void {
 /** gRPC-shaped: what was sent comes back, and the status in the trailers. */
 function grpc(request: Http2ServerRequest, response: Http2ServerResponse): void {
   response.writeHead(200, {'content-type': request.headers['content-type'] ?? 'application/grpc'});
-  response.setTrailer('grpc-status', '0');
+  response.addTrailers({'grpc-status': '0'});
   request.on('data', (chunk: Buffer) => void response.write(chunk));
   request.on('end', () => void response.end());
 }

@@ -99,14 +99,17 @@ export class Ledger {
     return taken;
   }
 
-  /** Resolves when something is there, or after `timeoutMs`. */
-  async some(timeoutMs: number): Promise<void> {
-    if (this.#sightings.length > 0) return;
-    const {promise, resolve} = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, timeoutMs);
-    this.#woken = resolve;
-    await promise;
-    clearTimeout(timer);
+  /** Resolves when `server` has seen something, or after `timeoutMs`. */
+  async until(server: string, timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    const there = (): boolean => this.#sightings.some((one) => one.server === server && one.how !== 'connect');
+    while (!there() && performance.now() < deadline) {
+      const {promise, resolve} = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, deadline - performance.now());
+      this.#woken = resolve;
+      await promise;
+      clearTimeout(timer);
+    }
     this.#woken = null;
   }
 }

@@ -1,6 +1,6 @@
 /** The target `policy`: the pure decision function, asked as a dataplane asks it. */
 import {compilePolicies, decide, formatFinding, isDecision, loadDocuments} from '../../../../policy/index.ts';
-import type {Decision, Document, EgressRequest, Finding, Names, PolicySet, Traffic} from '../../../../policy/index.ts';
+import type {Decision, Document, EgressRequest, Finding, PolicySet, Traffic} from '../../../../policy/index.ts';
 import {documentsText} from '../../documents.ts';
 import type {ApplyAction, Case, DocumentValue, Step} from '../../format/case.ts';
 import {NOTHING_OBSERVED, type Observation} from '../../observation.ts';
@@ -121,7 +121,7 @@ class PolicyWorld implements TargetWorld {
       traffic,
     };
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      const answer = decide(this.#policies, request, names as Names);
+      const answer = decide(this.#policies, request, names);
       if (isDecision(answer)) return {decision: answer, traffic};
       if (answer.needs !== 'addresses') return 'request';
       for (const [name, found] of lookUp(answer.of, this.#addresses)) names.set(name, found);

@@ -76,6 +76,14 @@ export function writePolicies(files: ProxyFiles, documents: readonly DocumentVal
   renameSync(next, join(files.policies, 'policies.yaml'));
 }
 
+/** What came of a change. */
+export interface Applied {
+  /** What was wrong; null: nothing. */
+  readonly error: string | null;
+  /** The objects that were refused, as messages name them; null among them: one that could not be told. */
+  readonly refused: ReadonlySet<string | null>;
+}
+
 export class ProxyProcess {
   readonly log = new ProxyLog();
   readonly #lab: Lab;
@@ -131,8 +139,8 @@ export class ProxyProcess {
     return readFileSync(join(files.ca, 'ca.crt'), 'utf8');
   }
 
-  /** Writes the documents and waits until they are in force, or refused: what was wrong with them; null: nothing. */
-  async apply(files: ProxyFiles, documents: readonly DocumentValue[]): Promise<string | null> {
+  /** Writes the documents and waits until they are in force, or refused. */
+  async apply(files: ProxyFiles, documents: readonly DocumentValue[]): Promise<Applied> {
     const from = this.log.lines.length;
     writePolicies(files, documents);
     const result = (): string | null =>
@@ -142,16 +150,25 @@ export class ProxyProcess {
           ? 'failed'
           : null;
     if (!(await this.log.until(() => result() !== null, APPLY_TIMEOUT_MS)))
-      return `the change was not seen within ${APPLY_TIMEOUT_MS / 1000} s`;
-    const errors = this.log.find(from, 'policy.finding', {level: 'error'}).map((line) => String(line['message']));
-    if (result() === 'failed') return errors.join('\n');
+      return {error: `the change was not seen within ${APPLY_TIMEOUT_MS / 1000} s`, refused: new Set([null])};
+    const findings = this.log.find(from, 'policy.finding', {level: 'error'});
+    const applied: Applied =
+      result() === 'loaded'
+        ? {error: null, refused: new Set()}
+        : {
+            error: findings.map((line) => String(line['message'])).join('\n'),
+            refused: new Set(findings.map((line) => (typeof line['object'] === 'string' ? line['object'] : null))),
+          };
     const deadline = performance.now() + APPLY_TIMEOUT_MS;
     while (performance.now() < deadline) {
-      const workers = (await this.#readiness())?.['workers'] as {current?: unknown} | undefined;
-      if (workers?.current === true) return null;
+      const {workers, capture} = (await this.#readiness()) ?? {};
+      if (isCurrent(workers) && isCurrent(capture)) return applied;
       await this.log.until(() => false, POLL_MS);
     }
-    return `the workers did not take the change within ${APPLY_TIMEOUT_MS / 1000} s`;
+    return {
+      error: `the change was not in force everywhere within ${APPLY_TIMEOUT_MS / 1000} s`,
+      refused: new Set([null]),
+    };
   }
 
   /** The detail of /readyz; null where nobody answers. */
@@ -183,3 +200,7 @@ export class ProxyProcess {
     await promise;
   }
 }
+
+/** A part of /readyz that says whether it has taken the last change. */
+const isCurrent = (part: unknown): boolean =>
+  typeof part === 'object' && part !== null && 'current' in part && part.current === true;

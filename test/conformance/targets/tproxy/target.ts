@@ -9,7 +9,7 @@ import {curlCommand, readCurl} from '../../client/curl.ts';
 import {runUdp} from '../../client/datagram.ts';
 import {KeptConnections} from '../../client/kept.ts';
 import {runRaw} from '../../client/raw.ts';
-import {withDocuments} from '../../documents.ts';
+import {objectName, withDocuments} from '../../documents.ts';
 import type {Case, DocumentValue, Expectation, HostPort, RequestAction, Step, WorkloadSpec} from '../../format/case.ts';
 import {worldName} from '../../format/places.ts';
 import {NOTHING_OBSERVED, type Answer, type Observation} from '../../observation.ts';
@@ -115,9 +115,10 @@ class TproxyWorld implements TargetWorld {
     const {action, expect, workload} = step;
     if (action.kind === 'apply') {
       const next = withDocuments(this.#documents, action.documents);
-      const error = await this.#proxy.apply(this.#files, next);
-      // A bad document is gone with the next change: the good one that it did not replace is still there.
-      if (error === null) this.#documents = next;
+      const {error, refused} = await this.#proxy.apply(this.#files, next);
+      // A bad document is gone with the next change; the good one that it did not replace stays, and so do its neighbours.
+      const good = action.documents.filter((document) => error === null || !refused.has(objectName(document)));
+      this.#documents = withDocuments(this.#documents, refused.has(null) ? [] : good);
       return {
         ...NOTHING_OBSERVED,
         load: {error},
@@ -135,7 +136,7 @@ class TproxyWorld implements TargetWorld {
     };
     const decision = await decisionOf(this.#proxy.log, traffic, expect);
     // A server that was reached without an answer to the client may be a moment behind.
-    if (typeof expect.reached === 'string') await this.#world.ledger.some(LATE_SERVER_MS);
+    if (typeof expect.reached === 'string') await this.#world.ledger.until(expect.reached, LATE_SERVER_MS);
     return {
       ...NOTHING_OBSERVED,
       decision,
