@@ -10,8 +10,24 @@ function layer(files, patterns) {
   };
 }
 const io = {
-  group: ['node:net', 'node:tls', 'node:http', 'node:https', 'node:http2', 'node:fs', 'node:fs/*', 'node:dgram', 'node:child_process', 'node:dns', 'net', 'tls', 'http', 'fs'],
-  message: 'Pure code decides on values: no sockets and no files here. Let an edge (tproxy/, runtime/, cli/) do the I/O.',
+  group: [
+    'node:net',
+    'node:tls',
+    'node:http',
+    'node:https',
+    'node:http2',
+    'node:fs',
+    'node:fs/*',
+    'node:dgram',
+    'node:child_process',
+    'node:dns',
+    'net',
+    'tls',
+    'http',
+    'fs',
+  ],
+  message:
+    'Pure code decides on values: no sockets and no files here. Let an edge (tproxy/, runtime/, cli/) do the I/O.',
 };
 const outer = (...folders) => ({
   group: folders.flatMap((f) => [`**/${f}/**`]),
@@ -19,11 +35,16 @@ const outer = (...folders) => ({
 });
 
 export default tseslint.config(
-  {ignores: ['node_modules', 'dist', 'samples/filters']},
+  {ignores: ['node_modules', 'dist', 'samples/filters', 'test/clients/programs']},
   js.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked,
   {
-    languageOptions: {parserOptions: {projectService: {allowDefaultProject: ['*.mjs', 'cli/*.mjs', 'test/*.mjs']}, tsconfigRootDir: import.meta.dirname}},
+    languageOptions: {
+      parserOptions: {
+        projectService: {allowDefaultProject: ['*.mjs', 'cli/*.mjs', 'test/*.mjs']},
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
     rules: {
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': ['error', {considerDefaultExhaustiveForUnions: true}],
@@ -34,10 +55,20 @@ export default tseslint.config(
       'no-console': 'error',
     },
   },
-  {files: ['**/*.mjs'], ...tseslint.configs.disableTypeChecked, languageOptions: {globals: {process: 'readonly', console: 'readonly'}}},
+  {
+    files: ['**/*.mjs'],
+    ...tseslint.configs.disableTypeChecked,
+    languageOptions: {globals: {process: 'readonly', console: 'readonly', URL: 'readonly'}},
+  },
   {files: ['cli/**', 'test/**'], rules: {'no-console': 'off'}},
-  {files: ['**/*.test.ts', 'test/**'], rules: {'@typescript-eslint/no-unsafe-assignment': 'off', '@typescript-eslint/no-unsafe-member-access': 'off'}},
-  layer(['policy/**/*.ts'], [io, outer('pki', 'tproxy', 'runtime', 'cli', 'cluster', 'extauthz', 'injector', 'mesh-config')]),
+  {
+    files: ['**/*.test.ts', 'test/**'],
+    rules: {'@typescript-eslint/no-unsafe-assignment': 'off', '@typescript-eslint/no-unsafe-member-access': 'off'},
+  },
+  layer(
+    ['policy/**/*.ts'],
+    [io, outer('pki', 'tproxy', 'runtime', 'cli', 'cluster', 'extauthz', 'injector', 'mesh-config')],
+  ),
   layer(['pki/**/*.ts'], [outer('tproxy', 'cli', 'cluster', 'extauthz', 'injector', 'mesh-config')]),
   layer(['tproxy/http1/**/*.ts'], [io, outer('policy', 'pki', 'relay', 'upstream', 'runtime', 'cli')]),
   layer(['runtime/**/*.ts'], [outer('tproxy', 'pki', 'cli', 'cluster', 'extauthz', 'injector', 'mesh-config')]),

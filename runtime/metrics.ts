@@ -6,6 +6,7 @@ import type {Flow, Journal} from './journal.ts';
 export interface Metrics {
   readonly registry: Registry;
   readonly leafMints: Counter;
+  readonly relayEvents: Counter<'event'>;
   readonly connections: Gauge<'kind'>;
   readonly policyLoads: Counter<'result'>;
   readonly policyDocuments: Gauge<'kind'>;
@@ -59,6 +60,12 @@ export function createMetrics(): Metrics {
   return {
     registry,
     leafMints: new Counter({name: 'sallyport_leaf_mints_total', help: 'Leaf certificates made.', registers}),
+    relayEvents: new Counter({
+      name: 'sallyport_connection_events_total',
+      help: 'Connections accepted, limited, timed out; handshakes done, failed and leaves rejected.',
+      labelNames: ['event'],
+      registers,
+    }),
     connections: new Gauge({
       name: 'sallyport_connections',
       help: 'Client connections that are open now.',

@@ -1,12 +1,12 @@
 import {mkdtempSync, rmSync, symlinkSync, renameSync, mkdirSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {afterEach, beforeEach, expect, test} from '@jest/globals';
+import {afterEach, beforeEach, test} from '@jest/globals';
 import {watchPaths} from './watch.ts';
 
 let dir: string;
 beforeEach(() => {
-  dir = mkdtempSync(join(tmpdir(), "sallyport-watch-"));
+  dir = mkdtempSync(join(tmpdir(), 'sallyport-watch-'));
 });
 afterEach(() => rmSync(dir, {recursive: true}));
 

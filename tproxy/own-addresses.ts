@@ -2,13 +2,13 @@
 import {networkInterfaces} from 'node:os';
 import {canonicalAddress, type Address} from '../policy/index.ts';
 
-/** Every address of an interface of this machine but loopback, whose class is its own. */
+/** Every address of this machine but loopback ones, whose class is their own. Those put on `lo` (anycast, BGP) are among them. */
 export function ownAddresses(): Address[] {
   const found: Address[] = [];
   for (const addresses of Object.values(networkInterfaces())) {
-    for (const {address, internal} of addresses ?? []) {
-      const ip = internal ? null : canonicalAddress(address.split('%')[0]!);
-      if (ip !== null) found.push(ip);
+    for (const {address} of addresses ?? []) {
+      const ip = canonicalAddress(address.split('%')[0]!);
+      if (ip !== null && !isLoopback(ip)) found.push(ip);
     }
   }
   return found;

@@ -32,6 +32,11 @@ export const TPROXY_FLAGS = {
     value: 'none|node',
     help: 'Who is captured by nftables: nobody, or every workload of the table. Default: none.',
   },
+  intercept: {
+    kind: 'text',
+    value: 'tproxy|redirect',
+    help: 'How connections are handed over; redirect where the kernel has no nft_tproxy. Default: tproxy.',
+  },
   resolver: {
     kind: 'text',
     value: 'ADDR[:PORT]',
@@ -68,6 +73,7 @@ export interface TproxyConfig {
   readonly admin: Listen;
   readonly workers: number;
   readonly capture: 'none' | 'node';
+  readonly intercept: 'tproxy' | 'redirect';
   readonly resolver: {readonly ip: string; readonly port: number} | null;
   readonly installation: Installation;
   readonly logFormat: 'json' | 'text';
@@ -124,6 +130,7 @@ export function tproxySettings(argv: readonly string[], env: NodeJS.ProcessEnv, 
     workers:
       settings.workers === null ? availableParallelism() : wholeNumber(settings.workers, 1, MAX_WORKERS, at('workers')),
     capture,
+    intercept: oneOf(settings.intercept ?? 'tproxy', ['tproxy', 'redirect'], at('intercept')),
     resolver: settings.resolver === null ? null : parseResolver(settings.resolver, at('resolver')),
     installation: {
       defaultAction: oneOf(settings['default-action'] ?? 'Deny', ['Deny', 'Allow'], at('default-action')),

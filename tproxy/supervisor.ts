@@ -30,7 +30,7 @@ export class Supervisor {
   #workers!: Workers;
   #capture: NodeCapture | null = null;
   #admin: Server | null = null;
-  #watches: {close(): void}[] = [];
+  #watches: readonly {close(): void}[] = [];
   #draining = false;
 
   private constructor(config: TproxyConfig, journal: Journal) {
@@ -51,8 +51,30 @@ export class Supervisor {
         `--filters ${config.filtersDir} is not there`,
         'Give --filters a directory of .js, .mjs or .ts modules.',
       );
-    const supervisor = new Supervisor(config, journal);
-    requireGood(supervisor.#load, formatFinding);
+    let running: Supervisor | null = null;
+    const missed = new Set<Watched>();
+    // Watched before it is read: what changes between the first reading and the end of the start is not lost.
+    const watches = watchFiles(config, (what) => {
+      if (running === null) missed.add(what);
+      else running.#reload(what);
+    });
+    await Promise.all(watches.map(({ready}) => ready));
+    try {
+      const supervisor = new Supervisor(config, journal);
+      supervisor.#watches = watches;
+      await supervisor.#bringUp();
+      running = supervisor;
+    } catch (error) {
+      for (const watch of watches) watch.close();
+      throw error;
+    }
+    for (const what of missed) running.#reload(what);
+    return running;
+  }
+
+  async #bringUp(): Promise<void> {
+    const config = this.#config;
+    requireGood(this.#load, formatFinding);
     // Made here once, so that workers that start together find the same keys.
     publishTrust({
       dir: config.caDir,
@@ -60,34 +82,26 @@ export class Supervisor {
       // What `tls` rules pass through shows its own certificates: pods need the roots that we verify with.
       extra: config.upstreamCaFile === null ? [] : [readFileSync(config.upstreamCaFile, 'utf8')],
     });
-    supervisor.#sayLoad();
-    const workers = new Workers(config, supervisor.#state, journal, () => supervisor.#metrics.workerRestarts.inc());
-    supervisor.#workers = workers;
-    supervisor.#admin = await startAdmin(config.admin, {
-      readiness: () => supervisor.readiness(),
-      metrics: async () => exposition([...(await workers.metrics()), await supervisor.#ownMetrics()]),
+    this.#sayLoad();
+    this.#workers = new Workers(config, this.#state, this.#journal, () => this.#metrics.workerRestarts.inc());
+    this.#admin = await startAdmin(config.admin, {
+      readiness: () => this.readiness(),
+      metrics: async () => exposition([...(await this.#workers.metrics()), await this.#ownMetrics()]),
     });
     try {
-      await workers.start();
+      await this.#workers.start();
       if (config.capture === 'node')
-        supervisor.#capture = await startNodeCapture(
-          config,
-          supervisor.#load.documents,
-          supervisor.#workloads,
-          journal,
-        );
+        this.#capture = await startNodeCapture(config, this.#load.documents, this.#workloads, this.#journal);
     } catch (error) {
-      supervisor.#admin.close();
-      await workers.drain(0);
+      this.#admin.close();
+      await this.#workers.drain(0);
       throw error;
     }
-    supervisor.#watch();
-    journal.notice(
+    this.#journal.notice(
       'info',
       'tproxy.listening',
       `captured ${where(config.listen)}, explicit ${where(config.explicit)}, admin ${where(config.admin)}, ${config.workers} workers, capture ${config.capture}`,
     );
-    return supervisor;
   }
 
   /** The detail of /readyz. A failed reload shows, but what is in force still guards: it stays ready. */
@@ -125,11 +139,18 @@ export class Supervisor {
     return {version: ++this.#version, documents: this.#load.documents, workloads: this.#workloads, parents};
   }
 
-  #watch(): void {
-    const {policyPaths, workloadsFile, refsDir} = this.#config;
-    this.#watches.push(watchPaths(policyPaths, () => this.#reloadPolicies()));
-    if (workloadsFile !== null) this.#watches.push(watchPaths([workloadsFile], () => this.#reloadWorkloads()));
-    if (refsDir !== null) this.#watches.push(watchPaths([refsDir], () => this.#publish()));
+  #reload(what: Watched): void {
+    switch (what) {
+      case 'policies':
+        this.#reloadPolicies();
+        break;
+      case 'workloads':
+        this.#reloadWorkloads();
+        break;
+      case 'refs':
+        this.#publish();
+        break;
+    }
   }
 
   #reloadPolicies(): void {
@@ -196,6 +217,16 @@ export class Supervisor {
     this.#admin?.close();
     this.#admin?.closeAllConnections();
   }
+}
+
+type Watched = 'policies' | 'workloads' | 'refs';
+
+function watchFiles(config: TproxyConfig, changed: (what: Watched) => void): ReturnType<typeof watchPaths>[] {
+  const {policyPaths, workloadsFile, refsDir} = config;
+  const watches = [watchPaths(policyPaths, () => changed('policies'))];
+  if (workloadsFile !== null) watches.push(watchPaths([workloadsFile], () => changed('workloads')));
+  if (refsDir !== null) watches.push(watchPaths([refsDir], () => changed('refs')));
+  return watches;
 }
 
 const where = (listen: {ip: string | null; port: number}): string => `${listen.ip ?? '*'}:${listen.port}`;

@@ -9,7 +9,7 @@ import {createJsonJournal, createTextJournal, type Journal} from '../runtime/jou
 import {countingJournal, createMetrics} from '../runtime/metrics.ts';
 import {createLineWriter} from '../runtime/output.ts';
 import {cannotListen} from './admin.ts';
-import {connectTransparent, listenTransparent} from './capture/sockets.ts';
+import {connectTransparent, fdOf, listenTransparent, originalDestination} from './capture/sockets.ts';
 import type {FilterOptions, RunningFilters} from './filters/index.ts';
 import type {State, ToSupervisor, ToWorker} from './messages.ts';
 import {ownListener} from './own-addresses.ts';
@@ -75,6 +75,7 @@ class Worker {
       filters: filtersOf(this.#journal),
       journal: this.#journal,
       isOwnListener,
+      count: (event) => this.#metrics.relayEvents.inc({event}),
     });
   }
 
@@ -98,11 +99,24 @@ class Worker {
     const {listen, explicit, capture} = this.#config;
     // Without capture nothing is handed over, and a transparent socket would need a capability that nobody has given us.
     if (capture === 'node')
-      await this.#accept('--listen', listen, this.#capturedServers, (socket) => this.#relay.captured(socket));
+      await this.#accept('--listen', listen, this.#capturedServers, (socket) => this.#captured(socket));
     await this.#accept('--explicit', explicit, this.#explicitServers, (socket) => this.#relay.explicit(socket));
   }
 
+  #captured(socket: Socket): void {
+    if (this.#config.intercept === 'tproxy') {
+      this.#relay.captured(socket);
+      return;
+    }
+    const fd = fdOf(socket);
+    const original = fd === null ? null : originalDestination(fd, socket.remoteFamily === 'IPv6' ? 6 : 4);
+    // Nobody redirected it: it was dialled straight to our own port.
+    if (original === null) socket.resetAndDestroy();
+    else this.#relay.captured(socket, original);
+  }
+
   async #accept(flag: string, listen: Listen, servers: Server[], accept: (socket: Socket) => void): Promise<void> {
+    const transparent = this.#config.intercept === 'tproxy';
     for (const ip of listen.ip === null ? ['0.0.0.0', '::'] : [listen.ip]) {
       const server = createServer({allowHalfOpen: true, noDelay: true}, accept);
       await new Promise<void>((resolve, reject) => {
@@ -111,7 +125,7 @@ class Worker {
         server.once('error', failed);
         if (servers === this.#capturedServers)
           server.listen(
-            {fd: listenTransparent({ip, port: listen.port, transparent: true, reusePort: true, backlog: BACKLOG})},
+            {fd: listenTransparent({ip, port: listen.port, transparent, reusePort: true, backlog: BACKLOG})},
             resolve,
           );
         else
@@ -137,8 +151,18 @@ class Worker {
     );
   }
 
+  /** Takes over the whole new state; if it cannot be compiled, the last good one stays in force. */
   apply(state: State): void {
-    this.#adopt(state);
+    try {
+      this.#adopt(state);
+    } catch (error) {
+      this.#journal.notice(
+        'error',
+        'policy.failed',
+        `the new state cannot be compiled, the last one stays: ${String(error)}`,
+      );
+      return;
+    }
     this.#relay.workloadsChanged();
     this.#relay.policiesChanged();
     this.#upstream.closeIdle();

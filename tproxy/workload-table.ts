@@ -65,20 +65,20 @@ export function parseWorkloads(text: string, file: string): WorkloadEntry[] {
   }
   if (document.contents === null) return [];
   if (!isSeq(document.contents))
-    throw bad(document.contents as Node, 'no list', 'Write a YAML list: `- {ips: [...], namespace: ..., name: ...}`.');
+    throw bad(document.contents, 'no list', 'Write a YAML list: `- {ips: [...], namespace: ..., name: ...}`.');
   if (document.contents.items.length > MAX_WORKLOADS)
     throw bad(document.contents, `more than ${MAX_WORKLOADS} workloads`, 'Split the file by node.');
 
   const seen = new Map<Address, string>();
   return document.contents.items.map((item) => {
-    if (!isMap(item)) throw bad(item as Node, 'no mapping', 'Write `{ips: [...], namespace: ..., name: ...}`.');
+    if (!isMap(item)) throw bad(item, 'no mapping', 'Write `{ips: [...], namespace: ..., name: ...}`.');
     const nodeOf = (key: string): Node => (item.get(key, true) as Node | undefined) ?? item;
     for (const pair of item.items) {
       const key = String(pair.key);
       if ((FIELDS as readonly string[]).includes(key)) continue;
       const near = closest(key, FIELDS);
       throw bad(
-        pair.key as Node,
+        pair.key,
         `unknown field ${JSON.stringify(key)}`,
         near === null ? `The fields are ${FIELDS.join(', ')}.` : `Did you mean ${near}?`,
       );

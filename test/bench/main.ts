@@ -30,7 +30,7 @@ const skipped = (part: string): boolean => values.skip?.includes(part) ?? false;
 
 const tables: Table[] = [];
 if (!skipped('decide')) tables.push(benchDecide());
-if (!skipped('http1')) tables.push(await benchHttp1());
+if (!skipped('http1')) tables.push(benchHttp1());
 if (!skipped('leaf')) tables.push(benchLeaf());
 
 const privileges = hasLabPrivileges();

@@ -1,6 +1,6 @@
 /** Connections that capture handed over: the socket's own address is where the client wanted to go. */
 import type {Socket} from 'node:net';
-import type {Decision} from '../../policy/index.ts';
+import type {Decision, Endpoint} from '../../policy/index.ts';
 import {refusal} from './answers.ts';
 import {ClientConnection} from './connection.ts';
 import type {Core} from './core.ts';
@@ -8,10 +8,11 @@ import {FirstBytes} from './first-bytes.ts';
 import {trusts} from './judge.ts';
 import {canonicalAddress} from './naming.ts';
 
-/** Take over a captured socket. */
-export function acceptCaptured(core: Core, socket: Socket): void {
+/** Take over a captured socket. `original`: where it wanted to go, where capture changed the socket's own address (REDIRECT). */
+export function acceptCaptured(core: Core, socket: Socket, original: Endpoint | null): void {
   const source = {ip: canonicalAddress(socket.remoteAddress), port: socket.remotePort ?? 0};
-  const destination = {ip: canonicalAddress(socket.localAddress), port: socket.localPort ?? 0, host: null};
+  const ip = canonicalAddress(original?.ip ?? socket.localAddress);
+  const destination = {ip, port: original?.port ?? socket.localPort ?? 0, host: null};
   // Gone before it was accepted, or dialled straight to our own port: dialling on would be a loop (invariant 6).
   if (source.ip === '' || core.services.isOwnListener(destination.ip, destination.port)) {
     socket.resetAndDestroy();

@@ -30,7 +30,7 @@ export function createRelay(services: RelayServices): Relay {
     for (const connection of live.connections) connection.destroy();
   };
   return {
-    captured: (socket) => acceptCaptured(core, socket),
+    captured: (socket, original = null) => acceptCaptured(core, socket, original),
     explicit: (socket) => acceptExplicit(core, socket),
     policiesChanged: () => live.recheck(),
     workloadsChanged: () => {

@@ -1,7 +1,16 @@
 /** What the relay is given, and what it is to its worker. */
 import type {Socket} from 'node:net';
 import type {LeafSource} from '../../pki/contract.ts';
-import type {Address, Decision, EgressRequest, Names, Needs, PolicySet, Workload} from '../../policy/index.ts';
+import type {
+  Address,
+  Decision,
+  EgressRequest,
+  Endpoint,
+  Names,
+  Needs,
+  PolicySet,
+  Workload,
+} from '../../policy/index.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import type {Filters} from '../filters/contract.ts';
 import type {Upstream} from '../upstream/contract.ts';
@@ -39,8 +48,8 @@ export interface RelayServices {
 }
 
 export interface Relay {
-  /** A connection that capture handed over: its local address is the original destination. The listener must set allowHalfOpen. */
-  captured(socket: Socket): void;
+  /** A connection that capture handed over: its local address is the original destination, or `original` is (REDIRECT). The listener must set allowHalfOpen. */
+  captured(socket: Socket, original?: Endpoint | null): void;
   /** A connection to the explicit proxy port. The listener must set allowHalfOpen. */
   explicit(socket: Socket): void;
   /** The policies are others now: everything that lives is decided again. */

@@ -1,0 +1,151 @@
+/** `sallyport tproxy` as a process in a lab: how it starts, reloads, loses a worker, drains and ends. */
+import {createServer} from 'node:http';
+import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {afterEach, describe, expect} from '@jest/globals';
+import {proxiedLab, type ProxiedLab} from '../test/lab/proxied.ts';
+import {labTest} from '../test/lab/require.ts';
+
+const it = labTest('curl');
+const policy = (...hosts: string[]): object => ({
+  apiVersion: 'sallyport.dev/v1alpha1',
+  kind: 'EgressPolicy',
+  metadata: {name: 'web', namespace: 'default'},
+  spec: {podSelector: {}, rules: hosts.map((host, i) => ({name: `r${i}`, to: {hosts: [host], schemes: ['http']}}))},
+});
+
+let world: ProxiedLab | null = null;
+afterEach(async () => {
+  await world?.close();
+  world = null;
+});
+
+async function open(flags: readonly string[] = []): Promise<ProxiedLab> {
+  world = await proxiedLab({name: 'process', policies: [policy('a.test')], flags});
+  await world.addSite(
+    'a.test',
+    80,
+    createServer((_, response) => response.end('hello')),
+  );
+  return world;
+}
+const curl = async (w: ProxiedLab, url: string, pod = 'app'): Promise<string> => {
+  const {stdout, status} = await w.lab.exec(pod, [
+    'curl',
+    '-s',
+    '-m',
+    '5',
+    '-o',
+    '/dev/null',
+    '-w',
+    '%{http_code}',
+    url,
+  ]);
+  return status === 0 ? stdout : `curl exit ${status}`;
+};
+/** The pids of a supervisor's workers. */
+const workersOf = (pid: number): number[] =>
+  readdirSync('/proc')
+    .map(Number)
+    .filter((child) => {
+      try {
+        const text = readFileSync(`/proc/${child}/stat`, 'utf8');
+        const parent = Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[1]);
+        return parent === pid && readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('tproxy/worker.');
+      } catch {
+        return false;
+      }
+    });
+const admin = async (w: ProxiedLab, path: string): Promise<string> =>
+  (await w.lab.exec('node', ['curl', '-s', '-m', '5', `http://127.0.0.1:15084${path}`])).stdout;
+
+describe.each(['tproxy', 'redirect'])('captured by %s', (intercept) => {
+  it('an allowed site answers, another is refused, over IPv4', async () => {
+    const w = await open(['--intercept', intercept]);
+    expect(await curl(w, 'http://a.test/')).toBe('200');
+    await w.addSite(
+      'b.test',
+      80,
+      createServer((_, response) => response.end('hello')),
+    );
+    expect(await curl(w, 'http://b.test/')).toBe('403');
+    expect(await curl(w, 'http://b.test/', 'free')).toBe('200');
+  }, 30_000);
+});
+
+it('a worker that is killed is replaced, and the pod goes on', async () => {
+  const w = await open();
+  const before = workersOf(w.proxy.pid!);
+  expect(before).toHaveLength(1);
+  process.kill(before[0]!, 'SIGKILL');
+  await w.seen((line) => line.event === 'worker.restarted');
+  // The SYN of a pod is dropped until the new worker listens, so this curl waits and is answered.
+  expect(await curl(w, 'http://a.test/')).toBe('200');
+  expect(workersOf(w.proxy.pid!)).not.toContain(before[0]);
+}, 30_000);
+
+it('with the supervisor killed the workers end too, and nothing leaves', async () => {
+  const w = await open();
+  const workers = workersOf(w.proxy.pid!);
+  expect(await curl(w, 'http://a.test/')).toBe('200');
+  const gone = new Promise((resolve) => w.proxy.once('exit', resolve));
+  w.proxy.kill('SIGKILL');
+  await gone;
+  expect(await curl(w, 'http://a.test/')).toBe('curl exit 28');
+  expect(await curl(w, 'http://a.test/', 'free')).toBe('200');
+  expect(workers.filter((pid) => workersOf(1).includes(pid))).toEqual([]);
+}, 30_000);
+
+it('a bad policy keeps the last good one, and shows in readiness and metrics', async () => {
+  const w = await open();
+  writeFileSync(join(w.dir, 'policies', 'policy.yaml'), 'kind: EgressPolicy\nspec: {rulez: []}\n');
+  await w.seen((line) => line.event === 'policy.failed');
+  expect(await curl(w, 'http://a.test/')).toBe('200');
+  const ready = JSON.parse(await admin(w, '/readyz')) as {
+    ready: boolean;
+    policies: {lastLoad: string; findings: string[]};
+  };
+  expect(ready.ready).toBe(true);
+  expect(ready.policies.lastLoad).toMatch(/failed/);
+  expect(ready.policies.findings.join()).toMatch(/policy\.yaml:\d+:\d+: error/);
+  expect(await admin(w, '/metrics')).toMatch(/sallyport_policy_loads_total\{result="failed"\} 1/);
+}, 30_000);
+
+it('a workload that leaves the table has no way out, and one that enters gets its own', async () => {
+  const w = await open();
+  expect(await curl(w, 'http://a.test/')).toBe('200');
+  const free = w.lab.pod('free');
+  writeFileSync(
+    join(w.dir, 'workloads.yaml'),
+    `- {ips: [${free.ip4}], interface: ${free.interface}, namespace: other, name: free}\n`,
+  );
+  // No policy is in its namespace: what was free is refused now.
+  const refused = w.seen((line) => line.event === 'egress.decision' && line['reason'] === 'NoPolicySelects', 10_000);
+  let last = '';
+  for (let i = 0; i < 50 && last !== '403'; i++) last = await curl(w, 'http://a.test/', 'free');
+  expect(last).toBe('403');
+  await refused;
+}, 30_000);
+
+it('SIGTERM lets a running request finish, refuses readiness, and ends with 0', async () => {
+  const w = await open();
+  let answer: () => void = () => {};
+  await w.addSite(
+    'slow.test',
+    80,
+    createServer((_, response) => {
+      answer = () => response.end('late');
+    }),
+  );
+  w.setPolicy(policy('slow.test'));
+  await w.seen(() => w.journal.filter((line) => line.event === 'policy.loaded').length > 1);
+  const running = curl(w, 'http://slow.test/');
+  await w.seen((line) => line.event === 'egress.decision' && line['name'] === 'slow.test');
+  const ended = new Promise((resolve) => w.proxy.once('exit', resolve));
+  w.proxy.kill('SIGTERM');
+  await w.seen((line) => line.event === 'tproxy.draining');
+  expect((JSON.parse(await admin(w, '/readyz')) as {ready: boolean}).ready).toBe(false);
+  answer();
+  expect(await running).toBe('200');
+  expect(await ended).toBe(0);
+}, 30_000);
