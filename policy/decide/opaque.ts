@@ -2,7 +2,7 @@
  * tcp rules: any bytes to an address and port. Names are matched by the addresses that they have (and had a short while
  * ago); on the explicit port by the name that CONNECT claims.
  */
-import {coversPort, HTTPS, TCP, type CompiledRule} from '../compile-rule.ts';
+import {coversPort, TCP, type CompiledRule} from '../compile-rule.ts';
 import type {Address} from '../request.ts';
 import {embeddedIpv4, formatAddress, type Ip} from '../match/addresses.ts';
 import {denyHolds, forbiddenBy, anyHolds} from '../match/classes.ts';
@@ -51,9 +51,7 @@ export function judgeOpaque(question: Question, seenAs: SeenAs | null): Outcome 
   if (denies.denied !== null) return ruleDenied(denies.denied);
   const sealed = seen ? null : firstCovering(denies.sealed);
   if (sealed !== null) return uninspectable(sealed);
-  const perAddress = [...new Set([...denies.perAddress, ...(seenAs?.perAddress ?? [])])].sort(
-    (a, b) => a.order - b.order,
-  );
+  const {perAddress} = denies;
 
   if (fixed !== null) return judgeFixed(question, fixed, allows, perAddress, test, seenAs);
   return judgeClaimed(question, subject.name!, allows, perAddress, test, seenAs);
@@ -189,8 +187,12 @@ function judgeClaimed(
   const first = usable[0];
   if (first === undefined) return noRuleMatched(view.subject.text, view.subject.port);
   if (isBlind(first)) {
-    const deny = denyUnresolved(question, test, perAddress);
-    if (deny !== null) return deny.needsRequest ? uninspectable(deny) : ruleDenied(deny);
+    const counts = (rule: CompiledRule): boolean => !rule.needsRequest || (view.http === null && rule.allSchemes);
+    const seen = seenAs === null ? null : {schemes: seenAs.schemes, seen: view.http !== null};
+    const deny =
+      denyUnresolved(question, test, perAddress.filter(counts)) ??
+      (seenAs === null || seen === null ? null : denyUnresolved(question, seen, seenAs.perAddress));
+    if (deny !== null) return deny.needsRequest && view.http === null ? uninspectable(deny) : ruleDenied(deny);
     if (first.usesDestinationIp && !matchesWhen(first, view, null))
       return denied('Unresolvable', first, `${name} is not looked up here.`);
     return {kind: 'allow', rule: first, dial: [], via: viaOf(routeFor(policies, first, name, null), true)};
@@ -235,6 +237,3 @@ function judgeClaimed(
   if (forbidden === null) return noRuleMatched(view.subject.text, view.subject.port);
   return denied('DestinationForbidden', forbidden, `${label(forbidden)} opens none of the addresses of ${name}.`);
 }
-
-/** Deny rules that name https (not tcp) and could match a TLS connection that a tcp rule would carry. */
-export const SEEN_AS_TLS = HTTPS;

@@ -116,7 +116,7 @@ function anyPasses(
 
 /** tcp rules are tried after those that look at the bytes. `silent`: where none comes into question, `otherwise` is the whole answer. */
 function judgeOpaqueInstead(question: Question, denies: Denies, otherwise: Outcome, silent: boolean): Outcome {
-  const opaque = judgeOpaque(question, {schemes: HTTPS, perAddress: denies.perAddress});
+  const opaque = judgeOpaque(question, {schemes: HTTPS | TLS, perAddress: denies.perAddress});
   if (opaque === null) return otherwise;
   if (isNeeds(opaque)) return opaque;
   if (opaque.kind === 'allow') return denies.sealed === null ? opaque : uninspectable(denies.sealed);
