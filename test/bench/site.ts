@@ -3,11 +3,14 @@ import {execFileSync} from 'node:child_process';
 import {chmodSync, mkdirSync, writeFileSync} from 'node:fs';
 import {homedir} from 'node:os';
 import {join} from 'node:path';
-import type {Lab} from '../lab/index.ts';
+import {answerQuery} from '../../cli/demo/dns.ts';
+import {udpIn, type Lab} from '../lab/index.ts';
 import type {Site} from './peers/peer.ts';
 
 export const HOST = 'bench.test';
 const ADDRESS = '93.184.216.34';
+/** Who tells our proxy where the host is; the peers read it from /etc/hosts. */
+export const RESOLVER = '9.9.9.9';
 const SMALL_BYTES = 100;
 const LARGE_BYTES = 1_000_000;
 
@@ -36,9 +39,15 @@ http {
 }
 `,
   );
-  await lab.internet.addAddress(ADDRESS);
+  await lab.internet.addAddress(ADDRESS, RESOLVER);
   lab.spawn('internet', ['/usr/sbin/nginx', '-p', dir, '-c', config], {stdio: ['ignore', 'ignore', 'inherit']});
   for (const where of ['client', 'node']) lab.writeEtc(where, 'hosts', `127.0.0.1 localhost\n${ADDRESS} ${HOST}\n`);
+  const dns = await udpIn(lab.internet.path, RESOLVER, 53);
+  dns.unref();
+  dns.on('message', (query, from) => {
+    const answer = answerQuery(query, (name) => (name === HOST ? ADDRESS : undefined));
+    if (answer !== null) dns.send(answer, from.port, from.address);
+  });
   const pod = lab.pod('client');
   return {
     host: HOST,
