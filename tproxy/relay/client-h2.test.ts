@@ -184,6 +184,44 @@ describe('lengths', () => {
   });
 });
 
+describe('trailers of a request', () => {
+  const upload = (trailers: OutgoingHttpHeaders, headers: OutgoingHttpHeaders = {}): Promise<Answer> => {
+    const stream = session.request(
+      {':authority': 'a.test', ':path': '/a', ':method': 'POST', ...headers},
+      {waitForTrailers: true},
+    );
+    const answer: Answer = {status: null, headers: {}, body: '', trailers: null, code: null};
+    stream.on('error', () => undefined);
+    stream.on('response', (head) => (answer.status = Number(head[':status'])));
+    stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+    stream.resume().end('abc');
+    return new Promise((resolve) =>
+      stream.once('close', () => {
+        answer.code = stream.rstCode ?? null;
+        resolve(answer);
+      }),
+    );
+  };
+
+  test('are passed on', async () => {
+    expect(await upload({'x-checksum': '1'})).toMatchObject({status: 200});
+    expect(w.requests[0]!.trailers).toEqual(['x-checksum', '1']);
+  });
+
+  test.each(['authorization', 'x-original-url', 'cookie'])(
+    'that no rule has judged and a server may believe end it, as over HTTP/1: %s',
+    async (name) => {
+      expect(await upload({[name]: 'x'})).toMatchObject({status: 400});
+      expect(w.requests[0]).toMatchObject({ended: false, aborted: true});
+    },
+  );
+
+  test('the same behind a body that is held until it is whole: it reaches nobody', async () => {
+    expect(await upload({authorization: 'x'}, {'content-length': '3'})).toMatchObject({status: 400});
+    expect(w.requests).toHaveLength(0);
+  });
+});
+
 describe('gRPC', () => {
   const grpc = {':method': 'POST', 'content-type': 'application/grpc', te: 'trailers'};
 

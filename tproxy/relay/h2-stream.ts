@@ -5,6 +5,7 @@
 import type {Duplex} from 'node:stream';
 import {constants, type OutgoingHttpHeaders, type ServerHttp2Stream} from 'node:http2';
 import type {HeaderLines} from '../../policy/index.ts';
+import {isForbiddenTrailer} from '../http1/trailers.ts';
 import {denialAnswer, refusal, type WireAnswer} from './answers.ts';
 import type {H2Client} from './client-h2.ts';
 import type {ClientStream, RequestMessage} from './client-stream.ts';
@@ -33,6 +34,8 @@ export class H2Stream implements ClientStream {
   #bodyEnded = false;
   #reading = false;
   #head = false;
+  /** The whole body is waited for; nothing was asked yet. */
+  #collecting = false;
   /** Extended CONNECT: what follows the head is no body. */
   #upgrades = false;
 
@@ -69,6 +72,9 @@ export class H2Stream implements ClientStream {
     });
     stream.on('trailers', (_trailers: unknown, _flags: number, lines: unknown) => {
       this.#trailers = (Array.isArray(lines) ? (lines as string[]) : []).map(String);
+      const forbidden = this.#trailers.some((text, i) => i % 2 === 0 && isForbiddenTrailer(text));
+      if (forbidden)
+        this.#malformed('A trailer that frames, routes, authenticates or changes the meaning of a message.');
     });
     if (this.#holdsWhole(message)) {
       this.#collect(exchange);
@@ -91,6 +97,7 @@ export class H2Stream implements ClientStream {
   /** Nothing is asked and nothing sent before the whole body is there and as long as it said. */
   #collect(exchange: HttpExchange): void {
     const stream = this.#stream;
+    this.#collecting = true;
     stream.on('data', (chunk: Buffer) => {
       this.#client.alive();
       this.#received += chunk.length;
@@ -98,7 +105,8 @@ export class H2Stream implements ClientStream {
       else this.#held.push(chunk);
     });
     stream.once('end', () => {
-      if (stream.aborted || stream.destroyed) return;
+      if (stream.aborted || stream.destroyed || !this.#collecting) return;
+      this.#collecting = false;
       if (this.#received !== this.#length) {
         stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
         return;
@@ -107,6 +115,16 @@ export class H2Stream implements ClientStream {
       this.#exchange = exchange;
       exchange.start(this.#client.options.forced);
     });
+  }
+
+  /** Found wrong behind its head: what was sent of it is aborted, and the client is told where nothing was answered yet. */
+  #malformed(message: string): void {
+    const exchange = this.#exchange;
+    if (exchange !== null) exchange.clientMalformed(message);
+    else if (this.#collecting) {
+      this.#collecting = false;
+      this.#refuse(message);
+    }
   }
 
   #refuse(message: string): void {

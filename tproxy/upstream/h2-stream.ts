@@ -1,6 +1,7 @@
 /** One request on an HTTP/2 session. */
 import {constants, type ClientHttp2Stream, type IncomingHttpHeaders, type IncomingHttpStatusHeader} from 'node:http2';
 import type {HeaderLines} from '../../policy/index.ts';
+import {isForbiddenTrailer} from '../http1/trailers.ts';
 import type {Carried, Carrier, LegPlace, Loss} from './carry.ts';
 import type {Failure} from './contract.ts';
 import {malformed, unreachable} from './failures.ts';
@@ -63,16 +64,27 @@ export class H2Stream implements Carrier {
     stream.on('error', () => this.#lose());
     stream.on('close', () => this.#lose());
     if (context.trailers) {
-      stream.on('wantTrailers', () => {
-        const out: Record<string, string | string[]> = {};
-        for (let i = 0; i < this.#outTrailers.length; i += 2) {
-          const name = this.#outTrailers[i]!.toLowerCase();
-          const before = out[name];
-          const value = this.#outTrailers[i + 1]!;
-          out[name] = before === undefined ? value : Array.isArray(before) ? [...before, value] : [before, value];
-        }
-        stream.sendTrailers(out);
-      });
+      stream.on('wantTrailers', () => this.#sendTrailers());
+    }
+  }
+
+  /** As over HTTP/1: trailers that may not be some are left out (RFC 9110 §6.5.1); of those, node:http2 throws for a few. */
+  #sendTrailers(): void {
+    const lines = this.#outTrailers;
+    const out: Record<string, string | string[]> = {};
+    let allowed = true;
+    for (let i = 0; i < lines.length; i += 2) {
+      const name = lines[i]!.toLowerCase();
+      if (isForbiddenTrailer(name)) allowed = false;
+      const before = out[name];
+      const value = lines[i + 1]!;
+      out[name] = before === undefined ? value : Array.isArray(before) ? [...before, value] : [before, value];
+    }
+    try {
+      this.#stream.sendTrailers(allowed ? out : {});
+    } catch {
+      // A field that may come only once, twice. Thrown before anything was sent.
+      this.#stream.sendTrailers({});
     }
   }
 

@@ -72,6 +72,35 @@ async function framing(...answers: (readonly Buffer[])[]): Promise<{to: Route; s
 }
 
 describe('a request over HTTP/2', () => {
+  test.each([
+    ['one that frames or routes', ['host', 'evil.test']],
+    ['one that belongs to a connection', ['connection', 'close']],
+    ['one that node:http2 takes once only', ['etag', 'a', 'etag', 'b']],
+  ])('with trailers that may not be some arrives without them: %s', async (_what, trailers) => {
+    let got: object = {};
+    const {to} = await serving((stream) => {
+      stream.on('trailers', (lines: object) => (got = {...lines}));
+      stream.resume().on('end', () => {
+        stream.respond({':status': 200});
+        stream.end('whole');
+      });
+    });
+    const {recorder, exchange} = begin(upstreamWith(), to, h2({method: 'POST', body: {kind: 'chunked'}}));
+    exchange.write(Buffer.from('abc'));
+    exchange.end(trailers);
+    expect(await recorder.over).toMatchObject({failure: null, status: 200, body: 'whole'});
+    expect(got).toEqual({});
+  });
+
+  test('goes to a name that no URL can hold', async () => {
+    const {to} = await serving((stream) => {
+      stream.respond({':status': 200});
+      stream.end('here');
+    });
+    const got = await send(upstreamWith(), {...to, name: 'a.test.5'}, h2({authority: 'a.test.5'}));
+    expect(got).toMatchObject({failure: null, body: 'here'});
+  });
+
   test('arrives with its pseudo-headers and without what is of a connection', async () => {
     const lines: string[] = [];
     const server = createSecureServer({...ca.issue('a.test')});

@@ -41,7 +41,8 @@ export class H2Leg {
     this.#heardMs = nowMs;
     // A session has no half-open state: where the server ends the connection, it ends (and node:http2 would not notice).
     socket.allowHalfOpen = false;
-    this.#session = connect(`http://${place.where}`, {
+    // Each request says its own authority. The server's name as a URL would throw for those that URLs read as IPv4 ("a.5").
+    this.#session = connect('http://leg.invalid', {
       createConnection: () => socket,
       settings: {
         enablePush: false,
