@@ -8,7 +8,12 @@ const base = {
 
 export default {
   projects: [
-    {...base, displayName: 'unit', testMatch: ['**/*.test.ts'], testPathIgnorePatterns: ['/node_modules/', '\\.lab\\.test\\.ts$']},
+    {
+      ...base,
+      displayName: 'unit',
+      testMatch: ['**/*.test.ts'],
+      testPathIgnorePatterns: ['/node_modules/', '\\.lab\\.test\\.ts$'],
+    },
     {...base, displayName: 'lab', testMatch: ['**/*.lab.test.ts']},
   ],
 };
