@@ -82,7 +82,7 @@ export class UpstreamExchange implements Exchange, Carried {
     const carrier =
       acquired.kind === 'h1'
         ? acquired.leg.carry(this.#request, this.#absolute(carriage), this, reused)
-        : acquired.leg.carry(this.#route, this.#request, this, reused, Date.now());
+        : acquired.leg.carry(this.#route, this.#request, this, reused);
     // A leg may fail at once, and then another is on its way already.
     if (this.#over || this.#retries !== retries) return;
     this.#carrier = carrier;

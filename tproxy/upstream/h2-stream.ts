@@ -31,8 +31,8 @@ export class H2Stream implements Carrier {
   #carried: Carried | null;
   #informational = 0;
   #answered = false;
-  /** END_STREAM came. */
-  #whole = false;
+  /** Body bytes still to come, where a length was told. */
+  #owed: number | null = null;
   #trailers: HeaderLines = [];
   #outTrailers: HeaderLines = [];
   #active = true;
@@ -42,7 +42,6 @@ export class H2Stream implements Carrier {
     this.#stream = stream;
     this.#context = context;
     this.#carried = context.carried;
-    this.#seeEndStream();
     stream.on('headers', (_headers: StatusHeaders, _flags: number, lines?: string[]) =>
       this.#onInformational(_headers, lines ?? []),
     );
@@ -54,6 +53,7 @@ export class H2Stream implements Carrier {
     });
     stream.on('data', (chunk: Buffer) => {
       this.#active = true;
+      if (this.#owed !== null) this.#owed -= chunk.length;
       if (this.#carried !== null && !this.#carried.body(chunk)) stream.pause();
     });
     stream.on('drain', () => {
@@ -120,19 +120,6 @@ export class H2Stream implements Carrier {
     return active;
   }
 
-  /**
-   * node:http2 ends the readable side both for END_STREAM and for a reset with NO_ERROR or CANCEL, and a reset in the
-   * middle of a body would pass for its end. Only in the first case is the stream still open when the end is pushed.
-   */
-  #seeEndStream(): void {
-    const stream = this.#stream;
-    const push = stream.push.bind(stream);
-    stream.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-      if (chunk === null && !stream.closed && !stream.destroyed) this.#whole = true;
-      return push(chunk, encoding);
-    };
-  }
-
   #onInformational(headers: StatusHeaders, lines: string[]): void {
     this.#active = true;
     const status = headers[':status'] ?? 0;
@@ -159,7 +146,7 @@ export class H2Stream implements Carrier {
     let bytes: number | null | 'none' = null;
     // nghttp2 has seen to it that there is one length, that it is a number, and that the DATA frames come to it (RFC 9113 §8.1.1).
     if (bodyless) bytes = 'none';
-    else if (length !== undefined) bytes = Number(length);
+    else if (length !== undefined) this.#owed = bytes = Number(length);
     else if ((flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) bytes = 0;
     this.#carried.head(status, endToEndOfH2(lines, bodyless && status !== 204), bytes);
   }
@@ -167,7 +154,9 @@ export class H2Stream implements Carrier {
   #onEnd(): void {
     const carried = this.#carried;
     if (carried === null) return;
-    if (!this.#whole || !this.#answered) {
+    // RFC 9113 §8.1: a reset with NO_ERROR says that the response is complete; node:http2's own server sends it instead of
+    // END_STREAM when several streams finish together. Any other reset, or less than the length, is a response that is cut.
+    if (!this.#answered || this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR || (this.#owed ?? 0) !== 0) {
       this.#lose();
       return;
     }

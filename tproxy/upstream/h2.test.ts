@@ -230,8 +230,12 @@ describe('an HTTP/2 response that is cut or wrong', () => {
     ],
     ['reset with CANCEL', [...BEGUN, frame(RST_STREAM, 0, 1, word(constants.NGHTTP2_CANCEL))], 'UpstreamUnreachable'],
     [
-      'reset with NO_ERROR, which Node takes for an end',
-      [...BEGUN, frame(RST_STREAM, 0, 1, word(constants.NGHTTP2_NO_ERROR))],
+      'reset with NO_ERROR before its length',
+      [
+        frame(HEADERS, END_HEADERS, 1, Buffer.concat([STATUS_200, Buffer.from([0x0f, 0x0d, 0x01]), Buffer.from('9')])),
+        frame(DATA, 0, 1, Buffer.from('abc')),
+        frame(RST_STREAM, 0, 1, word(constants.NGHTTP2_NO_ERROR)),
+      ],
       'UpstreamUnreachable',
     ],
     [
@@ -268,7 +272,7 @@ describe('an HTTP/2 response that is cut or wrong', () => {
     expect([got.failure?.reason, got.calls.includes('end')]).toEqual(['UpstreamMalformed', false]);
   });
 
-  test('a stream that ended stays whole when the server resets it afterwards (RFC 9113 §8.1)', async () => {
+  test('a response that ended stays whole when the server resets the stream afterwards (RFC 9113 §8.1)', async () => {
     const {to} = await framing([
       ...BEGUN,
       frame(DATA, END_STREAM, 1, Buffer.from('def')),
@@ -277,6 +281,23 @@ describe('an HTTP/2 response that is cut or wrong', () => {
     const {recorder} = begin(upstreamWith(), to, h2({method: 'POST', body: {kind: 'chunked'}}));
     const got = await recorder.over;
     expect([got.failure, got.body]).toEqual([null, 'abcdef']);
+  });
+
+  test('a reset with NO_ERROR is an end too: servers on Node send it instead of END_STREAM', async () => {
+    const {to} = await framing([...BEGUN, frame(RST_STREAM, 0, 1, word(constants.NGHTTP2_NO_ERROR))]);
+    const got = await send(upstreamWith(), to, h2());
+    expect([got.failure, got.body]).toEqual([null, 'abc']);
+  });
+
+  test('large responses side by side are whole', async () => {
+    const size = 256 * 1024;
+    const server = createServer({maxSessionMemory: 100}, (_incoming, outgoing) =>
+      outgoing.end(Buffer.alloc(size, 'x')),
+    );
+    const to = route(await listening(server), {scheme: 'http'});
+    const upstream = upstreamWith();
+    const all = await Promise.all(Array.from({length: 20}, () => send(upstream, to, h2())));
+    for (const got of all) expect([got.failure, got.body.length]).toEqual([null, size]);
   });
 
   test('the same while the client is slow', async () => {

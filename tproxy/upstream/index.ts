@@ -26,6 +26,9 @@ export interface UpstreamOptions extends DialOptions {
   /** The public roots; for tests. */
   readonly publicRoots?: readonly string[];
   readonly handshakeTimeoutMs?: number;
+  /** The time in ms, and the coarse clock's period; for tests. */
+  readonly now?: () => number;
+  readonly tickMs?: number;
 }
 
 /** Legs as they are now, for metrics. */
@@ -48,8 +51,8 @@ export function createUpstream(options: UpstreamOptions): OwnedUpstream {
   const dialer = createDialer(options);
   const parents = createParents({proxy: options.proxy, dialer, resolver: options.resolver, tls, roots});
   const opener = createOpener({dialer, parents, tls, roots});
-  const pool = new LegPool(opener, roots.standard.id);
-  const clock = setInterval(() => pool.tick(Date.now()), LIMITS.tickMs);
+  const pool = new LegPool(opener, roots.standard.id, options.now ?? Date.now);
+  const clock = setInterval(() => pool.tick(), options.tickMs ?? LIMITS.tickMs);
   clock.unref();
 
   return {

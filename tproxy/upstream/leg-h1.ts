@@ -25,6 +25,7 @@ export class H1Leg implements Carrier {
   /** Called when the leg may carry the next request; not called for one that is closed. */
   readonly #onIdle: (leg: H1Leg) => void;
   readonly #onClosed: (leg: H1Leg) => void;
+  readonly #now: () => number;
   #carried: Carried | null = null;
   #reused = false;
   #closed = false;
@@ -51,8 +52,15 @@ export class H1Leg implements Carrier {
   #idleMs: number = LIMITS.idleLegMs;
   #absolute = false;
 
-  constructor(socket: Socket, place: LegPlace, onIdle: (leg: H1Leg) => void, onClosed: (leg: H1Leg) => void) {
+  constructor(
+    socket: Socket,
+    place: LegPlace,
+    onIdle: (leg: H1Leg) => void,
+    onClosed: (leg: H1Leg) => void,
+    now: () => number,
+  ) {
     this.place = place;
+    this.#now = now;
     this.#socket = socket;
     this.#onIdle = onIdle;
     this.#onClosed = onClosed;
@@ -334,7 +342,7 @@ export class H1Leg implements Carrier {
       this.#requestDone && this.#keepAlive && !this.#upgrade && !this.#eof && this.#parser.next().kind === 'more';
     this.#carried = null;
     if (clean) {
-      this.idleUntilMs = Date.now() + this.#idleMs;
+      this.idleUntilMs = this.#now() + this.#idleMs;
       this.#onIdle(this);
     } else this.destroy();
     carried.ended(trailers);

@@ -1,8 +1,9 @@
 /** One HTTP/2 session to a server, shared by the requests of one workload; node:http2 does the framing. */
 import {connect, constants, type ClientHttp2Session, type ClientHttp2Stream} from 'node:http2';
 import type {Socket} from 'node:net';
-import type {Carried, Carrier, LegPlace} from './carry.ts';
+import type {Carried, Carrier, LegPlace, Loss} from './carry.ts';
 import type {OutgoingRequest, Route} from './contract.ts';
+import {unreachable} from './failures.ts';
 import {H2Stream} from './h2-stream.ts';
 import {pushAsH2} from './headers.ts';
 import {LIMITS} from './limits.ts';
@@ -23,6 +24,7 @@ export class H2Leg {
   readonly #session: ClientHttp2Session;
   readonly #streams = new Set<H2Stream>();
   readonly #onClosed: (leg: H2Leg) => void;
+  readonly #now: () => number;
   #usable = true;
   #carriedAny = false;
   /** Frames of this tick that make us work and carry nothing. */
@@ -34,11 +36,12 @@ export class H2Leg {
   #lastProcessed = Infinity;
 
   /** `socket` has negotiated h2, or is one to a server that is known to speak it. */
-  constructor(socket: Socket, place: LegPlace, nowMs: number, onClosed: (leg: H2Leg) => void) {
+  constructor(socket: Socket, place: LegPlace, onClosed: (leg: H2Leg) => void, now: () => number) {
     this.place = place;
     this.#onClosed = onClosed;
-    this.#idleSinceMs = nowMs;
-    this.#heardMs = nowMs;
+    this.#now = now;
+    this.#idleSinceMs = now();
+    this.#heardMs = this.#idleSinceMs;
     // A session has no half-open state: where the server ends the connection, it ends (and node:http2 would not notice).
     socket.allowHalfOpen = false;
     // Each request says its own authority. The server's name as a URL would throw for those that URLs read as IPv4 ("a.5").
@@ -49,7 +52,8 @@ export class H2Leg {
         initialWindowSize: LIMITS.streamWindowBytes,
         maxHeaderListSize: LIMITS.maxHeaderListBytes,
       },
-      maxHeaderListPairs: 256,
+      maxHeaderListPairs: LIMITS.maxHeaderPairs,
+      maxSessionMemory: LIMITS.sessionMemoryMb,
       peerMaxConcurrentStreams: LIMITS.maxStreamsPerSession,
     });
     const session = this.#session;
@@ -83,7 +87,7 @@ export class H2Leg {
     return this.#carriedAny;
   }
 
-  carry(route: Route, request: OutgoingRequest, carried: Carried, reused: boolean, nowMs: number): Carrier {
+  carry(route: Route, request: OutgoingRequest, carried: Carried, reused: boolean): Carrier {
     let stream: ClientHttp2Stream;
     const endStream = request.body.kind === 'none' || (request.body.kind === 'length' && request.body.bytes === 0);
     const trailers = request.body.kind === 'chunked';
@@ -92,10 +96,10 @@ export class H2Leg {
       const list = headerBlock(route, request) as unknown as Record<string, string>;
       stream = this.#session.request(list, {endStream, waitForTrailers: trailers});
     } catch (error) {
-      return new Refused(carried, this.place.where, error as Error);
+      return new Refused(carried, this.place.where, error as NodeJS.ErrnoException);
     }
     this.#carriedAny = true;
-    if (this.#streams.size === 0) this.#heardMs = nowMs;
+    if (this.#streams.size === 0) this.#heardMs = this.#now();
     const carrier: H2Stream = new H2Stream(stream, {
       carried,
       place: this.place,
@@ -106,7 +110,7 @@ export class H2Leg {
       done: () => {
         this.#streams.delete(carrier);
         if (this.#streams.size === 0) {
-          this.#idleSinceMs = Date.now();
+          this.#idleSinceMs = this.#now();
           if (!this.#usable) this.#session.close();
         }
       },
@@ -133,7 +137,7 @@ export class H2Leg {
     } else if (nowMs - this.#heardMs >= LIMITS.pingAfterMs) {
       this.#pingSentMs = nowMs;
       this.#session.ping(() => {
-        this.#heardMs = Date.now();
+        this.#heardMs = this.#now();
         this.#pingSentMs = null;
       });
     }
@@ -166,19 +170,23 @@ export class H2Leg {
   }
 }
 
+/** The session closed this very moment, or has no stream numbers left: another one may do. */
+const SESSION_OVER: ReadonlySet<string | undefined> = new Set([
+  'ERR_HTTP2_INVALID_SESSION',
+  'ERR_HTTP2_GOAWAY_SESSION',
+  'ERR_HTTP2_OUT_OF_STREAMS',
+]);
+
 /** A request that node:http2 would not send; nothing left. */
 class Refused implements Carrier {
   #over = false;
 
-  constructor(carried: Carried, where: string, error: Error) {
-    // The session may have closed this very moment: then another one may do.
-    const retry = (error as NodeJS.ErrnoException).code === 'ERR_HTTP2_INVALID_SESSION' ? 'always' : 'never';
+  constructor(carried: Carried, where: string, error: NodeJS.ErrnoException) {
+    const loss: Loss = SESSION_OVER.has(error.code)
+      ? {failure: unreachable(`the HTTP/2 session to ${where} takes no more requests`), retry: 'always'}
+      : {failure: {reason: 'MalformedRequest', message: 'the request cannot be written as HTTP/2'}, retry: 'never'};
     process.nextTick(() => {
-      if (!this.#over)
-        carried.lost({
-          failure: {reason: 'UpstreamUnreachable', message: `the HTTP/2 session to ${where} takes no request`},
-          retry,
-        });
+      if (!this.#over) carried.lost(loss);
     });
   }
 

@@ -51,6 +51,10 @@ export const LIMITS = {
 
   /** HTTP/2 response header list (RFC 9113 §6.5.2), as the HTTP/1 codec bounds heads. */
   maxHeaderListBytes: 64 * 1024,
+  /** Header lines of one HTTP/2 response, pseudo-headers included; as the HTTP/1 codec bounds lines. */
+  maxHeaderPairs: 200,
+  /** What node:http2 may hold for one session, in MB: 100 uploads that each wait with a few chunks; beyond it streams are refused. */
+  sessionMemoryMb: 64,
   /** HTTP/2 receive window of a stream: 1 MB bodies arrive without a stall, a slow client holds no more than this. */
   streamWindowBytes: 512 * 1024,
   /** HTTP/2 receive window of a session, shared by its streams. */

@@ -1,6 +1,6 @@
 import {createServer as createHttps} from 'node:https';
 import {createSecureServer} from 'node:http2';
-import {afterEach, describe, expect, jest, test} from '@jest/globals';
+import {afterEach, describe, expect, test} from '@jest/globals';
 import type {OutgoingRequest, Route} from './contract.ts';
 import {LIMITS} from './limits.ts';
 import {testCa} from './testing/certificates.ts';
@@ -26,21 +26,6 @@ describe('an idle leg', () => {
     expect(got.body).toBe('ok');
     expect(received).toHaveLength(shared ? 1 : 2);
     if (second.dial !== undefined) expect(second.dial).toContain(got.dialled[0]![0].split(':')[0]);
-  });
-
-  test('is closed after its time', async () => {
-    const {server, sockets} = rawServer(() => OK);
-    const port = await listening(server);
-    const upstream = upstreamWith();
-    const now = jest.spyOn(Date, 'now').mockReturnValue(1_000_000);
-    try {
-      await send(upstream, route(port, {scheme: 'http'}));
-      now.mockReturnValue(1_000_000 + LIMITS.idleLegMs);
-      await until(() => upstream.counts().idle === 0);
-      await until(() => sockets[0]!.readableEnded);
-    } finally {
-      now.mockRestore();
-    }
   });
 
   test('is closed by closeIdle(), and one that is in use is not', async () => {
@@ -240,5 +225,81 @@ describe('a session', () => {
     await send(upstream, route(port), request({client: 'h2'}));
     expect((await send(upstream, route(port, second), request({client: 'h2'}))).body).toBe('ok');
     expect(upstream.counts().sessions).toBe(sessions);
+  });
+});
+
+describe('as time passes', () => {
+  let now = 0;
+  const at = (ms: number): void => void (now = 1_000_000 + ms);
+  const ticking = {upstreamCa: ca.pem, tickMs: 1, now: () => now};
+
+  test('an idle leg is closed', async () => {
+    at(0);
+    const {server, sockets} = rawServer(() => OK);
+    const upstream = upstreamWith(ticking);
+    await send(upstream, route(await listening(server), {scheme: 'http'}));
+    expect(upstream.counts().idle).toBe(1);
+    at(LIMITS.idleLegMs);
+    await until(() => sockets[0]!.readableEnded);
+    expect(upstream.counts().idle).toBe(0);
+  });
+
+  test("a second before the server's own keep-alive time is over", async () => {
+    at(0);
+    const {server} = rawServer(() => 'HTTP/1.1 200 OK\r\nKeep-Alive: timeout=3, max=9\r\nContent-Length: 0\r\n\r\n');
+    const upstream = upstreamWith(ticking);
+    await send(upstream, route(await listening(server), {scheme: 'http'}));
+    at(1_999);
+    expect(upstream.counts().idle).toBe(1);
+    at(2_000);
+    await until(() => upstream.counts().idle === 0);
+  });
+
+  test('an idle session is closed', async () => {
+    at(0);
+    const server = createSecureServer(ca.issue('a.test'), (_incoming, outgoing) => outgoing.end('ok'));
+    const upstream = upstreamWith(ticking);
+    await send(upstream, route(await listening(server)), request({client: 'h2'}));
+    expect(upstream.counts().sessions).toBe(1);
+    at(LIMITS.idleSessionMs);
+    await until(() => upstream.counts().sessions === 0);
+  });
+
+  /** A clock that goes on by a second with each look at it, and so with each tick. */
+  const running = (): Parameters<typeof upstreamWith>[0] => {
+    let ms = 1_000_000;
+    return {...ticking, now: () => (ms += 1_000)};
+  };
+
+  test('a server that owes an answer and is silent is given up', async () => {
+    const {server, sockets} = rawServer(() => null);
+    const got = await send(upstreamWith(running()), route(await listening(server), {scheme: 'http'}));
+    expect(got.failure).toMatchObject({reason: 'UpstreamUnreachable', message: expect.stringContaining('silent')});
+    await until(() => sockets[0]!.readableEnded);
+  });
+
+  test('so is one whose session answers pings, and only the stream', async () => {
+    const answering = createSecureServer(ca.issue('a.test'));
+    answering.on('stream', (stream) => {
+      stream.on('error', () => {});
+      if (stream.id === 1) return;
+      stream.respond({':status': 200});
+      stream.end('ok');
+    });
+    const upstream = upstreamWith(running());
+    const to = route(await listening(answering));
+    const got = await send(upstream, to, request({client: 'h2'}));
+    expect(got.failure?.reason).toBe('UpstreamUnreachable');
+    expect((await send(upstream, to, request({client: 'h2'}))).failure).toBeNull();
+  });
+
+  test('a session whose server no longer answers pings is closed, and its streams fail', async () => {
+    const {server, received} = rawServer(() => null);
+    const upstream = upstreamWith(running());
+    const got = await send(upstream, route(await listening(server), {scheme: 'http'}), request({client: 'h2'}));
+    expect(got.failure).toMatchObject({message: expect.stringContaining('ended the HTTP/2 stream before it answered')});
+    expect(upstream.counts().sessions).toBe(0);
+    // A PING frame of eight bytes (RFC 9113 §6.7).
+    expect(received[0]).toContain('\0\0\x08\x06');
   });
 });

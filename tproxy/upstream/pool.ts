@@ -6,6 +6,7 @@ import {LRUCache} from 'lru-cache';
 import type {Address} from '../../policy/index.ts';
 import type {LegPlace} from './carry.ts';
 import type {Failure, Route} from './contract.ts';
+import {unreachable} from './failures.ts';
 import {H1Leg} from './leg-h1.ts';
 import {H2Leg} from './leg-h2.ts';
 import {LIMITS} from './limits.ts';
@@ -69,14 +70,17 @@ const mayUse = (place: LegPlace, carriage: Carriage, dial: readonly Address[]): 
 export class LegPool {
   readonly #opener: Opener;
   readonly #rootsId: string;
+  readonly #now: () => number;
   readonly #slots = new Map<string, Slot>();
   readonly #active = new Set<H1Leg>();
   /** Servers that refused http/1.1, or have no h2; asked again after a while. */
   readonly #speaks = new LRUCache<string, 'h1' | 'h2'>({max: LIMITS.maxRememberedServers, ttl: 10 * 60_000});
   #idleLegs = 0;
 
-  constructor(opener: Opener, rootsId: string) {
+  /** `now` in ms. */
+  constructor(opener: Opener, rootsId: string, now: () => number) {
     this.#opener = opener;
+    this.#now = now;
     this.#rootsId = rootsId;
   }
 
@@ -121,7 +125,9 @@ export class LegPool {
     return {idle: this.#idleLegs, active: this.#active.size, sessions};
   }
 
-  tick(nowMs: number): void {
+  /** To be called by the coarse clock. */
+  tick(): void {
+    const nowMs = this.#now();
     for (const leg of this.#active) leg.tick(nowMs);
     for (const slot of this.#slots.values()) {
       for (const leg of slot.idle.slice()) if (leg.idleUntilMs <= nowMs) leg.destroy();
@@ -224,6 +230,12 @@ export class LegPool {
       this.#tidy(slot);
       return;
     }
+    if (result.socket.destroyed) {
+      const failure = unreachable(`${result.place.where} closed the connection before a request was sent`);
+      for (const waiter of waiters) waiter.done({failure});
+      this.#tidy(slot);
+      return;
+    }
     if (alpn !== null && result.protocol === 'h1') {
       this.#speaks.set(slot.key, 'h1');
       const [first, ...others] = waiters;
@@ -238,10 +250,15 @@ export class LegPool {
       for (const waiter of others) this.#again(waiter);
       return;
     }
-    const leg: H2Leg = new H2Leg(result.socket, result.place, Date.now(), (closed) => {
-      const at = slot.sessions.indexOf(closed);
-      if (at >= 0) slot.sessions.splice(at, 1);
-    });
+    const leg: H2Leg = new H2Leg(
+      result.socket,
+      result.place,
+      (closed) => {
+        const at = slot.sessions.indexOf(closed);
+        if (at >= 0) slot.sessions.splice(at, 1);
+      },
+      this.#now,
+    );
     slot.sessions.push(leg);
     for (const waiter of waiters) {
       // The connection was made for the first of them; each has its own decision and addresses.
@@ -276,6 +293,7 @@ export class LegPool {
         slot.idle.splice(at, 1);
         this.#idleLegs--;
       },
+      this.#now,
     );
     this.#active.add(leg);
     return leg;
