@@ -1,11 +1,11 @@
 /** The tour with root: two pods, a node and an internet as network namespaces, without a route to the real network. */
-import {mkdtempSync, chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync, existsSync} from 'node:fs';
-import {tmpdir} from 'node:os';
+import {chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync, existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {stringify} from 'yaml';
 import {createLab, connectIn, listenIn, udpIn, type Lab} from '../../test/lab/index.ts';
 import {answerQuery} from './dns.ts';
 import {squidConfig} from './documents.ts';
+import {makeFolder} from './folder.ts';
 import type {Ground} from './ground.ts';
 import {STAND_INS, standInServer} from './internet.ts';
 import {publicCa} from './public-ca.ts';
@@ -16,7 +16,7 @@ const SQUID = {ip: '198.51.100.28', port: 3128};
 const SQUID_START_MS = 15_000;
 
 export async function labGround(colours: boolean): Promise<Ground> {
-  const dir = mkdtempSync(join(tmpdir(), 'sallyport-demo-'));
+  const dir = makeFolder();
   let lab: Lab;
   try {
     lab = await createLab({name: 'demo', pods: [{name: 'free'}, {name: 'locked'}]});

@@ -1,11 +1,11 @@
 /** The tour without root: one client on loopback that is told of the proxy, and a parent that knows the stand-ins. */
 import {execFile, spawn, type ChildProcess} from 'node:child_process';
-import {existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import type {AddressInfo, Server} from 'node:net';
-import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {stringify} from 'yaml';
 import {upstreamProxy} from './documents.ts';
+import {makeFolder} from './folder.ts';
 import type {Ground} from './ground.ts';
 import {gateway, STAND_INS, standInServer} from './internet.ts';
 import {publicCa} from './public-ca.ts';
@@ -15,7 +15,7 @@ import {listening, tproxyCommand} from './proxy-process.ts';
 const GATEWAY = 'internet';
 
 export async function loopbackGround(colours: boolean): Promise<Ground> {
-  const dir = mkdtempSync(join(tmpdir(), 'sallyport-demo-'));
+  const dir = makeFolder();
   const caDir = join(dir, 'ca');
   const ca = publicCa(join(dir, 'public-ca'));
   const servers: Server[] = [];
