@@ -24,8 +24,11 @@ export interface StandingWorld {
 /** Loopback and the unspecified address are the node's own: that is where a proxy that dialled them would get. */
 export const isOnNode = (ip: string): boolean => /^127\.|^0\.0\.0\.0$|^::1?$/.test(ip);
 
-/** Addresses that no interface can have, so that nobody can be reached there: multicast and broadcast. */
-export const isNobodys = (ip: string): boolean => /^2(2[4-9]|3\d)\.|^255\.255\.255\.255$|^ff/i.test(ip);
+/** Addresses that nobody can be reached at: multicast, broadcast, and link-local IPv6 without a zone (RFC 4007 6). */
+export const isNobodys = (ip: string): boolean => /^2(2[4-9]|3\d)\.|^255\.255\.255\.255$|^ff|^fe[89ab]/i.test(ip);
+
+/** Where a server at `ip` has to listen for whoever dials `ip`: a connection to the unspecified address ends at loopback. */
+const listenAt = (ip: string): string => (ip === '0.0.0.0' ? '127.0.0.1' : ip === '::' ? '::1' : ip);
 
 /** Starts every server of the case. */
 export async function startWorld(
@@ -36,59 +39,82 @@ export async function startWorld(
   say: (text: string) => void,
 ): Promise<StandingWorld> {
   const ledger = new Ledger();
-  const servers: Server[] = [];
-  const sockets = new Set<Socket>();
-  const datagrams: UdpSocket[] = [];
-  const stand = async (path: string, server: Server, ip: string, port: number): Promise<void> => {
-    server.on('connection', (socket) => {
-      sockets.add(socket);
-      socket.once('close', () => sockets.delete(socket));
-    });
-    await listenIn(path, server, ip, port);
-    servers.push(server);
-  };
+  const listeners = new Listeners();
+  try {
+    const places = new Set([RESOLVER]);
+    for (const list of addresses.values())
+      for (const ip of list.map(canonical)) if (!isOnNode(ip) && !isNobodys(ip)) places.add(ip);
+    await addAddresses(lab, [...places], say);
+    for (const spec of world.servers) await startServer(spec, {lab, authorities, addresses, ledger, listeners});
+    serveDnsUdp(await listeners.udp(lab.internet.path, RESOLVER, 53), addresses);
+    await listeners.tcp(lab.internet.path, dnsTcpServer(addresses), RESOLVER, 53);
+  } catch (error) {
+    await listeners.close();
+    throw error;
+  }
+  return {ledger, addresses, close: () => listeners.close()};
+}
 
-  const places = new Set([RESOLVER]);
-  for (const list of addresses.values())
-    for (const ip of list.map(canonical)) if (!isOnNode(ip) && !isNobodys(ip)) places.add(ip);
-  await addAddresses(lab, [...places], say);
+interface Surroundings {
+  readonly lab: Lab;
+  readonly authorities: Authorities;
+  readonly addresses: ReadonlyMap<string, readonly string[]>;
+  readonly ledger: Ledger;
+  readonly listeners: Listeners;
+}
 
-  for (const spec of world.servers) {
-    const own = addresses.get(spec.name)!;
-    const keys = spec.ports.some(({kind}) => usesTls(kind)) ? authorities.certificate(spec, own) : null;
-    for (const ip of own.map(canonical)) {
-      if (isNobodys(ip)) continue;
-      const path = isOnNode(ip) ? lab.node.path : lab.internet.path;
-      const dial = (to: string, port: number): Socket =>
-        connectIn(path, {ip: to, port}, ...(isIP(to) === isIP(ip) ? [{ip}] : []));
-      for (const {port, kind} of spec.ports) {
-        // The proxy's own ports on the node are the proxy's.
-        if (isOnNode(ip) && (Object.values(PORTS) as number[]).includes(port)) continue;
-        await stand(path, serverOf(spec, kind, keys, {ledger, addresses, dial}), ip, port);
-        const udp = await udpIn(path, ip, port);
-        udp.on('message', (message, from) => {
-          ledger.bytes(spec.name, `udp ${from.address} ${from.port}`, null);
-          udp.send(message, from.port, from.address);
-        });
-        udp.on('error', () => undefined);
-        datagrams.push(udp);
-      }
+/** One server at all of its addresses and ports, with an echo of datagrams beside each. */
+async function startServer(
+  spec: ServerSpec,
+  {lab, authorities, addresses, ledger, listeners}: Surroundings,
+): Promise<void> {
+  const own = addresses.get(spec.name)!;
+  const keys = spec.ports.some(({kind}) => usesTls(kind)) ? authorities.certificate(spec, own) : null;
+  for (const ip of own.map(canonical)) {
+    if (isNobodys(ip)) continue;
+    const path = isOnNode(ip) ? lab.node.path : lab.internet.path;
+    const dial = (to: string, port: number): Socket =>
+      connectIn(path, {ip: to, port}, ...(isIP(to) === isIP(ip) ? [{ip}] : []));
+    for (const {port, kind} of spec.ports) {
+      // The proxy's own ports on the node are the proxy's.
+      if (isOnNode(ip) && (Object.values(PORTS) as number[]).includes(port)) continue;
+      await listeners.tcp(path, serverOf(spec, kind, keys, {ledger, addresses, dial}), listenAt(ip), port);
+      const udp = await listeners.udp(path, listenAt(ip), port);
+      udp.on('message', (message, from) => {
+        ledger.bytes(spec.name, `udp ${from.address} ${from.port}`, null);
+        udp.send(message, from.port, from.address);
+      });
     }
   }
-  const resolver = await udpIn(lab.internet.path, RESOLVER, 53);
-  datagrams.push(resolver);
-  serveDnsUdp(resolver, addresses);
-  await stand(lab.internet.path, dnsTcpServer(addresses), RESOLVER, 53);
+}
 
-  return {
-    ledger,
-    addresses,
-    async close() {
-      for (const socket of sockets) socket.destroy();
-      for (const udp of datagrams) udp.close();
-      await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-    },
-  };
+/** Everything that listens, to be closed together. */
+class Listeners {
+  readonly #servers: Server[] = [];
+  readonly #sockets = new Set<Socket>();
+  readonly #datagrams: UdpSocket[] = [];
+
+  async tcp(path: string, server: Server, ip: string, port: number): Promise<void> {
+    server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+    await listenIn(path, server, ip, port);
+    this.#servers.push(server);
+  }
+
+  async udp(path: string, ip: string, port: number): Promise<UdpSocket> {
+    const socket = await udpIn(path, ip, port);
+    socket.on('error', () => undefined);
+    this.#datagrams.push(socket);
+    return socket;
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    for (const udp of this.#datagrams) udp.close();
+    await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
 }
 
 const usesTls = (kind: ServerKind): boolean => kind === 'https' || kind === 'tls-echo' || kind === 'tls-connect-proxy';
