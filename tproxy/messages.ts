@@ -10,6 +10,8 @@ export interface State {
   readonly documents: readonly Document[];
   readonly workloads: readonly WorkloadEntry[];
   readonly parents: readonly ParentProxy[];
+  /** The node's own addresses now, as CIDRs, beside those of the installation: a node gets some while we run. */
+  readonly ownCidrs: readonly string[];
 }
 
 export type ToWorker =

@@ -14,8 +14,17 @@ export function ownAddresses(): Address[] {
   return found;
 }
 
+const hostCidr = (ip: Address): string => `${ip}/${ip.includes(':') ? 128 : 32}`;
+
 /** As host CIDRs, to stand beside --node-cidr. */
-export const ownCidrs = (): string[] => ownAddresses().map((ip) => `${ip}/${ip.includes(':') ? 128 : 32}`);
+export const ownCidrs = (): string[] => ownAddresses().map(hostCidr);
+
+/** As ownCidrs(), to be compared: without fe80::/10, a class of its own, of which each new pod interface brings one. */
+export const changingCidrs = (): string[] =>
+  ownAddresses()
+    .filter((ip) => !ip.startsWith('fe80:'))
+    .map(hostCidr)
+    .sort();
 
 /**
  * Whether an address and port are one of our listeners (invariant 6: no request through the proxy to the proxy). Asked of

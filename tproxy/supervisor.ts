@@ -1,6 +1,7 @@
 /** The supervisor reads the files, owns the capture and the admin port, and keeps the workers alive and of one mind. */
 import {existsSync, readFileSync} from 'node:fs';
 import type {Server} from 'node:http';
+import {isDeepStrictEqual} from 'node:util';
 import {openCa, publishTrust} from '../pki/index.ts';
 import {formatFinding, type UpstreamProxyDocument} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
@@ -9,12 +10,16 @@ import {createMetrics, exposition} from '../runtime/metrics.ts';
 import {watchPaths} from '../runtime/watch.ts';
 import {startAdmin} from './admin.ts';
 import type {State} from './messages.ts';
+import {changingCidrs} from './own-addresses.ts';
 import {startNodeCapture, type NodeCapture} from './node-capture.ts';
 import {PolicyStore, requireGood, type PolicyLoad} from './policy-store.ts';
 import {resolveParents, type MissingRef} from './refs.ts';
 import type {TproxyConfig} from './settings.ts';
 import {Workers} from './workers.ts';
 import {readWorkloads, type WorkloadEntry} from './workload-table.ts';
+
+/** How often the node's own addresses are looked at: a floating address is nobody's destination a moment after it came. */
+const OWN_ADDRESSES_MS = 500;
 
 export class Supervisor {
   readonly #config: TproxyConfig;
@@ -24,6 +29,8 @@ export class Supervisor {
   #load: PolicyLoad;
   #workloads: readonly WorkloadEntry[];
   #workloadsError: string | null = null;
+  #ownCidrs = changingCidrs();
+  #addressClock: NodeJS.Timeout | null = null;
   #missingRefs: readonly MissingRef[] = [];
   #version = 0;
   #state: State;
@@ -97,6 +104,7 @@ export class Supervisor {
       await this.#workers.drain(0);
       throw error;
     }
+    this.#addressClock = setInterval(() => this.#lookAtAddresses(), OWN_ADDRESSES_MS);
     this.#journal.notice(
       'info',
       'tproxy.listening',
@@ -136,7 +144,17 @@ export class Supervisor {
     );
     const {parents, missing} = resolveParents(proxies, this.#config.refsDir);
     this.#missingRefs = missing;
-    return {version: ++this.#version, documents: this.#load.documents, workloads: this.#workloads, parents};
+    const {documents} = this.#load;
+    return {version: ++this.#version, documents, workloads: this.#workloads, parents, ownCidrs: this.#ownCidrs};
+  }
+
+  /** The nodes' class (POLICY.md) holds this node's addresses as they are: a floating one or a CNI's bridge comes later than we do. */
+  #lookAtAddresses(): void {
+    const now = changingCidrs();
+    if (isDeepStrictEqual(now, this.#ownCidrs)) return;
+    this.#ownCidrs = now;
+    this.#journal.notice('info', 'node.addresses', `the node's own addresses are now ${now.join(', ')}`);
+    this.#publish();
   }
 
   #reload(what: Watched): void {
@@ -212,6 +230,7 @@ export class Supervisor {
       this.#journal.notice('info', 'tproxy.draining', `${why}: requests may finish for ${deadlineMs / 1000} s`);
     this.#draining = true;
     for (const watch of this.#watches) watch.close();
+    if (this.#addressClock !== null) clearInterval(this.#addressClock);
     await this.#workers.drain(deadlineMs);
     await this.#capture?.close();
     this.#admin?.close();

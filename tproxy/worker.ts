@@ -32,6 +32,7 @@ class Worker {
   readonly #config: TproxyConfig;
   #policies!: PolicySet;
   #workloads!: ReadonlyMap<Address, Workload>;
+  #mustUseOwnAddress!: (address: Address) => boolean;
   #parents: ReadonlyMap<string, ParentProxy> = new Map();
   readonly #metrics = createMetrics();
   readonly #lines = createLineWriter(1, (dropped) => this.#metrics.droppedLogLines.inc(dropped));
@@ -51,7 +52,6 @@ class Worker {
       config.logFormat === 'json' ? createJsonJournal(this.#lines) : createTextJournal(this.#lines, colours);
     this.#journal = countingJournal(journal, this.#metrics);
     const isOwnListener = ownListener(installation.ownPorts);
-    const {serviceCidrs, podCidrs, nodeCidrs} = installation;
     this.#leaves = createLeafSource({ca: openCa({dir: config.caDir})});
     const names = createResolver({
       server: resolver === null ? null : hostPort(resolver.ip, resolver.port),
@@ -62,7 +62,7 @@ class Worker {
       proxy: (name) => this.#parents.get(name),
       upstreamCa: config.upstreamCaFile === null ? null : readFileSync(config.upstreamCaFile, 'utf8'),
       isOwnListener,
-      mustUseOwnAddress: inAnyCidr([...serviceCidrs, ...podCidrs, ...nodeCidrs, ...LINK_LOCAL]),
+      mustUseOwnAddress: (address) => this.#mustUseOwnAddress(address),
       connectTransparent: config.capture === 'node' ? connectTransparent : null,
     });
     this.#relay = createRelay({
@@ -139,7 +139,10 @@ class Worker {
   }
 
   #adopt(state: State): void {
-    this.#policies = compilePolicies(state.documents, this.#config.installation);
+    const {serviceCidrs, podCidrs, nodeCidrs: configured} = this.#config.installation;
+    const nodeCidrs = [...new Set([...configured, ...state.ownCidrs])];
+    this.#policies = compilePolicies(state.documents, {...this.#config.installation, nodeCidrs});
+    this.#mustUseOwnAddress = inAnyCidr([...serviceCidrs, ...podCidrs, ...nodeCidrs, ...LINK_LOCAL]);
     this.#workloads = indexWorkloads(state.workloads);
     // Upstream keeps what it knows of a parent as long as it is the same object.
     const before = this.#parents;
