@@ -176,6 +176,8 @@ function looseNumber(part: string): number {
     radix = 8;
     from = 1;
   }
+  // `0x` alone is 0 to some and no number to others.
+  if (from === part.length) return -1;
   let value = 0;
   for (let i = from; i < part.length; i++) {
     const digit = hexValue(part.charCodeAt(i));

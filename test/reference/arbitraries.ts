@@ -181,6 +181,20 @@ export const policyOf = (name: string): fc.Arbitrary<PolicyDocument> =>
       at: AT,
     }));
 
+/** Enough rules that every bucket of the index is divided; few schemes, so that many of them apply. */
+export const largePolicy: fc.Arbitrary<PolicyDocument> = fc
+  .integer({min: 20, max: 60})
+  .chain((n) => fc.tuple(policyOf('large'), fc.tuple(...Array.from({length: n}, (_, i) => ruleOf(`r${i}`)))))
+  .map(([policy, rules]) => ({
+    ...policy,
+    kind: 'EgressPolicy',
+    namespace: 'shop',
+    podSelector: EVERYTHING,
+    serviceAccounts: [],
+    mode: 'Enforce',
+    rules,
+  }));
+
 const proxyOf = (name: string): fc.Arbitrary<UpstreamProxyDocument> =>
   fc
     .record({
