@@ -1,0 +1,75 @@
+import {describe, expect, test} from '@jest/globals';
+import type {LabelSelector, PolicyDocument} from './documents.ts';
+import {modesSelecting} from './compile.ts';
+import {policySelects} from './select.ts';
+import {APP, policies} from './testing/asking.ts';
+
+const EVERYTHING: LabelSelector = {matchLabels: {}, matchExpressions: []};
+const base: PolicyDocument = {
+  kind: 'EgressPolicy',
+  name: 'p',
+  namespace: 'default',
+  namespaceSelector: EVERYTHING,
+  podSelector: EVERYTHING,
+  serviceAccounts: [],
+  mode: 'Enforce',
+  rules: [],
+  deny: null,
+  at: {file: 'x', line: 1, column: 1},
+};
+const cluster: PolicyDocument = {...base, kind: 'ClusterEgressPolicy', namespace: null};
+const labels = (matchLabels: Record<string, string>): LabelSelector => ({matchLabels, matchExpressions: []});
+const expression = (
+  key: string,
+  operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist',
+  values: string[] = [],
+): LabelSelector => ({
+  matchLabels: {},
+  matchExpressions: [{key, operator, values}],
+});
+
+describe('a policy selects a workload', () => {
+  test.each<[string, PolicyDocument, boolean | 'unknown']>([
+    ['of its namespace', base, true],
+    ['not of another', {...base, namespace: 'other'}, false],
+    ['by all labels', {...base, podSelector: labels({app: 'web'})}, true],
+    ['not by some of them', {...base, podSelector: labels({app: 'web', tier: 'front'})}, false],
+    ['not by a property of every object', {...base, podSelector: expression('constructor', 'Exists')}, false],
+    ['In', {...base, podSelector: expression('app', 'In', ['web', 'api'])}, true],
+    ['not In', {...base, podSelector: expression('app', 'In', ['api'])}, false],
+    ['In, without the label', {...base, podSelector: expression('tier', 'In', ['front'])}, false],
+    ['NotIn', {...base, podSelector: expression('app', 'NotIn', ['api'])}, true],
+    ['NotIn, without the label', {...base, podSelector: expression('tier', 'NotIn', ['front'])}, true],
+    ['Exists', {...base, podSelector: expression('app', 'Exists')}, true],
+    ['DoesNotExist', {...base, podSelector: expression('app', 'DoesNotExist')}, false],
+    ['by account', {...base, serviceAccounts: ['default']}, true],
+    ['not by another account', {...base, serviceAccounts: ['robot']}, false],
+    ['a cluster policy, everywhere', cluster, true],
+    ['a cluster policy by namespace/account', {...cluster, serviceAccounts: ['default/default']}, true],
+    ['a cluster policy, not by the account alone', {...cluster, serviceAccounts: ['default']}, false],
+    ['a cluster policy by labels of the namespace', {...cluster, namespaceSelector: labels({team: 'a'})}, true],
+    ['a label of the pod is no label of its namespace', {...cluster, namespaceSelector: labels({app: 'web'})}, false],
+  ])('%s', (_, policy, expected) => {
+    expect(policySelects(policy, {...APP, namespaceLabels: {team: 'a'}})).toBe(expected);
+  });
+  test.each<[string, PolicyDocument, boolean | 'unknown']>([
+    ['nothing asked of labels', base, true],
+    ['labels asked for', {...base, podSelector: labels({app: 'web'})}, 'unknown'],
+    ['another namespace all the same', {...base, namespace: 'other', podSelector: labels({app: 'web'})}, false],
+    ['another account all the same', {...base, serviceAccounts: ['robot'], podSelector: labels({app: 'web'})}, false],
+  ])('labels unknown: %s', (_, policy, expected) => {
+    expect(policySelects(policy, {...APP, labels: null})).toBe(expected);
+  });
+});
+
+test('the modes that select decide between captured and locked', () => {
+  const document = (name: string, mode: string, app: string) =>
+    `---\napiVersion: sallyport.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {name: ${name}, namespace: default}\nspec: {podSelector: {matchLabels: {app: ${app}}}, mode: ${mode}, rules: []}\n`;
+  const set = policies(document('a', 'Audit', 'web') + document('b', 'Enforce', 'api'));
+  const modes = (app: string | null) => [...modesSelecting(set, {...APP, labels: app === null ? null : {app}})];
+  expect(modes('web')).toEqual(['Audit']);
+  expect(modes('api')).toEqual(['Enforce']);
+  expect(modes('db')).toEqual([]);
+  // An Audit policy that only may select frees nobody from the lock.
+  expect(modes(null)).toEqual(['Enforce']);
+});
