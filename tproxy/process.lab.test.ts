@@ -1,8 +1,13 @@
 /** `sallyport tproxy` as a process in a lab: how it starts, reloads, loses a worker, drains and ends. */
 import {createServer} from 'node:http';
-import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
+import {chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import type {AddressInfo} from 'node:net';
+import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {afterEach, describe, expect} from '@jest/globals';
+import {afterEach, beforeEach, describe, expect} from '@jest/globals';
+import {openCa} from '../pki/index.ts';
 import {proxiedLab, type ProxiedLab} from '../test/lab/proxied.ts';
 import {labTest} from '../test/lab/require.ts';
 
@@ -149,3 +154,64 @@ it('SIGTERM lets a running request finish, refuses readiness, and ends with 0', 
   expect(await running).toBe('200');
   expect(await ended).toBe(0);
 }, 30_000);
+
+describe('what cannot start says why and what to do, and exits with 3', () => {
+  const start = async (dir: string, ...flags: string[]): Promise<string> => {
+    const {exitCode, stderr} = await new Promise<{exitCode: number | null; stderr: string}>((resolve) => {
+      const child = spawn(
+        process.execPath,
+        ['cli/main.ts', 'tproxy', '--policy', 'samples/policies', '--ca-dir', join(dir, 'ca'), ...flags],
+        {
+          stdio: ['ignore', 'ignore', 'pipe'],
+        },
+      );
+      let stderr = '';
+      child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+      child.on('exit', (exitCode) => resolve({exitCode, stderr}));
+    });
+    expect(exitCode).toBe(3);
+    return stderr;
+  };
+  let dir: string;
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'sallyport-start-'));
+  });
+  afterEach(() => rmSync(dir, {recursive: true}));
+
+  it('a port in use', async () => {
+    const holder = createServer().listen(0, '127.0.0.1');
+    await once(holder, 'listening');
+    const {port} = holder.address() as AddressInfo;
+    const ports = ['--admin', '127.0.0.1:0', '--explicit', `127.0.0.1:${port}`];
+    expect(await start(dir, ...ports)).toMatch(
+      `PortInUse: --explicit 127.0.0.1:${port} is in use by another process. Stop it, or choose another port`,
+    );
+    holder.close();
+  });
+  it('a CA key that others can read', async () => {
+    openCa({dir: join(dir, 'ca')});
+    chmodSync(join(dir, 'ca', 'root.key'), 0o644);
+    expect(await start(dir, '--admin', '127.0.0.1:0')).toMatch(
+      /CaPermissions: .*root\.key can be read by others.* chmod 600/,
+    );
+  });
+  it('an --upstream-ca without certificates', async () => {
+    writeFileSync(join(dir, 'roots.pem'), 'nothing');
+    expect(await start(dir, '--upstream-ca', join(dir, 'roots.pem'))).toMatch(/--upstream-ca .*roots\.pem/);
+  });
+  it('a policy with an error, by file, line and column', async () => {
+    writeFileSync(
+      join(dir, 'bad.yaml'),
+      'apiVersion: sallyport.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {name: a, namespace: b}\nspec: {podSelektor: {}}\n',
+    );
+    expect(await start(dir, '--policy', join(dir, 'bad.yaml'))).toMatch(
+      /PolicyInvalid: \d+ errors? in the policy files\n.*bad\.yaml:4:\d+: error UnknownField.*podSelector/,
+    );
+  });
+  it('a filter that does not load', async () => {
+    mkdirSync(join(dir, 'filters'));
+    writeFileSync(join(dir, 'filters', 'a.mjs'), 'export function request( {');
+    const ports = ['--admin', '127.0.0.1:0', '--explicit', '127.0.0.1:0'];
+    expect(await start(dir, '--filters', join(dir, 'filters'), ...ports)).toMatch(/FilterNotLoaded: .*a\.mjs/);
+  });
+});

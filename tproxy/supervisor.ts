@@ -15,6 +15,7 @@ import {startNodeCapture, type NodeCapture} from './node-capture.ts';
 import {PolicyStore, requireGood, type PolicyLoad} from './policy-store.ts';
 import {resolveParents, type MissingRef} from './refs.ts';
 import type {TproxyConfig} from './settings.ts';
+import {parseCertificates} from './upstream/index.ts';
 import {Workers} from './workers.ts';
 import {readWorkloads, type WorkloadEntry} from './workload-table.ts';
 
@@ -51,7 +52,7 @@ export class Supervisor {
 
   /** Brings everything up, in the order in which a hole can not open: listeners before the capture, both before ready. */
   static async start(config: TproxyConfig, journal: Journal): Promise<Supervisor> {
-    if (config.upstreamCaFile !== null) requireReadable('--upstream-ca', config.upstreamCaFile);
+    if (config.upstreamCaFile !== null) requireCertificates('--upstream-ca', config.upstreamCaFile);
     if (config.filtersDir !== null && !existsSync(config.filtersDir))
       throw new SallyportError(
         'FiltersUnreadable',
@@ -250,9 +251,10 @@ function watchFiles(config: TproxyConfig, changed: (what: Watched) => void): Ret
 
 const where = (listen: {ip: string | null; port: number}): string => `${listen.ip ?? '*'}:${listen.port}`;
 
-function requireReadable(flag: string, file: string): void {
+function requireCertificates(flag: string, file: string): void {
+  let pem: string;
   try {
-    readFileSync(file);
+    pem = readFileSync(file, 'utf8');
   } catch (cause) {
     throw new SallyportError(
       'FileUnreadable',
@@ -261,4 +263,5 @@ function requireReadable(flag: string, file: string): void {
       {cause},
     );
   }
+  parseCertificates(pem, `${flag} ${file}`);
 }

@@ -1,0 +1,68 @@
+import {describe, expect, test} from '@jest/globals';
+import {parseListen, tproxySettings} from './settings.ts';
+
+const settings = (...argv: string[]) => tproxySettings(['--policy', 'p', ...argv], {}, false);
+
+test('what is not said has its default', () => {
+  const config = settings();
+  expect(config).toMatchObject({
+    policyPaths: ['p'],
+    capture: 'none',
+    intercept: 'tproxy',
+    listen: {ip: null, port: 15080},
+    explicit: {ip: '127.0.0.1', port: 15081},
+    admin: {ip: '127.0.0.1', port: 15084},
+    logFormat: 'json',
+    drainDeadlineMs: 25_000,
+    resolver: null,
+    installation: {defaultAction: 'Deny', clusterDomain: 'cluster.local'},
+  });
+  expect(config.installation.ownPorts).toEqual(expect.arrayContaining([15080, 15081, 15082, 15083, 15084]));
+});
+test('with capture the explicit port answers pods, and the text log is for terminals', () => {
+  expect(settings('--capture', 'node').explicit).toEqual({ip: null, port: 15081});
+  expect(tproxySettings(['--policy', 'p'], {}, true).logFormat).toBe('text');
+});
+test('every setting is a variable too', () => {
+  expect(tproxySettings([], {SALLYPORT_POLICY: 'a,b', SALLYPORT_DEFAULT_ACTION: 'Allow'}, false)).toMatchObject({
+    policyPaths: ['a', 'b'],
+    installation: {defaultAction: 'Allow'},
+  });
+});
+
+test.each([
+  ['127.0.0.1:80', {ip: '127.0.0.1', port: 80}],
+  ['[::1]:80', {ip: '::1', port: 80}],
+  ['*:80', {ip: null, port: 80}],
+  [':80', {ip: null, port: 80}],
+  ['0.0.0.0:80', {ip: null, port: 80}],
+  ['[::]:80', {ip: null, port: 80}],
+])('%s is an address to listen at', (text, listen) => expect(parseListen(text, '--listen')).toEqual(listen));
+
+describe('what is wrong is said with the flag and what to write', () => {
+  test.each([
+    [['--listen', '10.1.2.3:x'], '--listen: "10.1.2.3:x" is no ADDR:PORT', '*:15081'],
+    [['--listen', 'host:80'], '"host:80" is no ADDR:PORT', '127.0.0.1:15081'],
+    [['--admin', '127.0.0.1:70000'], 'is no ADDR:PORT', ''],
+    [['--workers', 'zero'], '--workers is "zero"', 'from 1 to 256'],
+    [['--service-cidr', '10.0.0/8'], '--service-cidr: "10.0.0/8" is no CIDR', '10.96.0.0/12'],
+    [['--capture', 'pods'], '--capture is "pods"', 'none, node'],
+    [['--intercept', 'dnat'], '--intercept is "dnat"', 'tproxy, redirect'],
+    [['--default-action', 'allow'], '--default-action is "allow"', 'Deny, Allow'],
+    [['--resolver', 'dns.test'], '--resolver: "dns.test"', ''],
+    [['--drain-deadline', '-1'], '--drain-deadline is "-1"', 'from 0 to 3600'],
+  ])('%j', (argv, message, fix) => {
+    // `--flag=value`, since a value that begins with a dash is no value otherwise.
+    const [flag, value] = argv as [string, string];
+    expect(() => settings(`${flag}=${value}`)).toThrow(
+      expect.objectContaining({
+        code: 'Usage',
+        message: expect.stringContaining(message),
+        fix: expect.stringContaining(fix),
+      }),
+    );
+  });
+  test('no policy at all', () => {
+    expect(() => tproxySettings([], {}, false)).toThrow(expect.objectContaining({message: 'no --policy'}));
+  });
+});
