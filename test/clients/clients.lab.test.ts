@@ -1,6 +1,8 @@
 /** Real clients through the proxy, each with the variables that the injector sets: what a pod's programs will meet. */
 import {createServer as createHttpServer} from 'node:http';
-import {createSecureServer} from 'node:http2';
+import {createSecureServer, type Http2ServerRequest, type Http2ServerResponse} from 'node:http2';
+import {createHash, randomBytes} from 'node:crypto';
+import {readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {afterAll, beforeAll, expect} from '@jest/globals';
 import {proxiedLab, type ProxiedLab} from '../lab/proxied.ts';
@@ -25,6 +27,22 @@ const POLICY = {
 const here = import.meta.dirname;
 const program = (name: string): string => join(here, 'programs', name);
 
+const BIG_BYTES = 20_000_000;
+const BIG = randomBytes(BIG_BYTES);
+
+/** Echoes the request line; /ok/upload answers the hash of the body, /ok/big sends a large one. */
+function serveSite(request: Http2ServerRequest, response: Http2ServerResponse): void {
+  if (request.url === '/ok/big') {
+    response.end(BIG);
+  } else if (request.url === '/ok/upload') {
+    const hash = createHash('sha256');
+    request.on('data', (chunk: Buffer) => hash.update(chunk));
+    request.on('end', () => response.end(hash.digest('hex')));
+  } else {
+    response.end(`${request.httpVersion} ${request.method} ${request.url}`);
+  }
+}
+
 let world: ProxiedLab;
 let grpc: Awaited<ReturnType<typeof listenGrpc>>;
 const it = labTest('curl', 'python3', 'java', 'go');
@@ -35,13 +53,7 @@ beforeAll(async () => {
     SNICallback: (_: string, done: (error: null, context: ReturnType<typeof world.ca.leaves.context>) => void) =>
       done(null, world.ca.leaves.context('site.test')),
   };
-  await world.addSite(
-    'site.test',
-    443,
-    createSecureServer({...context, allowHTTP1: true}, (request, response) =>
-      response.end(`${request.httpVersion} ${request.method} ${request.url}`),
-    ),
-  );
+  await world.addSite('site.test', 443, createSecureServer({...context, allowHTTP1: true}, serveSite));
   await world.addSite(
     'site.test',
     80,
@@ -70,6 +82,20 @@ it('curl speaks HTTP/1.1 and HTTP/2 through the proxy and reads a refusal on bot
   expect(await curl('--http2', 'https://site.test/no')).toBe('Access Denied by Administrator 418 h2');
   expect(await curl('http://site.test/ok/a')).toBe('1.1 GET /ok/a 200 h1.1');
 });
+
+it('20 MB go up and come down whole, over HTTP/1.1 and HTTP/2', async () => {
+  const file = join(world.dir, 'big');
+  writeFileSync(file, randomBytes(BIG_BYTES));
+  const sum = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+  for (const version of ['--http1.1', '--http2']) {
+    expect(await curl(version, '--data-binary', `@${file}`, 'https://site.test/ok/upload')).toMatch(
+      `${sum(readFileSync(file))} 200 h`,
+    );
+    const down = join(world.dir, `down${version}`);
+    expect(await curl(version, '-o', down, 'https://site.test/ok/big')).toMatch('200 h');
+    expect(sum(readFileSync(down))).toBe(sum(BIG));
+  }
+}, 60_000);
 
 it('Python requests trusts the leaf, keeps its connection and reads a refusal', async () => {
   expect(await run('python3', program('client.py'))).toBe(
