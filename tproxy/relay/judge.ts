@@ -62,8 +62,8 @@ function withoutNamed(request: EgressRequest): EgressRequest | null {
 }
 
 /**
- * Decide a living flow again. `connected`: the address it is connected to, where we dialled it: of a name that still
- * has (or had a short while ago) that address, only that address is judged, since a new policy may refuse just this one.
+ * Decide a living flow again. `connected`: the address it is connected to, where we dialled it: only that address is
+ * judged, since a new policy may refuse just this one.
  */
 export function judgeAgain(
   core: Core,
@@ -141,10 +141,17 @@ function round(
   });
 }
 
+/**
+ * The names as of the time when the flow was dialled: a name that has moved on since, even long ago, does not acquit the
+ * address that still gets the bytes. Of several readings of a name, the one that has the address was dialled.
+ */
 function onlyConnected(names: Names, connected: Address): Names {
+  const holds = (addresses: readonly Address[] | 'failed'): boolean =>
+    addresses !== 'failed' && addresses.includes(connected);
+  const moved = ![...names.values()].some(holds);
   const out = new Map<string, readonly Address[] | 'failed'>();
   for (const [name, addresses] of names)
-    out.set(name, addresses !== 'failed' && addresses.includes(connected) ? [connected] : addresses);
+    out.set(name, holds(addresses) || (moved && addresses !== 'failed') ? [connected] : addresses);
   return out;
 }
 

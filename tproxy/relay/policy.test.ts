@@ -141,4 +141,28 @@ describe('the policy on the wire', () => {
     await client.until((text) => text.includes(' 418 '));
     expect(w.requests).toHaveLength(1);
   });
+
+  test('a flow is judged by the address it is connected to, though its name has long had others', async () => {
+    w.decide = (asked, names) => decide(policies, asked, names);
+    w.serve = (seen, event) => {
+      if (event !== 'end') return;
+      seen.handlers.dialled('198.51.100.9:443', null);
+      seen.handlers.head(200, [], null);
+      seen.handlers.body(Buffer.from('begun'));
+    };
+    const client = await w.tls();
+    client.send(request('/open/x'));
+    await client.until((text) => text.includes('begun'));
+    const denying = (cidr: string): PolicySet =>
+      compiled(
+        `${POLICY.trimEnd().replace('  rules:', `  rules:\n  - {name: blocked, action: Deny, to: {cidrs: [${cidr}]}}`)}\n`,
+      );
+    policies = denying('203.0.113.0/24');
+    w.relay.policiesChanged();
+    expect(w.requests[0]!.aborted).toBe(false);
+    policies = denying('198.51.100.9/32');
+    w.relay.policiesChanged();
+    expect(w.requests[0]!.aborted).toBe(true);
+    expect(w.flows[0]).toMatchObject({failure: {reason: 'RuleDenied'}});
+  });
 });
