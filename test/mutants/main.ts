@@ -3,21 +3,44 @@
  * removed without a failing test is not guarded.
  *   npm run mutants [-- NAME...] [--markdown FILE]
  */
-import {cpus} from 'node:os';
 import {spawn, execFileSync} from 'node:child_process';
-import {cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {dirname, join} from 'node:path';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import {availableParallelism, tmpdir} from 'node:os';
+import {dirname, join, relative} from 'node:path';
 import {parseArgs} from 'node:util';
-import {MUTANTS, type Mutant} from './mutants.ts';
+import type {Mutant} from './mutant.ts';
+import {MUTANTS} from './mutants.ts';
 
-/** A mutant that makes a test hang is noticed too, by the clock. */
-const TIMEOUT_MS = 120_000;
+/** The slowest of the test files takes 5 s. A mutant that never ends is noticed by no assertion, so it counts as a survivor. */
+const TIMEOUT_MS = 60_000;
+/** Each lane runs one test process; more would only slow down those with sockets. */
+const MAX_LANES = 4;
 
 interface Outcome {
   readonly mutant: Mutant;
   /** The first test that failed; null: it survived. */
   readonly killedBy: string | null;
+}
+
+/** Of jest's report what is read here. */
+interface Report {
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly message: string;
+    readonly assertionResults: readonly {readonly status: string; readonly fullName: string}[];
+  }[];
 }
 
 const {values, positionals} = parseArgs({allowPositionals: true, options: {markdown: {type: 'string'}}});
@@ -28,20 +51,29 @@ if (chosen.length === 0) {
   process.exit(2);
 }
 // A mutant whose text is no longer there breaks nothing; it has to be rewritten with the code.
-const stale = chosen.filter(({file, find}) => readFileSync(file, 'utf8').split(find).length !== 2);
-for (const {name, file} of stale) console.log(`STALE     ${name}: its text is not found exactly once in ${file}`);
+const stale = chosen.filter(
+  ({file, find, tests}) =>
+    !tests.every((test) => existsSync(test)) ||
+    !existsSync(file) ||
+    readFileSync(file, 'utf8').split(find).length !== 2,
+);
+for (const {name, file} of stale)
+  console.log(`STALE     ${name}: its text is not found exactly once in ${file}, or a test is gone`);
 
-const work = mkdtempSync(join(tmpdir(), 'sallyport-mutants-'));
+const work = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-mutants-')));
 const outcomes: Outcome[] = [];
 try {
   const queue = chosen.filter((mutant) => !stale.includes(mutant));
-  const lanes = Math.min(queue.length, Math.max(1, Math.min(4, cpus().length)));
+  const lanes = Math.min(queue.length, availableParallelism(), MAX_LANES);
+  const trees = Array.from({length: lanes}, (_, lane) => join(work, String(lane)));
+  for (const tree of trees) copyTree(tree);
+  const red = trees[0] === undefined ? new Set<string>() : await redTests(trees[0], queue);
+  for (const test of red) console.log(`RED       ${test} fails without any mutant, so it proves nothing`);
   await Promise.all(
-    Array.from({length: lanes}, async (_, lane) => {
-      const tree = join(work, String(lane));
-      copyTree(tree);
+    trees.map(async (tree) => {
       for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
-        const outcome = {mutant, killedBy: await tryMutant(tree, mutant)};
+        const proven = mutant.tests.every((test) => !red.has(test));
+        const outcome = {mutant, killedBy: proven ? await tryMutant(tree, mutant) : null};
         outcomes.push(outcome);
         console.log(
           outcome.killedBy === null
@@ -63,12 +95,23 @@ process.exitCode = survivors === 0 ? 0 : 1;
 function copyTree(tree: string): void {
   const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], {encoding: 'utf8'})
     .split('\n')
-    .filter(Boolean);
+    // Not the empty rest, nor what was deleted and is still in the index.
+    .filter((file) => file !== '' && statSync(file, {throwIfNoEntry: false})?.isFile() === true);
   for (const file of files) {
     mkdirSync(dirname(join(tree, file)), {recursive: true});
     cpSync(file, join(tree, file));
   }
   symlinkSync(join(process.cwd(), 'node_modules'), join(tree, 'node_modules'));
+}
+
+/** The test files that fail without any mutant: they would kill every one. */
+async function redTests(tree: string, mutants: readonly Mutant[]): Promise<ReadonlySet<string>> {
+  const report = join(tree, 'report.json');
+  const {code, timedOut} = await jest(tree, report, [...new Set(mutants.flatMap(({tests}) => tests))]);
+  if (timedOut) throw new Error(`without any mutant the tests do not end within ${TIMEOUT_MS / 1000} s`);
+  if (code === 0) return new Set();
+  const {testResults} = JSON.parse(readFileSync(report, 'utf8')) as Report;
+  return new Set(testResults.filter(({status}) => status !== 'passed').map(({name}) => relative(tree, name)));
 }
 
 async function tryMutant(tree: string, {file, find, replace, tests}: Mutant): Promise<string | null> {
@@ -82,7 +125,7 @@ async function tryMutant(tree: string, {file, find, replace, tests}: Mutant): Pr
     const report = join(tree, 'report.json');
     rmSync(report, {force: true});
     const {code, timedOut} = await jest(tree, report, tests);
-    if (timedOut) return `no end within ${TIMEOUT_MS / 1000} s`;
+    if (timedOut) return null;
     return code === 0 ? null : firstFailure(report);
   } finally {
     writeFileSync(path, original);
@@ -100,7 +143,8 @@ function jest(
       '--disable-warning=ExperimentalWarning',
       'node_modules/jest/bin/jest.js',
       '--runInBand',
-      '--bail',
+      // A guard that is gone may leave a server open behind the failed assertion.
+      '--forceExit',
       '--json',
       `--outputFile=${report}`,
       '--runTestsByPath',
@@ -120,9 +164,6 @@ function jest(
 }
 
 function firstFailure(report: string): string {
-  interface Report {
-    testResults: {message: string; assertionResults: {status: string; fullName: string}[]}[];
-  }
   const {testResults} = JSON.parse(readFileSync(report, 'utf8')) as Report;
   const failed = testResults.flatMap(({assertionResults}) => assertionResults).find(({status}) => status === 'failed');
   // A mutant has to be noticed by an assertion: one that does not even load proves nothing.
@@ -139,7 +180,21 @@ function firstFailure(report: string): string {
 function markdown(rows: readonly Outcome[]): string {
   const sorted = [...rows].sort((a, b) => a.mutant.name.localeCompare(b.mutant.name));
   const lines = sorted.map(
-    ({mutant, killedBy}) => `| ${mutant.name} | ${mutant.guards} | ${mutant.file} | ${killedBy ?? '**survived**'} |`,
+    ({mutant: {name, guards, file}, killedBy}) =>
+      `| ${[name, guards, `\`${file}\``, killedBy ?? '**survived**'].map(cell).join(' | ')} |`,
   );
-  return `| mutant | guards | in | the test that notices |\n|---|---|---|---|\n${lines.join('\n')}\n`;
+  return [
+    '# Mutants',
+    '',
+    'Each row is a small patch that takes one guard out of the program, what it guards (an invariant of the design by its number, or a sentence of the policy language), and the test that notices; written by `npm run mutants -- --markdown docs/MUTANTS.md`.',
+    '',
+    '| The broken program: | guards | in | the test that notices |',
+    '|---|---|---|---|',
+    ...lines,
+    '',
+  ].join('\n');
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 }

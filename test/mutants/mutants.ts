@@ -1,13 +1,20 @@
-/** Each breaks one guard of DESIGN §10 or POLICY.md. `find` stands exactly once in `file`; `tests` are the files that must notice. */
-export interface Mutant {
-  /** What the broken program does. */
-  readonly name: string;
-  /** The invariant or the sentence that it breaks. */
-  readonly guards: string;
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
-  readonly tests: readonly string[];
-}
+/** All mutants, by the part that they break. */
+import {AROUND_MUTANTS} from './around.ts';
+import {HTTP1_MUTANTS} from './http1.ts';
+import type {Mutant} from './mutant.ts';
+import {CONDITION_MUTANTS, LOAD_MUTANTS} from './policy-conditions.ts';
+import {DESTINATION_MUTANTS} from './policy-destinations.ts';
+import {ORDER_MUTANTS} from './policy-order.ts';
+import {RELAY_MUTANTS} from './relay.ts';
+import {UPSTREAM_MUTANTS} from './upstream.ts';
 
-export const MUTANTS: readonly Mutant[] = [];
+export const MUTANTS: readonly Mutant[] = [
+  ...ORDER_MUTANTS,
+  ...CONDITION_MUTANTS,
+  ...DESTINATION_MUTANTS,
+  ...LOAD_MUTANTS,
+  ...HTTP1_MUTANTS,
+  ...RELAY_MUTANTS,
+  ...UPSTREAM_MUTANTS,
+  ...AROUND_MUTANTS,
+];

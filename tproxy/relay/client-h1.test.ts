@@ -66,6 +66,20 @@ describe('captured HTTP/1 in TLS', () => {
     expect(w.flows[0]).toMatchObject({status: 418, upstream: null, decision: {reason: 'NoRuleMatched'}});
   });
 
+  test.each([
+    ['a header that goes on', 'X-Team: blue', 200],
+    ['a header that Connection takes away', 'X-Team: blue\r\nConnection: x-team', 418],
+  ])('a rule that requires %s', async (_what, lines, status) => {
+    w.decide = (request) =>
+      request.traffic.kind === 'https' && !request.traffic.http.headers.includes('X-Team')
+        ? deny(request)
+        : usual(request);
+    const client = await w.tls();
+    client.send(`GET /a HTTP/1.1\r\nHost: a.test\r\n${lines}\r\n\r\n`);
+    await client.until(has(`HTTP/1.1 ${status} `));
+    expect(w.requests).toHaveLength(status === 200 ? 1 : 0);
+  });
+
   test('every request of a kept connection is decided: names that disagree on the second are refused', async () => {
     const client = await w.tls();
     client.send(GET);

@@ -182,6 +182,26 @@ describe('refusals of the connection itself', () => {
     await client.until((received) => received.includes(' 502 '));
     expect(w.requests).toHaveLength(0);
   });
+
+  test('a connection that was dialled straight to our own port is reset before anything is asked', async () => {
+    await w.close();
+    w = await world({isOwnListener: (ip) => ip === '127.0.0.1'});
+    // The reset may come before the client knows that it is connected.
+    const client = await w.plain().catch(() => null);
+    client?.send('GET /a HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n');
+    expect((await client?.all()) ?? '').toBe('');
+    expect(w.decisions).toHaveLength(0);
+    expect(w.requests).toHaveLength(0);
+  });
+
+  test('an allow whose address is a listener of ours is 403, never dialled', async () => {
+    await w.close();
+    w = await world({isOwnListener: (ip) => ip === '192.0.2.1'});
+    const client = await w.plain();
+    client.send(GET);
+    expect(await client.until((received) => received.includes('this proxy itself'))).toContain('HTTP/1.1 403 ');
+    expect(w.requests).toHaveLength(0);
+  });
 });
 
 describe('a change of policy', () => {

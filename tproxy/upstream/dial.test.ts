@@ -1,6 +1,7 @@
 import {connect, createServer, type Socket} from 'node:net';
 import {afterEach, describe, expect, test} from '@jest/globals';
 import {createDialer, type DialOptions, type DialResult, type DialTarget} from './dial.ts';
+import {LIMITS} from './limits.ts';
 import {closeAll, listening, onClose, request, route, send, upstreamWith} from './testing/harness.ts';
 import {OK, rawServer} from './testing/servers.ts';
 
@@ -36,6 +37,15 @@ describe('the addresses are tried in order', () => {
   test('one that refuses is passed over', async () => {
     const at = await port('127.0.0.2');
     expect(await dial({port: at, addresses: ['127.0.0.1', '127.0.0.2']})).toMatchObject({address: '127.0.0.2'});
+  });
+
+  test('no more of them than the limit', async () => {
+    const at = await port('127.0.0.99');
+    const refusing = Array.from({length: LIMITS.maxDialAttempts}, (_, i) => `127.0.0.${i + 10}`);
+    expect(await dial({port: at, addresses: [...refusing.slice(1), '127.0.0.99']})).toMatchObject({
+      address: '127.0.0.99',
+    });
+    expect(await dial({port: at, addresses: [...refusing, '127.0.0.99']})).toHaveProperty('failure');
   });
 
   test('one that keeps quiet is overtaken by the next', async () => {

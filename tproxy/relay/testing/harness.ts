@@ -192,7 +192,12 @@ export class Client {
 const ca = ephemeralCa();
 
 export async function world(
-  options: {limits?: Partial<RelayLimits>; filters?: Filters | null; port?: number} = {},
+  options: {
+    limits?: Partial<RelayLimits>;
+    filters?: Filters | null;
+    port?: number;
+    isOwnListener?: (ip: string, port: number) => boolean;
+  } = {},
 ): Promise<World> {
   const requests: Seen[] = [];
   const tunnels: World['tunnels'] = [];
@@ -247,7 +252,7 @@ export async function world(
       flow: (flow) => void flows.push(flow),
       notice: () => undefined,
     },
-    isOwnListener: () => false,
+    isOwnListener: options.isOwnListener ?? (() => false),
     limits: {detectTimeoutMs: 50, silentTimeoutMs: 50, ...options.limits},
     count: (event) => void counted.push(event),
   });
