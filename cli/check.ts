@@ -2,10 +2,9 @@
 import {readFileSync} from 'node:fs';
 import {checkDocuments, formatFinding, loadDocuments, type Finding, type Source} from '../policy/index.ts';
 import {readPolicyFiles} from '../tproxy/policy-store.ts';
-import {closest} from '../runtime/closest.ts';
 import {EXIT, SallyportError} from '../runtime/errors.ts';
 import type {Out} from '../runtime/output.ts';
-import {parseArgs} from 'node:util';
+import {parseStrictly} from './arguments.ts';
 
 const HELP = `sallyport check: is this policy valid?
 
@@ -74,35 +73,13 @@ export async function check(argv: string[], out: Out, stdin: Stdin = processStdi
 
 function readArguments(argv: readonly string[]): Asked | 'help' {
   const usage = (message: string, fix: string) => new SallyportError('Usage', message, fix);
-  // strict: false, because our own messages say what to write instead.
-  const {values, positionals, tokens} = parseArgs({
-    args: argv.map((arg) => (arg === '-' ? '\0-' : arg)),
-    options: OPTIONS,
-    strict: false,
-    allowPositionals: true,
-    tokens: true,
-  });
-  for (const token of tokens) {
-    if (token.kind !== 'option') continue;
-    const option = Object.hasOwn(OPTIONS, token.name) ? OPTIONS[token.name as keyof typeof OPTIONS] : undefined;
-    if (option === undefined) {
-      const near = closest(token.name, Object.keys(OPTIONS));
-      throw usage(
-        `unknown flag ${token.rawName}`,
-        near === null ? 'sallyport check --help lists the flags.' : `Did you mean --${near}?`,
-      );
-    }
-    if (option.type === 'boolean' && token.value !== undefined)
-      throw usage(`${token.rawName} takes no value`, `Write --${token.name} alone.`);
-    if (option.type === 'string' && (token.value === undefined || token.value === ''))
-      throw usage(`${token.rawName} needs a value`, 'sallyport check --help shows how it is called.');
-  }
+  const {values, positionals} = parseStrictly('check', argv, OPTIONS);
   if (values['help'] === true) return 'help';
   const output = values['output'] ?? 'text';
   if (output !== 'text' && output !== 'json')
     throw usage(`-o ${JSON.stringify(output)} is no format`, 'Write text or json.');
   // `check a.yaml b.yaml` means the same as with -f before each: `-f dir/*` has the shell write it so.
-  const paths = [...((values['file'] ?? []) as string[]), ...positionals].map((path) => (path === '\0-' ? '-' : path));
+  const paths = [...((values['file'] ?? []) as string[]), ...positionals];
   if (paths.length === 0) throw usage('nothing to check', 'Write sallyport check -f PATH.');
   return {
     paths,

@@ -1,6 +1,5 @@
 /** `sallyport explain`: would this request pass, by which rule, why; or what a denial id of a log was. */
 import {readFileSync} from 'node:fs';
-import {parseArgs} from 'node:util';
 import {
   checkDocuments,
   compilePolicies,
@@ -10,10 +9,10 @@ import {
   loadDocuments,
   type PolicySet,
 } from '../policy/index.ts';
-import {closest} from '../runtime/closest.ts';
 import {EXIT, SallyportError} from '../runtime/errors.ts';
 import type {Out} from '../runtime/output.ts';
 import {readPolicyFiles} from '../tproxy/policy-store.ts';
+import {parseStrictly} from './arguments.ts';
 import {explainId} from './explain-log.ts';
 import {decideLikeTheProxy, readInstallation, readQuestion, type Flags} from './explain-question.ts';
 
@@ -125,33 +124,8 @@ export async function explain(argv: string[], out: Out, stdin: Stdin = processSt
 }
 
 function readArguments(argv: readonly string[]): {flags: Flags; positionals: string[]} {
-  // strict: false, because our own messages say what to write instead.
-  const {values, positionals, tokens} = parseArgs({
-    args: argv.map((arg) => (arg === '-' ? '\0-' : arg)),
-    options: OPTIONS,
-    strict: false,
-    allowPositionals: true,
-    tokens: true,
-  });
-  for (const token of tokens) {
-    if (token.kind !== 'option') continue;
-    const option = Object.hasOwn(OPTIONS, token.name) ? OPTIONS[token.name as keyof typeof OPTIONS] : undefined;
-    if (option === undefined) {
-      const near = closest(token.name, Object.keys(OPTIONS));
-      throw usage(
-        `unknown flag ${token.rawName}`,
-        near === null ? 'sallyport explain --help lists the flags.' : `Did you mean --${near}?`,
-      );
-    }
-    if (option.type === 'boolean' && token.value !== undefined)
-      throw usage(`${token.rawName} takes no value`, `Write --${token.name} alone.`);
-    if (
-      option.type === 'string' &&
-      (token.value === undefined || (token.value === '' && !MAY_BE_EMPTY.has(token.name)))
-    )
-      throw usage(`${token.rawName} needs a value`, 'sallyport explain --help shows how it is called.');
-  }
-  return {flags: values as Flags, positionals: positionals.map((one) => (one === '\0-' ? '-' : one))};
+  const {values, positionals} = parseStrictly('explain', argv, OPTIONS, MAY_BE_EMPTY);
+  return {flags: values, positionals};
 }
 
 function load(flags: Flags, out: Out): PolicySet {
@@ -180,7 +154,7 @@ function load(flags: Flags, out: Out): PolicySet {
 }
 
 function readLog(path: string, stdin: Stdin): string {
-  if (path === '-' || path === '\0-') return stdin();
+  if (path === '-') return stdin();
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {

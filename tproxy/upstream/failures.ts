@@ -10,16 +10,6 @@ export const malformed = (message: string): Failure => ({reason: 'UpstreamMalfor
 /** The parent proxy answered, and its answer is no. */
 export const proxyRefused = (message: string): Failure => ({reason: 'UpstreamProxyRefused', message});
 
-/** Text of a peer's choosing, safe to print: printable ASCII, bounded (invariant 9). */
-export function printable(text: string, maxChars = 200): string {
-  let out = '';
-  for (let i = 0; i < text.length && i < maxChars; i++) {
-    const code = text.charCodeAt(i);
-    out += code >= 0x20 && code < 0x7f ? text[i] : '?';
-  }
-  return text.length > maxChars ? `${out}...` : out;
-}
-
 /** `host:port`, an IPv6 literal in brackets (RFC 3986 §3.2.2). */
 export const hostPort = (host: string, port: number): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

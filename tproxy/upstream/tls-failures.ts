@@ -1,7 +1,8 @@
 /** What a failed handshake means, said so that the reader knows whom to ask and what to write. */
 import type {X509Certificate} from 'node:crypto';
 import type {Failure} from './contract.ts';
-import {printable, unreachable, untrusted} from './failures.ts';
+import {printable} from '../../runtime/printable.ts';
+import {unreachable, untrusted} from './failures.ts';
 
 const WRITE_TLS_RULE = 'what it needs cannot be intercepted: write a `tls` rule for this host';
 

@@ -2,7 +2,8 @@
 import type {Socket} from 'node:net';
 import {createResponseParser, encodeRequestHead} from '../http1/index.ts';
 import type {Failure} from './contract.ts';
-import {malformed, printable, proxyRefused, unreachable} from './failures.ts';
+import {printable} from '../../runtime/printable.ts';
+import {malformed, proxyRefused, unreachable} from './failures.ts';
 import {LIMITS} from './limits.ts';
 
 export interface TunnelRequest {
