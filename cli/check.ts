@@ -85,7 +85,7 @@ function readArguments(argv: readonly string[]): Asked | 'help' {
     paths,
     json: output === 'json',
     strict: values['strict'] === true,
-    clusterDomain: String(values['cluster-domain'] ?? 'cluster.local')
+    clusterDomain: ((values['cluster-domain'] as string | undefined) ?? 'cluster.local')
       .toLowerCase()
       .replace(/^\.|\.$/g, ''),
   };
