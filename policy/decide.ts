@@ -133,7 +133,7 @@ function wouldBeDenied(
   selection: Selection,
   outcome: Exclude<Outcome, Needs>,
 ): boolean | 'unknown' | Needs {
-  if (selection.all === selection.deciding) return outcome.kind === 'deny';
+  if (selection.same) return outcome.kind === 'deny';
   const all = judge({...question, group: selection.all});
   if (!isNeeds(all)) return all.kind === 'deny';
   return all.needs === 'addresses' && outcome.kind === 'allow' ? all : 'unknown';

@@ -27,7 +27,7 @@ export type Via =
 export interface Decision {
   readonly id: string;
   readonly verdict: 'allow' | 'deny';
-  /** false where the verdict is allow only because every selecting policy is Audit. */
+  /** false where the verdict is allow and every selecting policy is Audit, whatever `wouldDeny` says. */
   readonly enforced: boolean;
   readonly reason: Reason;
   /** The deciding policy and rule; null where none did. `namespace` is null for a cluster policy. */

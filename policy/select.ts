@@ -55,27 +55,85 @@ export interface RuleGroup {
   readonly policies: readonly CompiledPolicy[];
 }
 
-/** What applies to one workload. */
-export interface Selection {
-  /** `none`: the installation's default; `audit`: every selecting policy is Audit; `enforce`: one or more is Enforce. */
-  readonly mode: 'none' | 'audit' | 'enforce';
-  /** The rules that decide: of the Enforce policies, or (mode audit) of all. */
-  readonly deciding: RuleGroup;
-  /** The rules as if all enforced; the same object as `deciding` where nothing differs. */
-  readonly all: RuleGroup;
-  /** The workload's labels are unknown to a policy that may select it. */
-  readonly uncertain: boolean;
+/** Policies whose rules are indexed together. */
+interface GroupSpec {
+  readonly key: string;
+  readonly certain: readonly CompiledPolicy[];
+  readonly perhaps: readonly CompiledPolicy[];
 }
 
-/** Sets of policies whose merged index is kept. A set is shared by all workloads that the same policies select. */
-const MAX_GROUPS = 256;
+/** What applies to one workload. Its groups are built when they are asked for, and may be built again. */
+export class Selection {
+  /** `none`: the installation's default; `audit`: every selecting policy is Audit; `enforce`: one or more is Enforce. */
+  readonly mode: 'none' | 'audit' | 'enforce';
+  /** Whether `deciding` and `all` are the same rules. */
+  readonly same: boolean;
+  readonly #groups: GroupCache;
+  readonly #deciding: GroupSpec;
+  readonly #all: GroupSpec;
+
+  constructor(mode: 'none' | 'audit' | 'enforce', groups: GroupCache, deciding: GroupSpec, all: GroupSpec) {
+    this.mode = mode;
+    this.same = deciding.key === all.key;
+    this.#groups = groups;
+    this.#deciding = deciding;
+    this.#all = all;
+  }
+
+  /** The rules that decide: of the Enforce policies, or (mode audit) of all. */
+  get deciding(): RuleGroup {
+    return this.#groups.get(this.#deciding);
+  }
+
+  /** The rules as if all enforced. */
+  get all(): RuleGroup {
+    return this.#groups.get(this.#all);
+  }
+}
+
+/**
+ * Rules that may be held in indexes at once, of all sets of policies together: an index takes about 1 kB a rule. A set is
+ * shared by all workloads that the same policies select, so few installations come near it.
+ */
+const MAX_INDEXED_RULES = 500_000;
+
+/** Indexes by the policies that they are of. The oldest is dropped where they grow too many; it is built again when asked for. */
+class GroupCache {
+  readonly #groups = new Map<string, {readonly group: RuleGroup; readonly rules: number}>();
+  #rules = 0;
+
+  get(spec: GroupSpec): RuleGroup {
+    return this.#groups.get(spec.key)?.group ?? this.#build(spec);
+  }
+
+  #build({key, certain, perhaps}: GroupSpec): RuleGroup {
+    const of = (policies: readonly CompiledPolicy[], action: 'Allow' | 'Deny'): CompiledRule[] =>
+      policies.flatMap(({rules}) => rules.filter((rule) => rule.action === action));
+    const allows = of(certain, 'Allow');
+    const denies = of(
+      [...certain, ...perhaps].sort((a, b) => a.order - b.order),
+      'Deny',
+    );
+    const group: RuleGroup = {allow: buildIndex(allows), deny: buildIndex(denies), policies: certain};
+    // An empty set counts too: it is not for nothing.
+    const rules = allows.length + denies.length + 1;
+    for (const [oldest, {rules: freed}] of this.#groups) {
+      if (this.#rules + rules <= MAX_INDEXED_RULES) break;
+      this.#groups.delete(oldest);
+      this.#rules -= freed;
+    }
+    this.#groups.set(key, {group, rules});
+    this.#rules += rules;
+    return group;
+  }
+}
 
 export class Selector {
   readonly #policies: readonly CompiledPolicy[];
   readonly #clusterPolicies: readonly CompiledPolicy[];
   readonly #byNamespace = new Map<string, CompiledPolicy[]>();
   readonly #selections = new WeakMap<Workload, Selection>();
-  readonly #groups = new Map<string, RuleGroup>();
+  readonly #groups = new GroupCache();
 
   constructor(policies: readonly CompiledPolicy[]) {
     this.#policies = policies;
@@ -114,28 +172,15 @@ export class Selector {
     const enforced = ({document}: CompiledPolicy) => document.mode === 'Enforce';
     const enforcing = certain.filter(enforced);
     const perhapsEnforcing = perhaps.filter(enforced);
-    const all = this.#group(certain, perhaps);
+    const all = groupSpec(certain, perhaps);
     // A policy that may select and enforce forbids to fall back on Audit or on the default: its Allow rules are not ours to open.
     const mode =
       enforcing.length > 0 || perhapsEnforcing.length > 0 ? 'enforce' : certain.length > 0 ? 'audit' : 'none';
-    const deciding = mode === 'enforce' ? this.#group(enforcing, perhapsEnforcing) : all;
-    return {mode, deciding, all, uncertain: perhaps.length > 0};
+    return new Selection(mode, this.#groups, mode === 'enforce' ? groupSpec(enforcing, perhapsEnforcing) : all, all);
   }
+}
 
-  #group(certain: readonly CompiledPolicy[], perhaps: readonly CompiledPolicy[]): RuleGroup {
-    const key = `${certain.map(({order}) => order).join()}|${perhaps.map(({order}) => order).join()}`;
-    const known = this.#groups.get(key);
-    if (known !== undefined) return known;
-    const of = (policies: readonly CompiledPolicy[], action: 'Allow' | 'Deny'): CompiledRule[] =>
-      policies.flatMap(({rules}) => rules.filter((rule) => rule.action === action));
-    const denying = [...certain, ...perhaps].sort((a, b) => a.order - b.order);
-    const group: RuleGroup = {
-      allow: buildIndex(of(certain, 'Allow')),
-      deny: buildIndex(of(denying, 'Deny')),
-      policies: certain,
-    };
-    if (this.#groups.size >= MAX_GROUPS) this.#groups.delete(this.#groups.keys().next().value!);
-    this.#groups.set(key, group);
-    return group;
-  }
+function groupSpec(certain: readonly CompiledPolicy[], perhaps: readonly CompiledPolicy[]): GroupSpec {
+  const orders = (policies: readonly CompiledPolicy[]): string => policies.map(({order}) => order).join();
+  return {key: `${orders(certain)}|${orders(perhaps)}`, certain, perhaps};
 }

@@ -5,7 +5,8 @@
  * that grows is divided by port, and then by the literal beginning of the rules' path globs. What comes out still has to
  * be matched; what does not come out cannot match.
  */
-import {HTTP, HTTPS, TCP, TLS, coversPort, type CompiledRule} from '../compile-rule.ts';
+import {HTTP, HTTPS, TCP, TLS, type CompiledRule} from '../compile-rule.ts';
+import type {PortRange} from '../documents.ts';
 import {cidrHolds, type Cidr, type Ip} from './addresses.ts';
 
 type Rules = readonly CompiledRule[];
@@ -49,7 +50,7 @@ export interface RuleIndex {
   readonly cidrOnly: Bucket | null;
   /** tcp rules with hosts, which are matched by the addresses of their names. */
   readonly tcpByName: Bucket | null;
-  /** Whether a rule looks at the bytes of connections to this port (an http, https or tls rule covers it). */
+  /** Whether an http, https or tls Allow rule covers the port: then the bytes of connections to it are looked at first. */
   readonly looksAt: (port: number) => boolean;
 }
 
@@ -192,7 +193,7 @@ export function buildIndex(rules: Rules): RuleIndex {
     cidrs: [...tables.values()].map(({sample, byBase}) => ({sample, byBase: mapValues(byBase, bucketOf)})),
     cidrOnly: cidrOnly.length === 0 ? null : bucketOf(cidrOnly),
     tcpByName: tcpNamed.length === 0 ? null : bucketOf(tcpNamed),
-    looksAt: looksAt(rules),
+    looksAt: looksAt(rules.filter(({action}) => action === 'Allow')),
   };
 }
 
@@ -249,19 +250,26 @@ function shelfOf(rules: Rules): Shelf {
   return {all: rules, pathless, byPath, lengths};
 }
 
+/** One bit a port: a connection is not read before this is asked, so it must not depend on the number of rules. */
 function looksAt(rules: Rules): (port: number) => boolean {
-  const ports = new Set<number>();
-  const wide: CompiledRule[] = [];
-  for (const rule of rules) {
-    if ((rule.schemes & (HTTPS | HTTP | TLS)) === 0) continue;
-    const listed = portsOf(rule);
-    if (listed === null) wide.push(rule);
-    else for (const port of listed) ports.add(port);
-  }
-  return (port) =>
-    ports.has(port) ||
-    wide.some((rule) => coversPort(rule, HTTPS, port) || coversPort(rule, HTTP, port) || coversPort(rule, TLS, port));
+  const bits = new Uint8Array(65536 / 8);
+  for (const rule of rules)
+    for (const scheme of [HTTPS, HTTP, TLS]) {
+      if ((rule.schemes & scheme) === 0) continue;
+      for (const {from, to} of rule.ports ?? defaultPorts(rule, scheme))
+        for (let port = from; port <= to; port++) bits[port >> 3]! |= 1 << (port & 7);
+    }
+  return (port) => (bits[port >> 3]! & (1 << (port & 7))) !== 0;
 }
+
+function defaultPorts(rule: CompiledRule, scheme: number): readonly PortRange[] {
+  if (rule.action === 'Deny') return ANY_PORT;
+  return scheme === HTTP ? ON_80 : ON_443;
+}
+
+const ANY_PORT: readonly PortRange[] = [{from: 1, to: 65535}];
+const ON_80: readonly PortRange[] = [{from: 80, to: 80}];
+const ON_443: readonly PortRange[] = [{from: 443, to: 443}];
 
 /** Whether one of the rule's ranges holds the address. */
 export function holdsAddress(rule: CompiledRule, ip: Ip): boolean {
