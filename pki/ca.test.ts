@@ -95,6 +95,9 @@ describe('a CA is made at first use', () => {
     expect(root.verify(root.publicKey)).toBe(true);
     expect(intermediate.checkIssued(root) && intermediate.verify(root.publicKey)).toBe(true);
     expect([root.ca, intermediate.ca]).toEqual([true, true]);
+    // BasicConstraints {cA TRUE, pathLenConstraint 0}: what is signed with it is a leaf and no further CA.
+    expect(intermediate.raw.includes(Buffer.from('30060101ff020100', 'hex'))).toBe(true);
+    expect(root.raw.includes(Buffer.from('30060101ff020101', 'hex'))).toBe(true);
     expect(root.publicKey.asymmetricKeyDetails?.namedCurve).toBe('prime256v1');
     expect(Date.parse(root.validFrom)).toBeLessThanOrEqual(NOW - 3_600_000);
     expect(Date.parse(root.validTo)).toBe(NOW + 3650 * DAY_MS);

@@ -137,6 +137,7 @@ describe('host patterns', () => {
   test('suffixes end at labels', () => {
     expect(isBelow('a.b.test', 'b.test')).toBe(true);
     expect(isBelow('ab.test', 'b.test')).toBe(false);
+    expect(isBelow('evil-b.test', 'b.test')).toBe(false);
     expect(isBelow('b.test', 'b.test')).toBe(false);
     expect(isBelow('.b.test', 'b.test')).toBe(false);
     expect(isUnder('b.test', 'b.test')).toBe(true);

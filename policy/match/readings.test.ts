@@ -24,6 +24,14 @@ describe('readings of a path', () => {
     ['/100%25', ['/100%25']],
     ['/a%20b', ['/a%20b']],
   ])('of %s', (path, expected) => expect(texts(path)).toEqual(expected));
+  test('more readings than are judged are refused', () => {
+    const path = '/%2561%2f\\%5c;a//b/../c%252f%255c;d//e/%252e%252e/f';
+    expect(readPath(path)).toMatchObject({
+      ok: false,
+      ambiguous: true,
+      message: expect.stringContaining('more than 64'),
+    });
+  });
   test('the literal one is the first', () => {
     expect(texts('/x/%2e%2e;/y%252f')[0]).toBe('/x/..;/y%252f');
   });

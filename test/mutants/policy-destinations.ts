@@ -34,7 +34,7 @@ export const DESTINATION_MUTANTS: readonly Mutant[] = [
     file: 'policy/decide/sealed.ts',
     find: 'byName(group.allow, name, !isUnder(name, policies.ranges.clusterDomain), port, null, found)',
     replace: 'byName(group.allow, name, true, port, null, found)',
-    tests: ['policy/decide/sealed.test.ts'],
+    tests: ['policy/decide/unseen.test.ts'],
   },
   {
     name: 'a name of the cluster may resolve to an address outside of it',
@@ -138,7 +138,7 @@ export const DESTINATION_MUTANTS: readonly Mutant[] = [
     file: 'policy/decide/denies.ts',
     find: 'byAddress(group.deny, inner, view.subject.port, paths, into);',
     replace: 'void inner;',
-    tests: ['policy/decide/address.test.ts'],
+    tests: ['policy/decide/unseen.test.ts'],
   },
   {
     name: 'a tcp rule with hosts opens every address on its port',
@@ -170,14 +170,6 @@ export const DESTINATION_MUTANTS: readonly Mutant[] = [
     file: 'policy/decide/via.ts',
     find: "return proxy === undefined ? {kind: 'missing', proxy: via} : {kind: 'proxy', proxy};",
     replace: "return proxy === undefined ? DIRECT : {kind: 'proxy', proxy};",
-    tests: ['policy/decide/via.test.ts'],
-  },
-  {
-    name: 'names of the cluster leave through a parent with hosts `*`',
-    guards: 'POLICY via: no cluster-domain name',
-    file: 'policy/decide/via.ts',
-    find: 'if (name !== null && isUnder(name, ranges.clusterDomain)) return false;',
-    replace: '',
     tests: ['policy/decide/via.test.ts'],
   },
   {

@@ -21,14 +21,6 @@ export const ORDER_MUTANTS: readonly Mutant[] = [
     tests: CASES,
   },
   {
-    name: 'the port of a CONNECT authority need not be the one of the connection',
-    guards: '2: the CONNECT authority agrees',
-    file: 'policy/decide/subject.ts',
-    find: 'if (connectAuthority.port !== destination.port)',
-    replace: 'if (false)',
-    tests: ['policy/decide/subject.test.ts'],
-  },
-  {
     name: 'an http target inside TLS is taken',
     guards: '3: plain HTTP inside TLS',
     file: 'policy/decide/subject.ts',
@@ -90,7 +82,7 @@ export const ORDER_MUTANTS: readonly Mutant[] = [
     file: 'policy/decide.ts',
     find: "if (request.traffic.kind === 'unread' && selection.all.allow.looksAt(subject.port)) return NEEDS_BYTES;",
     replace: '',
-    tests: ['policy/decide.test.ts'],
+    tests: ['policy/decide/unseen.test.ts'],
   },
   {
     name: "an Audit rule's mutations are applied",
@@ -104,8 +96,8 @@ export const ORDER_MUTANTS: readonly Mutant[] = [
     name: 'a ClientHello with ECH passes in Audit',
     guards: 'POLICY tls: never a ClientHello with ECH, in Audit too',
     file: 'policy/decide.ts',
-    find: "if (outcome.reason === 'UnsupportedProtocol') return settle(request, null, outcome);",
-    replace: '',
+    find: "if (traffic.kind === 'tls' && traffic.tls.ech)",
+    replace: 'if (false)',
     tests: ['policy/decide.test.ts'],
   },
   {
@@ -114,7 +106,7 @@ export const ORDER_MUTANTS: readonly Mutant[] = [
     file: 'policy/select.ts',
     find: "allow: buildIndex(of(certain, 'Allow')),",
     replace: "allow: buildIndex(of(denying, 'Allow')),",
-    tests: ['policy/select.test.ts'],
+    tests: ['policy/decide.test.ts'],
   },
   {
     name: 'a policy that may select and enforce leaves the workload to the default action',
@@ -122,7 +114,7 @@ export const ORDER_MUTANTS: readonly Mutant[] = [
     file: 'policy/select.ts',
     find: 'enforcing.length > 0 || perhapsEnforcing.length > 0 ?',
     replace: 'enforcing.length > 0 ?',
-    tests: ['policy/select.test.ts'],
+    tests: ['policy/decide.test.ts'],
   },
   {
     name: 'a policy for one service account selects every account',
@@ -162,7 +154,7 @@ export const ORDER_MUTANTS: readonly Mutant[] = [
     file: 'policy/decide/sealed.ts',
     find: "if (opaque.kind === 'allow') return denies.sealed === null ? opaque : uninspectable(denies.sealed);",
     replace: "if (opaque.kind === 'allow') return opaque;",
-    tests: ['policy/decide/sealed.test.ts'],
+    tests: ['policy/decide/unseen.test.ts'],
   },
   {
     name: 'a tls connection that a Deny matches by name is passed through',
