@@ -148,6 +148,40 @@ describe('lengths', () => {
     expect(w.requests).toHaveLength(0);
   });
 
+  test('a workload that has enough of its bodies held has the next one streamed, its last piece held back', async () => {
+    await w.close();
+    session.destroy();
+    w = await world({limits: {heldBytesPerWorkload: 10}});
+    const tls = tlsConnect({socket: await w.raw(), servername: 'a.test', ca: w.ca, ALPNProtocols: ['h2']});
+    await once(tls, 'secureConnect');
+    session = connect('https://a.test', {createConnection: () => tls});
+    session.on('error', () => undefined);
+    const upload = (): ClientHttp2Stream => {
+      const stream = session.request({':authority': 'a.test', ':path': '/a', ':method': 'POST', 'content-length': '6'});
+      stream.on('error', () => undefined).write('abc');
+      return stream;
+    };
+    const first = upload();
+    const second = upload();
+    await settled(() => w.requests.length === 1 && w.requests[0]!.body === 'abc');
+    first.end('def');
+    await once(first, 'response');
+    second.end('def');
+    await once(second, 'response');
+    expect(w.requests.map(({body, ended}) => [body, ended])).toEqual([
+      ['abcdef', true],
+      ['abcdef', true],
+    ]);
+    first.resume();
+    second.resume();
+    await Promise.all([once(first, 'close'), once(second, 'close')]);
+    const third = upload();
+    await settledTurns();
+    expect(w.requests).toHaveLength(2);
+    third.end('def');
+    await once(third, 'response');
+  });
+
   test('of a large body the last piece is held back until its length is proved', async () => {
     const size = 200_000;
     const long = session.request({

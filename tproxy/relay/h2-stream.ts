@@ -85,11 +85,13 @@ export class H2Stream implements ClientStream {
   }
 
   #holdsWhole(message: RequestMessage): boolean {
+    const {core, usage} = this.#client.connection;
     // A client that waits for 100 would wait for ever; what it sends then is under the rule of the last piece.
     return (
       !this.#ended &&
       this.#length !== null &&
-      this.#length <= this.#client.connection.core.limits.heldBodyBytes &&
+      this.#length <= core.limits.heldBodyBytes &&
+      usage.heldBytes + this.#length <= core.limits.heldBytesPerWorkload &&
       !message.expectContinue
     );
   }
@@ -97,6 +99,10 @@ export class H2Stream implements ClientStream {
   /** Nothing is asked and nothing sent before the whole body is there and as long as it said. */
   #collect(exchange: HttpExchange): void {
     const stream = this.#stream;
+    const {usage} = this.#client.connection;
+    const bytes = this.#length!;
+    usage.heldBytes += bytes;
+    stream.once('close', () => (usage.heldBytes -= bytes));
     this.#collecting = true;
     stream.on('data', (chunk: Buffer) => {
       this.#client.alive();

@@ -25,6 +25,8 @@ export interface RelayLimits {
   readonly writeBufferBytes: number;
   /** A body over HTTP/2 with a declared length up to this is held until it is whole (invariant 5: lengths hold before anything is sent on). */
   readonly heldBodyBytes: number;
+  /** Of one workload's bodies; above it the next one is streamed like a large one. */
+  readonly heldBytesPerWorkload: number;
   readonly connections: number;
   readonly connectionsPerWorkload: number;
   /** Connections above the limit that are still answered (503) instead of reset. */
@@ -65,6 +67,8 @@ export const RELAY_LIMITS: RelayLimits = {
   writeBufferBytes: 256 * 1024,
   // One default flow-control window: a client may send it without waiting for us.
   heldBodyBytes: 64 * 1024,
+  // Eight connections full of such uploads; thousands of connections of one pod must not fill a worker's memory.
+  heldBytesPerWorkload: 64 * 1024 * 1024,
   // About 30 KB each when intercepted: 600 MB of one worker.
   connections: 20_000,
   connectionsPerWorkload: 4_000,

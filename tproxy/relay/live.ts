@@ -6,6 +6,8 @@ export interface Usage {
   connections: number;
   requests: number;
   lookups: number;
+  /** Promised by bodies that are held until they are whole. */
+  heldBytes: number;
   /** Leaves minted lately; leaks away with time. */
   mints: number;
   mintsAt: number;
@@ -42,7 +44,7 @@ export class Live {
     this.connections.add(connection);
     let usage = this.#usages.get(connection.workloadKey);
     if (usage === undefined) {
-      usage = {connections: 0, requests: 0, lookups: 0, mints: 0, mintsAt: 0};
+      usage = {connections: 0, requests: 0, lookups: 0, heldBytes: 0, mints: 0, mintsAt: 0};
       this.#usages.set(connection.workloadKey, usage);
     }
     usage.connections++;
