@@ -4,6 +4,8 @@ import {SallyportError} from '../runtime/errors.ts';
 import type {Listen} from './settings.ts';
 
 export interface AdminSources {
+  /** Whether the asker is this machine (the kubelet's probes come from there): others get /metrics only (DESIGN §7). */
+  isLocal(address: string): boolean;
   /** What /readyz says; `ready` false answers 503. */
   readiness(): {readonly ready: boolean; readonly [detail: string]: unknown};
   metrics(): Promise<{contentType: string; text: string}>;
@@ -24,7 +26,10 @@ export async function startAdmin(listen: Listen, sources: AdminSources): Promise
       };
       if (request.method !== 'GET' && request.method !== 'HEAD')
         return answer(405, 'text/plain', 'Only GET and HEAD.\n');
-      switch ((request.url ?? '').split('?')[0]) {
+      const path = (request.url ?? '').split('?')[0];
+      if (path !== '/metrics' && !sources.isLocal(request.socket.remoteAddress ?? ''))
+        return answer(403, 'text/plain', 'From another machine or pod only /metrics is answered.\n');
+      switch (path) {
         case '/healthz':
           return answer(200, 'text/plain', 'ok\n');
         case '/readyz': {

@@ -31,7 +31,14 @@ export const changingCidrs = (): string[] =>
  * the kernel each time, but only for our own port numbers: an interface may come later than we did.
  */
 export function ownListener(ports: readonly number[]): (ip: Address, port: number) => boolean {
-  return (ip, port) => ports.includes(port) && (isLoopback(ip) || ownAddresses().includes(ip));
+  return (ip, port) => ports.includes(port) && isOwnAddress(ip);
+}
+
+/** Whether an address is this machine's, loopback included; an IPv4 one may come in its mapped form. */
+export function isOwnAddress(address: string): boolean {
+  const text = address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address.split('%')[0]!;
+  const ip = canonicalAddress(text);
+  return ip !== null && (isLoopback(ip) || ownAddresses().includes(ip));
 }
 
 const isLoopback = (ip: Address): boolean => ip.startsWith('127.') || ip === '::1' || ip === '0.0.0.0' || ip === '::';

@@ -12,6 +12,7 @@ import {startAdmin} from './admin.ts';
 import type {State} from './messages.ts';
 import {changingCidrs} from './own-addresses.ts';
 import {startNodeCapture, type NodeCapture} from './node-capture.ts';
+import {isOwnAddress} from './own-addresses.ts';
 import {PolicyStore, requireGood, type PolicyLoad} from './policy-store.ts';
 import {resolveParents, type MissingRef} from './refs.ts';
 import type {TproxyConfig} from './settings.ts';
@@ -93,6 +94,7 @@ export class Supervisor {
     this.#sayLoad();
     this.#workers = new Workers(config, this.#state, this.#journal, () => this.#metrics.workerRestarts.inc());
     this.#admin = await startAdmin(config.admin, {
+      isLocal: isOwnAddress,
       readiness: () => this.readiness(),
       metrics: async () => exposition([...(await this.#workers.metrics()), await this.#ownMetrics()]),
     });
