@@ -92,6 +92,12 @@ export class Supervisor {
       extra: config.upstreamCaFile === null ? [] : [readFileSync(config.upstreamCaFile, 'utf8')],
     });
     this.#sayLoad();
+    if (config.capture === 'node' && config.installation.podCidrs.length === 0)
+      this.#journal.notice(
+        'warn',
+        'tproxy.no-pod-cidr',
+        'no --pod-cidr: a pod that a rule lets reach a pod which is not in the workload table is seen there as the node; name the pod addresses',
+      );
     this.#workers = new Workers(config, this.#state, this.#journal, () => this.#metrics.workerRestarts.inc());
     this.#admin = await startAdmin(config.admin, {
       isLocal: isOwnAddress,

@@ -142,7 +142,9 @@ class Worker {
     const {serviceCidrs, podCidrs, nodeCidrs: configured} = this.#config.installation;
     const nodeCidrs = [...new Set([...configured, ...state.ownCidrs])];
     this.#policies = compilePolicies(state.documents, {...this.#config.installation, nodeCidrs});
-    this.#mustUseOwnAddress = inAnyCidr([...serviceCidrs, ...podCidrs, ...nodeCidrs, ...LINK_LOCAL]);
+    const inside = inAnyCidr([...serviceCidrs, ...podCidrs, ...nodeCidrs, ...LINK_LOCAL]);
+    // A pod of the table is a pod, whether --pod-cidr holds it or not.
+    this.#mustUseOwnAddress = (address) => inside(address) || this.#workloads.has(address);
     this.#workloads = indexWorkloads(state.workloads);
     // Upstream keeps what it knows of a parent as long as it is the same object.
     const before = this.#parents;
