@@ -104,8 +104,8 @@ export const ORDER_MUTANTS: readonly Mutant[] = [
     name: 'a policy that may or may not select contributes its Allow rules',
     guards: 'POLICY step 2: labels unknown, its Deny rules only',
     file: 'policy/select.ts',
-    find: "allow: buildIndex(of(certain, 'Allow')),",
-    replace: "allow: buildIndex(of(denying, 'Allow')),",
+    find: "const allows = of(certain, 'Allow');",
+    replace: "const allows = of([...certain, ...perhaps], 'Allow');",
     tests: ['policy/decide.test.ts'],
   },
   {
@@ -128,8 +128,8 @@ export const ORDER_MUTANTS: readonly Mutant[] = [
     name: 'an Audit policy opens what an Enforce policy does not',
     guards: 'POLICY Audit: where an Enforce policy selects too, its decision',
     file: 'policy/select.ts',
-    find: "const deciding = mode === 'enforce' ? this.#group(enforcing, perhapsEnforcing) : all;",
-    replace: 'const deciding = all;',
+    find: "mode === 'enforce' ? groupSpec(enforcing, perhapsEnforcing) : all",
+    replace: 'all',
     tests: CASES,
   },
   {
