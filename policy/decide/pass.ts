@@ -2,7 +2,7 @@
 import {formatAddress, type Ip} from '../match/addresses.ts';
 import type {Needs, Via} from '../decision.ts';
 import type {Address} from '../request.ts';
-import {parseAll} from './address.ts';
+import {parseAll} from './lookup.ts';
 import {denied, needsNames, type Denied, type Question} from './outcome.ts';
 import {routeFor, viaOf} from './via.ts';
 import {normalizeHost} from '../match/hosts.ts';

@@ -7,7 +7,8 @@
 import {coversAny, coversPort, HTTPS, TLS, type CompiledRule} from '../compile-rule.ts';
 import {isUnder} from '../match/hosts.ts';
 import {byAddress, byAnyAddress, byName, Candidates} from '../match/rule-index.ts';
-import {AllowList, judgeAddresses, uninspectable} from './address.ts';
+import {judgeAddresses, uninspectable} from './address.ts';
+import {AllowList} from './lookup.ts';
 import {couldHold, matchesWhen} from './conditions.ts';
 import {judgeDenies, type Denies, type DenyTest} from './denies.ts';
 import {judgeOpaque} from './opaque.ts';

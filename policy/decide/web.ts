@@ -2,7 +2,8 @@
 import {coversPort, HTTP, HTTPS, type CompiledRule} from '../compile-rule.ts';
 import {isUnder} from '../match/hosts.ts';
 import {byAddress, byAnyAddress, byName, Candidates} from '../match/rule-index.ts';
-import {AllowList, judgeAddresses} from './address.ts';
+import {judgeAddresses} from './address.ts';
+import {AllowList} from './lookup.ts';
 import {matchesHttp, matchesWhen, type View} from './conditions.ts';
 import {judgeDenies, type DenyTest} from './denies.ts';
 import {judgeOpaque} from './opaque.ts';
