@@ -2,6 +2,7 @@
 import {pathToFileURL} from 'node:url';
 import {EXIT, SallyportError} from '../runtime/errors.ts';
 import {closest} from '../runtime/closest.ts';
+import {useCodeCache} from '../runtime/code-cache.ts';
 import type {Out} from '../runtime/output.ts';
 
 interface Command {
@@ -13,7 +14,10 @@ interface Command {
 const COMMANDS: Readonly<Record<string, Command>> = {
   tproxy: {
     summary: 'the transparent MITM dataplane',
-    run: async (argv, out) => (await import('../tproxy/main.ts')).tproxy(argv, out),
+    run: async (argv, out) => {
+      useCodeCache();
+      return (await import('../tproxy/main.ts')).tproxy(argv, out);
+    },
   },
   check: {
     summary: 'is this policy valid? file:line:column: message',

@@ -4,6 +4,7 @@ import type {Server} from 'node:http';
 import {isDeepStrictEqual} from 'node:util';
 import {openCa, publishTrust} from '../pki/index.ts';
 import {formatFinding, type UpstreamProxyDocument} from '../policy/index.ts';
+import {keepCodeCache} from '../runtime/code-cache.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
 import {createMetrics, exposition} from '../runtime/metrics.ts';
@@ -73,6 +74,7 @@ export class Supervisor {
       supervisor.#watches = watches;
       await supervisor.#bringUp();
       running = supervisor;
+      keepCodeCache();
     } catch (error) {
       for (const watch of watches) watch.close();
       throw error;

@@ -4,6 +4,7 @@ import {createServer, type Server, type Socket} from 'node:net';
 import {isDeepStrictEqual} from 'node:util';
 import {createLeafSource, openCa, type MintingLeafSource} from '../pki/index.ts';
 import {compilePolicies, decide, inAnyCidr, type Address, type PolicySet, type Workload} from '../policy/index.ts';
+import {keepCodeCache} from '../runtime/code-cache.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import {createJsonJournal, createTextJournal, type Journal} from '../runtime/journal.ts';
 import {countingJournal, createMetrics} from '../runtime/metrics.ts';
@@ -219,6 +220,7 @@ async function receive(message: ToWorker): Promise<void> {
       try {
         worker = await Worker.start(message.config, message.state);
         tell({kind: 'listening'});
+        keepCodeCache();
       } catch (error) {
         tell({
           kind: 'failed',

@@ -1,6 +1,7 @@
 /** One worker process per core, each with listeners of its own on SO_REUSEPORT; a dead one is replaced (docs/adr/0002). */
 import {fork, type ChildProcess} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
+import {codeCacheEnvironment} from '../runtime/code-cache.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
 import type {State, ToSupervisor, ToWorker} from './messages.ts';
@@ -59,7 +60,11 @@ export class Workers {
   }
 
   #spawn(index: number, restartDelayMs: number): Promise<void> {
-    const child = fork(WORKER, [], {serialization: 'advanced', stdio: ['ignore', 'inherit', 'inherit', 'ipc']});
+    const child = fork(WORKER, [], {
+      env: {...process.env, ...codeCacheEnvironment()},
+      serialization: 'advanced',
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
     const slot: Slot = {child, listening: false, appliedVersion: 0, startedAt: Date.now(), restartDelayMs};
     this.#slots[index] = slot;
     this.#send(slot, {kind: 'start', config: this.#config, state: this.#state});
