@@ -1,6 +1,7 @@
 /** Flow lines as a person reads them: who, what, where to, the answer and why. */
 import type {Decision, EgressRequest} from '../policy/index.ts';
-import {claimedName, type Flow} from './journal.ts';
+import {claimedName} from './claimed-name.ts';
+import type {Flow} from './journal.ts';
 import {printable} from './printable.ts';
 
 const PAINT = {green: 32, red: 31, yellow: 33, dim: 2} as const;

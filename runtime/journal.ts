@@ -1,5 +1,6 @@
 /** What the process says of traffic: one decision line per decision, one flow line per finished request or connection. */
 import type {Decision, EgressRequest} from '../policy/index.ts';
+import {claimedName} from './claimed-name.ts';
 import {flowText, decisionText} from './journal-text.ts';
 import {printable} from './printable.ts';
 import type {LineWriter} from './output.ts';
@@ -30,15 +31,6 @@ export interface Journal {
   flow(flow: Flow): void;
   /** Everything else: `event` is a stable dotted name (policy.loaded, worker.restarted); fields hold no secrets. */
   notice(level: Level, event: string, message: string, fields?: Record<string, unknown>): void;
-}
-
-/** The name that the client claimed, or the literal it dialled; lower-case is the policy's business, here it is shown. */
-export function claimedName(request: EgressRequest): string {
-  const {traffic} = request;
-  const inside =
-    traffic.kind === 'http' || traffic.kind === 'https' ? (traffic.http.authority ?? traffic.http.host) : null;
-  const sni = traffic.kind === 'tls' || traffic.kind === 'https' ? traffic.tls.sni : null;
-  return inside ?? sni ?? request.connectAuthority?.host ?? request.destination.host ?? request.destination.ip ?? '';
 }
 
 /** The facts of a question that every line repeats. Header values and query values never are among them (invariant 9). */
