@@ -42,20 +42,3 @@ export function request(flow) {
 }
 `;
 }
-
-/** squid in the foreground, as small as it goes; it looks names up at the demo's resolver. */
-export function squidConfig(dir: string, port: number, resolver: string): string {
-  return `http_port ${port}
-acl all_ports port 1-65535
-http_access allow all
-cache deny all
-dns_nameservers ${resolver}
-access_log stdio:${dir}/access.log
-cache_log ${dir}/cache.log
-debug_options ALL,1 11,2
-pid_filename none
-visible_hostname squid.invalid
-coredump_dir ${dir}
-shutdown_lifetime 0 seconds
-`;
-}

@@ -1,19 +1,19 @@
 /** The tour with root: two pods, a node and an internet as network namespaces, without a route to the real network. */
+import type {ChildProcess} from 'node:child_process';
 import {chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync, existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {stringify} from 'yaml';
 import {createLab, connectIn, listenIn, udpIn, type Lab} from '../../test/lab/index.ts';
 import {answerQuery} from './dns.ts';
-import {squidConfig} from './documents.ts';
 import {makeFolder} from './folder.ts';
 import type {Ground} from './ground.ts';
 import {STAND_INS, standInServer} from './internet.ts';
 import {publicCa} from './public-ca.ts';
 import {listening, tproxyCommand} from './proxy-process.ts';
+import {accepts, ended, squidConfig} from './squid.ts';
 
 const RESOLVER = '9.9.9.9';
 const SQUID = {ip: '198.51.100.28', port: 3128};
-const SQUID_START_MS = 15_000;
 
 export async function labGround(colours: boolean): Promise<Ground> {
   const dir = makeFolder();
@@ -58,6 +58,7 @@ export async function labGround(colours: boolean): Promise<Ground> {
   );
 
   let closed = false;
+  let squid: ChildProcess | null = null;
   return {
     introduction: [
       `namespaces: ${lab.pod('free').name} and ${locked.name} (pods), ${lab.node.name} (node), ${lab.internet.name}; files: ${dir}`,
@@ -96,13 +97,12 @@ export async function labGround(colours: boolean): Promise<Ground> {
       chmodSync(home, 0o777);
       chmodSync(dir, 0o711);
       const config = join(home, 'squid.conf');
-      writeFileSync(config, squidConfig(home, SQUID.port, RESOLVER));
-      const child = lab.spawn('internet', [binary, '-N', '-f', config], {stdio: ['ignore', 'ignore', 'ignore']});
-      const end = Date.now() + SQUID_START_MS;
-      while (!(await accepts(lab, SQUID))) {
-        if (child.exitCode !== null || Date.now() > end) return {missing: `squid did not start; see ${home}/cache.log`};
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+      writeFileSync(config, squidConfig(home, String(SQUID.port), RESOLVER));
+      const child = (squid = lab.spawn('internet', [binary, '-N', '-f', config], {
+        stdio: ['ignore', 'ignore', 'ignore'],
+      }));
+      if (!(await accepts(child, () => connectIn(lab.node.path, SQUID))))
+        return {missing: `squid did not start; see ${home}/cache.log`};
       // The access log tells of a tunnel when it is closed; this one, with the requests turned on, when it is opened.
       const log = join(home, 'cache.log');
       return {url: `http://${SQUID.ip}:${SQUID.port}`, log: () => (existsSync(log) ? readFileSync(log, 'utf8') : '')};
@@ -111,20 +111,9 @@ export async function labGround(colours: boolean): Promise<Ground> {
       if (closed) return;
       closed = true;
       for (const server of servers) server.close();
+      if (squid !== null) await ended(squid);
       await lab.close();
       rmSync(dir, {recursive: true, force: true});
     },
   };
-}
-
-function accepts(lab: Lab, to: {ip: string; port: number}): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connectIn(lab.node.path, to);
-    const done = (up: boolean): void => {
-      socket.destroy();
-      resolve(up);
-    };
-    socket.once('connect', () => done(true));
-    socket.once('error', () => done(false));
-  });
 }

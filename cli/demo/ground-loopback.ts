@@ -1,7 +1,7 @@
 /** The tour without root: one client on loopback that is told of the proxy, and a parent that knows the stand-ins. */
 import {execFile, spawn, type ChildProcess} from 'node:child_process';
 import {existsSync, mkdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
-import type {AddressInfo, Server} from 'node:net';
+import {connect, type AddressInfo, type Server} from 'node:net';
 import {join} from 'node:path';
 import {stringify} from 'yaml';
 import {upstreamProxy} from './documents.ts';
@@ -10,6 +10,7 @@ import type {Ground} from './ground.ts';
 import {gateway, STAND_INS, standInServer} from './internet.ts';
 import {publicCa} from './public-ca.ts';
 import {listening, tproxyCommand} from './proxy-process.ts';
+import {accepts, squidConfig} from './squid.ts';
 
 /** The way out: names are the parent's to look up, since no resolver here knows them. */
 const GATEWAY = 'internet';
@@ -108,12 +109,12 @@ export async function loopbackGround(colours: boolean): Promise<Ground> {
       const port = await freePort();
       const config = join(home, 'squid.conf');
       // Every name is behind the gateway; squid chains to it as a branch office's does.
-      writeFileSync(
-        config,
-        `http_port 127.0.0.1:${port}\nhttp_access allow all\ncache deny all\ncache_peer 127.0.0.1 parent ${parentPort} 0 no-query default\nnever_direct allow all\naccess_log stdio:${home}/access.log\ncache_log ${home}/cache.log\ndebug_options ALL,1 11,2\npid_filename none\ncoredump_dir ${home}\nshutdown_lifetime 0 seconds\n`,
-      );
+      const chain = [`cache_peer 127.0.0.1 parent ${parentPort} 0 no-query default`, 'never_direct allow all'];
+      writeFileSync(config, squidConfig(home, `127.0.0.1:${port}`, '127.0.0.1', ...chain));
       const squid = spawn('/usr/sbin/squid', ['-N', '-f', config], {stdio: 'ignore'});
-      servers.push({close: () => squid.kill('SIGKILL')} as unknown as Server);
+      servers.push({close: () => squid.kill('SIGTERM')} as unknown as Server);
+      if (!(await accepts(squid, () => connect(port, '127.0.0.1'))))
+        return {missing: `squid did not start; see ${home}/cache.log`};
       // The access log tells of a tunnel when it is closed; this one, with the requests turned on, when it is opened.
       const log = join(home, 'cache.log');
       return {url: `http://127.0.0.1:${port}`, log: () => (existsSync(log) ? readFileSync(log, 'utf8') : '')};
