@@ -69,8 +69,20 @@ export default tseslint.config(
     ['policy/**/*.ts'],
     [io, outer('pki', 'tproxy', 'runtime', 'cli', 'cluster', 'extauthz', 'injector', 'mesh-config')],
   ),
-  layer(['pki/**/*.ts'], [outer('tproxy', 'cli', 'cluster', 'extauthz', 'injector', 'mesh-config')]),
+  layer(
+    ['pki/**/*.ts'],
+    [outer('tproxy', 'sources', 'dns', 'filters', 'cli', 'cluster', 'extauthz', 'injector', 'mesh-config')],
+  ),
   layer(['tproxy/http1/**/*.ts'], [io, outer('policy', 'pki', 'relay', 'upstream', 'runtime', 'cli')]),
-  layer(['runtime/**/*.ts'], [outer('tproxy', 'pki', 'cli', 'cluster', 'extauthz', 'injector', 'mesh-config')]),
+  layer(
+    ['runtime/**/*.ts'],
+    [outer('tproxy', 'pki', 'sources', 'dns', 'filters', 'cli', 'cluster', 'extauthz', 'injector', 'mesh-config')],
+  ),
+  layer(
+    ['sources/**/*.ts', 'dns/**/*.ts', 'filters/**/*.ts'],
+    [outer('tproxy', 'cli', 'cluster', 'extauthz', 'injector', 'mesh-config')],
+  ),
+  // The two enforcement points do not know each other: what they share is in the folders above.
   layer(['tproxy/**/*.ts'], [outer('cli', 'cluster', 'extauthz', 'injector', 'mesh-config')]),
+  layer(['extauthz/**/*.ts'], [outer('tproxy', 'cli', 'cluster', 'injector', 'mesh-config')]),
 );

@@ -1,7 +1,7 @@
 /** `sallyport check`: is this policy valid? One finding a line, as compilers print them. */
 import {readFileSync} from 'node:fs';
 import {checkDocuments, formatFinding, loadDocuments, type Finding, type Source} from '../policy/index.ts';
-import {readPolicyFiles} from '../tproxy/policy-store.ts';
+import {readPolicyFiles} from '../sources/policy-store.ts';
 import {EXIT, SallyportError} from '../runtime/errors.ts';
 import type {Out} from '../runtime/output.ts';
 import {parseStrictly} from './arguments.ts';

@@ -14,7 +14,7 @@ import {
   type Workload,
 } from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
-import {readWorkloads} from '../tproxy/workload-table.ts';
+import {readWorkloads} from '../sources/workload-table.ts';
 
 /** The flags as parseArgs gives them; checked to be of these types. */
 export interface Flags {

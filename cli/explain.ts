@@ -11,7 +11,7 @@ import {
 } from '../policy/index.ts';
 import {EXIT, SallyportError} from '../runtime/errors.ts';
 import type {Out} from '../runtime/output.ts';
-import {readPolicyFiles} from '../tproxy/policy-store.ts';
+import {readPolicyFiles} from '../sources/policy-store.ts';
 import {parseStrictly} from './arguments.ts';
 import {explainId} from './explain-log.ts';
 import {decideLikeTheProxy, readInstallation, readQuestion, type Flags} from './explain-question.ts';

@@ -1,8 +1,8 @@
 /** What the supervisor and its workers say to each other, over the fork's channel (structured clone). */
 import type {Document} from '../policy/index.ts';
-import type {ParentProxy} from './refs.ts';
+import type {ParentProxy} from '../sources/refs.ts';
 import type {TproxyConfig} from './settings.ts';
-import type {WorkloadEntry} from './workload-table.ts';
+import type {WorkloadEntry} from '../sources/workload-table.ts';
 
 /** Everything that may change while it runs. Sent whole: a worker is never between two states. */
 export interface State {

@@ -8,7 +8,7 @@ import {createCapture, type CaptureStatus, type NodeRules} from './capture/apply
 import type {CaptureConfig, Member} from './capture/config.ts';
 import {DEFAULT_MARKS} from './capture/marks.ts';
 import type {TproxyConfig} from './settings.ts';
-import type {WorkloadEntry} from './workload-table.ts';
+import type {WorkloadEntry} from '../sources/workload-table.ts';
 
 /** Before the main table's rule (32766) and those of the usual CNIs (from 100 on). */
 const RULE_PRIORITY = 90;

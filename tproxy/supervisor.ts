@@ -14,12 +14,12 @@ import type {State} from './messages.ts';
 import {changingCidrs} from './own-addresses.ts';
 import {startNodeCapture, type NodeCapture} from './node-capture.ts';
 import {isOwnAddress} from './own-addresses.ts';
-import {PolicyStore, requireGood, type PolicyLoad} from './policy-store.ts';
-import {resolveParents, type MissingRef} from './refs.ts';
+import {PolicyStore, requireGood, type PolicyLoad} from '../sources/policy-store.ts';
+import {resolveParents, type MissingRef} from '../sources/refs.ts';
 import type {TproxyConfig} from './settings.ts';
 import {parseCertificates} from './upstream/index.ts';
 import {Workers} from './workers.ts';
-import {readWorkloads, type WorkloadEntry} from './workload-table.ts';
+import {readWorkloads, type WorkloadEntry} from '../sources/workload-table.ts';
 
 /** How often the node's own addresses are looked at: a floating address is nobody's destination a moment after it came. */
 const OWN_ADDRESSES_MS = 500;

@@ -11,16 +11,16 @@ import {countingJournal, createMetrics} from '../runtime/metrics.ts';
 import {createLineWriter} from '../runtime/output.ts';
 import {cannotListen} from './admin.ts';
 import {connectTransparent, fdOf, listenTransparent, originalDestination} from './capture/sockets.ts';
-import type {FilterOptions, RunningFilters} from './filters/index.ts';
+import type {FilterOptions, RunningFilters} from '../filters/index.ts';
 import type {State, ToSupervisor, ToWorker} from './messages.ts';
 import {ownListener} from './own-addresses.ts';
-import type {ParentProxy} from './refs.ts';
+import type {ParentProxy} from '../sources/refs.ts';
 import {createRelay, type Relay} from './relay/index.ts';
 import type {Listen, TproxyConfig} from './settings.ts';
-import {createResolver} from './upstream/resolver.ts';
+import {createResolver} from '../dns/resolver.ts';
 import {hostPort} from './upstream/failures.ts';
 import {createUpstream, type OwnedUpstream} from './upstream/index.ts';
-import {indexWorkloads} from './workload-table.ts';
+import {indexWorkloads} from '../sources/workload-table.ts';
 
 /** Connections that wait to be accepted, in the kernel. */
 const BACKLOG = 4096;
@@ -84,7 +84,7 @@ class Worker {
   static async start(config: TproxyConfig, state: State): Promise<Worker> {
     const {filtersDir: dir, filterTimeoutMs: timeoutMs} = config;
     // Loaded only where there are filters: most installations have none, and start-up is what an upgrade costs.
-    const {createFilters} = dir === null ? {createFilters: null} : await import('./filters/index.ts');
+    const {createFilters} = dir === null ? {createFilters: null} : await import('../filters/index.ts');
     let filters: RunningFilters | null = null;
     const worker = new Worker(config, state, (journal) => {
       if (createFilters === null || dir === null) return null;

@@ -1,5 +1,5 @@
 // Answers everything outside of one bucket with a page of our own. Edit it while the proxy runs: the next request sees it.
-import type {RequestFlow} from '../../tproxy/filters/types.ts';
+import type {RequestFlow} from '../../filters/types.ts';
 
 const BUCKET = '/solutions-public-assets/';
 

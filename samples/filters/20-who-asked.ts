@@ -1,5 +1,5 @@
 // Tells the server which pod asked, and the pod which decision let it through.
-import type {RequestFlow, ResponseFlow} from '../../tproxy/filters/types.ts';
+import type {RequestFlow, ResponseFlow} from '../../filters/types.ts';
 
 export function request(flow: RequestFlow): void {
   flow.request.headers.set('x-egress-workload', `${flow.workload.namespace}/${flow.workload.name}`);

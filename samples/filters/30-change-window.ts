@@ -1,6 +1,6 @@
 // Writes to production go out during working hours, or with the ticket of an approved change.
 import {readFileSync} from 'node:fs';
-import type {RequestFlow} from '../../tproxy/filters/types.ts';
+import type {RequestFlow} from '../../filters/types.ts';
 
 /** One ticket a line. A change of the file reloads the filters, so it is read once. */
 const approved = new Set(

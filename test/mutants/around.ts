@@ -6,7 +6,7 @@ const CLASSES = ['tproxy/capture/classes.test.ts'];
 const CA = ['pki/ca.test.ts'];
 const LEAF = ['pki/leaf.test.ts'];
 const JOURNAL = ['runtime/journal.test.ts'];
-const VERDICT = ['tproxy/filters/verdict.test.ts'];
+const VERDICT = ['filters/verdict.test.ts'];
 
 export const AROUND_MUTANTS: readonly Mutant[] = [
   {
@@ -188,58 +188,58 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
   {
     name: 'a bad document takes its good predecessor away',
     guards: '7: keeps the last good state',
-    file: 'tproxy/policy-store.ts',
+    file: 'sources/policy-store.ts',
     find: 'if (!now.has(key) && (badObjects.has(key) || badFiles.has(document.at.file))) now.set(key, document);',
     replace: '',
-    tests: ['tproxy/policy-store.test.ts'],
+    tests: ['sources/policy-store.test.ts'],
   },
   {
     name: 'a policy PATH that is gone takes its policies away',
     guards: 'POLICY: a PATH that is gone is a failed load',
-    file: 'tproxy/policy-store.ts',
+    file: 'sources/policy-store.ts',
     find: 'unreadable.push({path, message: (error as Error).message});\n        continue;',
     replace: 'unreadable.push({path, message: (error as Error).message});\n        files = [];',
-    tests: ['tproxy/policy-store.test.ts'],
+    tests: ['sources/policy-store.test.ts'],
   },
   {
     name: 'two workloads have one address',
     guards: '7: bad input (pods) gives a clear error',
-    file: 'tproxy/workload-table.ts',
+    file: 'sources/workload-table.ts',
     find: 'if (other !== undefined)',
     replace: 'if (false)',
-    tests: ['tproxy/workload-table.test.ts'],
+    tests: ['sources/workload-table.test.ts'],
   },
   {
     name: 'a workload trusts the CA unless it says no',
     guards: 'POLICY Audit: only for workloads that trust the CA (injected, or said so)',
-    file: 'tproxy/workload-table.ts',
+    file: 'sources/workload-table.ts',
     find: 'trustsCa: value.trustsCa === true',
     replace: 'trustsCa: value.trustsCa !== false',
-    tests: ['tproxy/workload-table.test.ts'],
+    tests: ['sources/workload-table.test.ts'],
   },
   {
     name: 'an IPv6 spelling of an address is another address',
     guards: '3: IPv6',
-    file: 'tproxy/workload-table.ts',
+    file: 'sources/workload-table.ts',
     find: 'isIP(raw) !== 0 ? canonicalAddress(raw) : null',
     replace: 'isIP(raw) !== 0 ? raw : null',
-    tests: ['tproxy/workload-table.test.ts'],
+    tests: ['sources/workload-table.test.ts'],
   },
   {
     name: 'a reference leads out of --refs',
     guards: '9: secrets; 7: bad input',
-    file: 'tproxy/refs.ts',
+    file: 'sources/refs.ts',
     find: "if (part === '.' || part === '..' || part.includes('/') || part.includes('\\0'))",
     replace: 'if (false)',
-    tests: ['tproxy/refs.test.ts'],
+    tests: ['sources/refs.test.ts'],
   },
   {
     name: 'a parent whose secret is missing is used without one',
     guards: 'POLICY: a parent that fails never means going around it',
-    file: 'tproxy/refs.ts',
+    file: 'sources/refs.ts',
     find: 'missing.push({proxy: proxy.name, message: (error as Error).message});',
     replace: 'parents.push({name: proxy.name, endpoints: proxy.endpoints, credentials: null, caBundle: null});',
-    tests: ['tproxy/refs.test.ts'],
+    tests: ['sources/refs.test.ts'],
   },
   {
     name: 'our listener is dialled by an address of this machine',
@@ -252,7 +252,7 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
   {
     name: 'a filter changes Host or framing',
     guards: '5: request and response smuggling',
-    file: 'tproxy/filters/verdict.ts',
+    file: 'filters/verdict.ts',
     find: 'if (!sameProtected(original, headers as string[]))',
     replace: 'if (false)',
     tests: VERDICT,
@@ -260,7 +260,7 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
   {
     name: 'a filter answers with framing of its own',
     guards: '5: request and response smuggling',
-    file: 'tproxy/filters/verdict.ts',
+    file: 'filters/verdict.ts',
     find: 'if (!sameProtected([], headers as string[]))',
     replace: 'if (false)',
     tests: VERDICT,
@@ -268,7 +268,7 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
   {
     name: "a filter's answer is of any length",
     guards: '8: bounded everything',
-    file: 'tproxy/filters/verdict.ts',
+    file: 'filters/verdict.ts',
     find: "if (typeof body !== 'string' || body.length > MAX_ANSWER_CHARACTERS)",
     replace: "if (typeof body !== 'string')",
     tests: VERDICT,

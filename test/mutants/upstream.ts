@@ -163,10 +163,10 @@ export const UPSTREAM_MUTANTS: readonly Mutant[] = [
   {
     name: 'any number of lookups is under way',
     guards: '8: bounded everything',
-    file: 'tproxy/upstream/resolver.ts',
+    file: 'dns/resolver.ts',
     find: 'this.#waiting.size >= this.#limits.maxInFlight',
     replace: 'false',
-    tests: ['tproxy/upstream/resolver.test.ts'],
+    tests: ['dns/resolver.test.ts'],
   },
   {
     name: 'a server floods an HTTP/2 session with SETTINGS and PING',

@@ -1,6 +1,6 @@
 /** What an exchange does between the decision and the wire: filters, Audit, and living requests. */
 import {afterEach, describe, expect, test} from '@jest/globals';
-import type {FilterRequest, Filters, FilterVerdict} from '../filters/contract.ts';
+import type {FilterRequest, Filters, FilterVerdict} from '../../filters/contract.ts';
 import {allow, deny, hello, usual, world, type World} from './testing/harness.ts';
 import {settled} from './testing/settled.ts';
 

@@ -12,7 +12,7 @@ import {
   type HeaderLines,
   type TlsHello,
 } from '../../policy/index.ts';
-import type {FilterVerdict} from '../filters/contract.ts';
+import type {FilterVerdict} from '../../filters/contract.ts';
 import type {Exchange, Failure, ResponseHandlers} from '../upstream/contract.ts';
 import type {Duplex} from 'node:stream';
 import {endToEnd} from '../http1/index.ts';

@@ -1,6 +1,6 @@
 /** What a script filter is shown of a request (POLICY "Script filters"); bodies are not. */
 import type {EgressRequest} from '../../policy/index.ts';
-import type {FilterRequest} from '../filters/contract.ts';
+import type {FilterRequest} from '../../filters/contract.ts';
 import type {RequestMessage} from './client-stream.ts';
 import {claimedName} from './naming.ts';
 

@@ -12,7 +12,7 @@ import type {
   Workload,
 } from '../../policy/index.ts';
 import type {Journal} from '../../runtime/journal.ts';
-import type {Filters} from '../filters/contract.ts';
+import type {Filters} from '../../filters/contract.ts';
 import type {Upstream} from '../upstream/contract.ts';
 import type {RelayLimits} from './limits.ts';
 

@@ -6,14 +6,12 @@ import {LIMITS} from './limits.ts';
 import {carriageOf, createOpener} from './open.ts';
 import {createParents, type ParentLookup} from './parent.ts';
 import {LegPool} from './pool.ts';
-import type {Resolver} from './resolver.ts';
+import type {Resolver} from '../../dns/resolver.ts';
 import {createRootStore} from './roots.ts';
 import {createTlsClient} from './tls.ts';
 
 export type * from './contract.ts';
 export type {ParentLookup, ParentProxy} from './parent.ts';
-export type {Resolver, ResolverOptions} from './resolver.ts';
-export {createResolver} from './resolver.ts';
 export {parseCertificates} from './roots.ts';
 
 export interface UpstreamOptions extends DialOptions {

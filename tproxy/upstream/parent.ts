@@ -5,7 +5,7 @@ import type {Failure} from './contract.ts';
 import type {Dialer} from './dial.ts';
 import {hostPort, unreachable} from './failures.ts';
 import {LIMITS} from './limits.ts';
-import type {Resolver} from './resolver.ts';
+import type {Resolver} from '../../dns/resolver.ts';
 import type {RootStore, Roots} from './roots.ts';
 import type {TlsClient} from './tls.ts';
 import {openTunnel} from './tunnel.ts';

@@ -12,7 +12,7 @@ import {
   type Workload,
 } from '../../../policy/index.ts';
 import type {Flow} from '../../../runtime/journal.ts';
-import type {Filters} from '../../filters/contract.ts';
+import type {Filters} from '../../../filters/contract.ts';
 import type {Exchange, OutgoingRequest, ResponseHandlers, Route, Upstream} from '../../upstream/contract.ts';
 import {refusal} from '../answers.ts';
 import {createRelay, type Relay, type RelayLimits} from '../index.ts';

@@ -1,6 +1,6 @@
 /** What names were answered with, until when it counts as now, and what counts as recent. */
 import {LRUCache} from 'lru-cache';
-import type {Address} from '../../policy/index.ts';
+import type {Address} from '../policy/index.ts';
 import type {ResolverLimits} from './resolver-limits.ts';
 import type {Outcome} from './resolver.ts';
 

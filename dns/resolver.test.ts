@@ -1,10 +1,10 @@
 import {createSocket} from 'node:dgram';
 import {afterEach, describe, expect, test} from '@jest/globals';
 import {decode, encode, type Answer, type Packet} from 'dns-packet';
-import type {Address, Names} from '../../policy/index.ts';
+import type {Address, Names} from '../policy/index.ts';
 import {createResolver, type Resolver, type ResolverOptions} from './resolver.ts';
 import {RESOLVER_LIMITS} from './resolver-limits.ts';
-import {closeAll, onClose} from './testing/harness.ts';
+import {closeAll, onClose} from '../tproxy/upstream/testing/harness.ts';
 
 afterEach(closeAll);
 

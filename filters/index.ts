@@ -5,8 +5,8 @@
  */
 import {readdirSync, realpathSync} from 'node:fs';
 import {dirname, join} from 'node:path';
-import {SallyportError} from '../../runtime/errors.ts';
-import {watchPaths} from '../../runtime/watch.ts';
+import {SallyportError} from '../runtime/errors.ts';
+import {watchPaths} from '../runtime/watch.ts';
 import {confinementGap, findConfinement} from './confine.ts';
 import type {Confinement} from './confine.ts';
 import type {FilterVerdict, Filters} from './contract.ts';

@@ -7,7 +7,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {promisify} from 'node:util';
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
-import {labTest} from '../../test/lab/require.ts';
+import {labTest} from '../test/lab/require.ts';
 import {confinementGap, findConfinement} from './confine.ts';
 import type {Confinement} from './confine.ts';
 import {createFilters} from './index.ts';

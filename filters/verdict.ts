@@ -1,5 +1,5 @@
 /** Reads what the filters' process says. It runs code that is not ours, so nothing of it is believed before it was looked at. */
-import type {HeaderLines} from '../../policy/index.ts';
+import type {HeaderLines} from '../policy/index.ts';
 import type {FilterVerdict} from './contract.ts';
 import {isFieldName, isFieldValue, isProtectedField} from './field-rules.ts';
 import {MAX_ANSWER_CHARACTERS} from './wire.ts';

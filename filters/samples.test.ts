@@ -8,7 +8,7 @@ import type {FilterRequest, FilterVerdict} from './contract.ts';
 import {createFilters} from './index.ts';
 
 jest.setTimeout(60_000);
-const SAMPLES = fileURLToPath(new URL('../../samples/filters/', import.meta.url));
+const SAMPLES = fileURLToPath(new URL('../samples/filters/', import.meta.url));
 
 /** Runs some of the samples, on requests of a production pod. */
 async function withSamples(

@@ -6,7 +6,7 @@ import type {Socket} from 'node:net';
 import {dirname, join} from 'node:path';
 import type {Readable} from 'node:stream';
 import {fileURLToPath} from 'node:url';
-import {SallyportError} from '../../runtime/errors.ts';
+import {SallyportError} from '../runtime/errors.ts';
 import type {Confinement} from './confine.ts';
 import type {FilterRequest, FilterResponse, FilterVerdict} from './contract.ts';
 import {LineReader, failureAt} from './output.ts';

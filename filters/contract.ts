@@ -1,5 +1,5 @@
 /** Script filters, as the relay sees them (POLICY.md "Script filters"). */
-import type {DenialResponse, HeaderLines} from '../../policy/index.ts';
+import type {DenialResponse, HeaderLines} from '../policy/index.ts';
 
 /** What a filter is shown of a request; bodies are not. */
 export interface FilterRequest {

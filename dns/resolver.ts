@@ -5,7 +5,7 @@
  */
 import {Resolver as AresResolver, type RecordWithTtl} from 'node:dns';
 import {isIP} from 'node:net';
-import type {Address, Names} from '../../policy/index.ts';
+import type {Address, Names} from '../policy/index.ts';
 import {createNameCache, type NameCache} from './name-cache.ts';
 import {RESOLVER_LIMITS, type ResolverLimits} from './resolver-limits.ts';
 
