@@ -35,7 +35,7 @@ const outer = (...folders) => ({
 });
 
 export default tseslint.config(
-  {ignores: ['node_modules', 'dist', 'samples/filters', 'test/clients/programs']},
+  {ignores: ['node_modules', 'dist', 'samples/filters', 'test/clients/programs', 'extauthz/gen']},
   js.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked,
   {
