@@ -18,6 +18,8 @@ export type ToWorker =
   | {readonly kind: 'start'; readonly config: TproxyConfig; readonly state: State}
   | {readonly kind: 'state'; readonly state: State}
   | {readonly kind: 'metrics'; readonly question: number}
+  /** Does your event loop still turn? Answered at once. */
+  | {readonly kind: 'ping'}
   /** Finish what runs within the deadline, accept nothing more, exit. */
   | {readonly kind: 'drain'; readonly deadlineMs: number};
 
@@ -26,4 +28,5 @@ export type ToSupervisor =
   /** It could not start (a port in use, a missing capability): the message for the operator. Then it exits. */
   | {readonly kind: 'failed'; readonly message: string}
   | {readonly kind: 'applied'; readonly version: number}
+  | {readonly kind: 'pong'}
   | {readonly kind: 'metrics'; readonly question: number; readonly metrics: object};

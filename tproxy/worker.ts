@@ -80,8 +80,8 @@ class Worker {
     });
   }
 
-  /** Listens, or throws SallyportError `PortInUse`, `MissingCapability` ... */
-  static async start(config: TproxyConfig, state: State): Promise<Worker> {
+  /** Ready to listen: with its filters loaded. Throws SallyportError `FilterNotLoaded` ... */
+  static async make(config: TproxyConfig, state: State): Promise<Worker> {
     const {filtersDir: dir, filterTimeoutMs: timeoutMs} = config;
     // Loaded only where there are filters: most installations have none, and start-up is what an upgrade costs.
     const {createFilters} = dir === null ? {createFilters: null} : await import('../filters/index.ts');
@@ -92,11 +92,11 @@ class Worker {
       return (filters = createFilters({dir, timeoutMs, onNotice}));
     });
     await (filters as RunningFilters | null)?.ready;
-    await worker.#listen();
     return worker;
   }
 
-  async #listen(): Promise<void> {
+  /** Listens, or throws SallyportError `PortInUse`, `MissingCapability` ... */
+  async listen(): Promise<void> {
     const {listen, explicit, capture} = this.#config;
     // Without capture nothing is handed over, and a transparent socket would need a capability that nobody has given us.
     if (capture === 'node')
@@ -211,6 +211,8 @@ process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
 
 let worker: Worker | null = null;
+/** The newest state that came while the worker was starting: it must not serve by an older one. */
+let cameMeanwhile: State | null = null;
 process.on('disconnect', () => (worker === null ? process.exit(0) : worker.close()));
 process.on('message', (message: ToWorker) => void receive(message));
 
@@ -218,7 +220,9 @@ async function receive(message: ToWorker): Promise<void> {
   switch (message.kind) {
     case 'start':
       try {
-        worker = await Worker.start(message.config, message.state);
+        worker = await Worker.make(message.config, message.state);
+        if (cameMeanwhile !== null) worker.apply(cameMeanwhile);
+        await worker.listen();
         tell({kind: 'listening'});
         keepCodeCache();
       } catch (error) {
@@ -230,10 +234,14 @@ async function receive(message: ToWorker): Promise<void> {
       }
       break;
     case 'state':
-      worker?.apply(message.state);
+      if (worker === null) cameMeanwhile = message.state;
+      else worker.apply(message.state);
       break;
     case 'metrics':
       if (worker !== null) tell({kind: 'metrics', question: message.question, metrics: await worker.metrics()});
+      break;
+    case 'ping':
+      tell({kind: 'pong'});
       break;
     case 'drain':
       if (worker === null) process.exit(0);

@@ -4,6 +4,7 @@ import {fileURLToPath} from 'node:url';
 import {codeCacheEnvironment} from '../runtime/code-cache.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
+import {BEAT_MS, Heartbeat, HUNG_AFTER_BEATS, HUNG_WHILE_BUSY_BEATS} from './heartbeat.ts';
 import type {State, ToSupervisor, ToWorker} from './messages.ts';
 import type {TproxyConfig} from './settings.ts';
 
@@ -26,6 +27,9 @@ interface Slot {
   appliedVersion: number;
   startedAt: number;
   restartDelayMs: number;
+  readonly heartbeat: Heartbeat;
+  /** It exited, or could not be started at all. */
+  ended: boolean;
 }
 
 export class Workers {
@@ -37,6 +41,7 @@ export class Workers {
   #question = 0;
   #state: State;
   #stopping = false;
+  #beats: NodeJS.Timeout | null = null;
 
   constructor(config: TproxyConfig, state: State, journal: Journal, onRestart: () => void) {
     this.#config = config;
@@ -57,6 +62,23 @@ export class Workers {
       for (const slot of this.#slots) slot.child.kill('SIGKILL');
       throw error;
     }
+    this.#beats = setInterval(() => this.#beat(), BEAT_MS);
+  }
+
+  /** A worker whose event loop stands still holds its connections and is still given new ones: it is killed, and so replaced. */
+  #beat(): void {
+    this.#slots.forEach((slot, index) => {
+      if (slot.ended) return;
+      const missed = slot.heartbeat.beat();
+      const busy = !slot.listening || slot.appliedVersion !== this.#state.version;
+      if (missed < (busy ? HUNG_WHILE_BUSY_BEATS : HUNG_AFTER_BEATS)) return this.#send(slot, {kind: 'ping'});
+      this.#journal.notice(
+        'error',
+        'worker.hung',
+        `worker ${index} (pid ${slot.child.pid}) has not answered for ${(missed * BEAT_MS) / 1000} s and is killed`,
+      );
+      slot.child.kill('SIGKILL');
+    });
   }
 
   #spawn(index: number, restartDelayMs: number): Promise<void> {
@@ -65,7 +87,16 @@ export class Workers {
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
-    const slot: Slot = {child, listening: false, appliedVersion: 0, startedAt: Date.now(), restartDelayMs};
+    const startedWith = this.#state.version;
+    const slot: Slot = {
+      child,
+      listening: false,
+      appliedVersion: 0,
+      startedAt: Date.now(),
+      restartDelayMs,
+      heartbeat: new Heartbeat(),
+      ended: false,
+    };
     this.#slots[index] = slot;
     this.#send(slot, {kind: 'start', config: this.#config, state: this.#state});
     return new Promise((resolve, reject) => {
@@ -74,7 +105,7 @@ export class Workers {
         switch (message.kind) {
           case 'listening':
             slot.listening = true;
-            slot.appliedVersion = Math.max(slot.appliedVersion, this.#state.version);
+            slot.appliedVersion = Math.max(slot.appliedVersion, startedWith);
             resolve();
             break;
           case 'failed':
@@ -86,10 +117,14 @@ export class Workers {
           case 'metrics':
             this.#asked.get(message.question)?.(message.metrics);
             break;
+          case 'pong':
+            slot.heartbeat.answered();
+            break;
         }
       });
-      child.on('error', (error) => (failure ??= error.message));
-      child.on('exit', (code, signal) => {
+      const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
+        if (slot.ended) return;
+        slot.ended = true;
         const wasListening = slot.listening;
         slot.listening = false;
         if (this.#stopping) return;
@@ -103,7 +138,13 @@ export class Workers {
           );
         if (wasListening || restartDelayMs > FIRST_RESTART_DELAY_MS)
           this.#restart(index, slot, failure ?? signal ?? `exit ${code}`);
+      };
+      child.on('error', (error) => {
+        failure ??= error.message;
+        // What could not be started (EMFILE, EAGAIN) never exits.
+        if (child.pid === undefined) ended(null, null);
       });
+      child.on('exit', ended);
     });
   }
 
@@ -118,9 +159,15 @@ export class Workers {
     );
     setTimeout(() => {
       if (this.#stopping) return;
-      this.#spawn(index, Math.min(delayMs * 2, MAX_RESTART_DELAY_MS)).catch((error: Error) =>
-        this.#journal.notice('error', 'worker.failed', error.message),
-      );
+      const nextDelayMs = Math.min(delayMs * 2, MAX_RESTART_DELAY_MS);
+      try {
+        this.#spawn(index, nextDelayMs).catch((error: Error) =>
+          this.#journal.notice('error', 'worker.failed', error.message),
+        );
+      } catch (error) {
+        // fork() throws where the machine has no memory or no processes left; it may have some later.
+        this.#restart(index, {...dead, restartDelayMs: nextDelayMs}, String(error));
+      }
     }, delayMs);
   }
 
@@ -135,8 +182,9 @@ export class Workers {
     for (const slot of this.#slots) this.#send(slot, {kind: 'state', state});
   }
 
+  /** Workers that listen and answer. */
   get listening(): number {
-    return this.#slots.filter((slot) => slot.listening).length;
+    return this.#slots.filter((slot) => slot.listening && !slot.heartbeat.silent).length;
   }
 
   /** Whether every worker decides by the newest state. */
@@ -171,11 +219,12 @@ export class Workers {
   /** Lets requests finish until the deadline, then ends what is left. Resolves when every worker is gone. */
   async drain(deadlineMs: number): Promise<void> {
     this.#stopping = true;
+    if (this.#beats !== null) clearInterval(this.#beats);
     await Promise.all(
       this.#slots.map(
         (slot) =>
           new Promise<void>((resolve) => {
-            if (slot.child.exitCode !== null || slot.child.signalCode !== null) return resolve();
+            if (slot.ended) return resolve();
             const kill = setTimeout(() => slot.child.kill('SIGKILL'), deadlineMs + EXIT_GRACE_MS);
             slot.child.once('exit', () => {
               clearTimeout(kill);

@@ -25,7 +25,12 @@ export interface ProxiedLab {
   readonly ca: PublicCa;
   /** Our CA directory: ca.crt, bundle.pem, bundle.p12. */
   readonly caDir: string;
+  /** The process that runs now; another one after restart(). */
   readonly proxy: ChildProcess;
+  /** Starts the proxy once more, with the same flags and files, after the former one ended. Resolves when it listens. */
+  restart(): Promise<void>;
+  /** Set by a test that wants the resolver to misbehave: null is the ordinary answer, otherwise it answers or keeps quiet itself. */
+  resolver: ((query: Buffer, answer: (message: Buffer) => void) => void) | null;
   /** The environment that the injector sets in pods, for every kind of client. */
   readonly trust: Readonly<Record<string, string>>;
   /** A site of the internet: its name resolves to its own address, where `server` listens. */
@@ -45,9 +50,14 @@ export interface ProxiedOptions {
   /** Labels and trust of the pod `app`; a pod `free` that nobody captures is always there. */
   readonly workload?: {readonly labels?: Readonly<Record<string, string>>; readonly trustsCa?: boolean};
   readonly flags?: readonly string[];
+  /** In front of the proxy's own command: `prlimit`, `env` ... It must become the proxy (exec), so that signals reach it. */
+  readonly under?: readonly string[];
+  /** A descriptor that the proxy writes its journal to; then `journal` stays empty and /readyz says when it is up. */
+  readonly stdout?: number;
 }
 
 const SEEN_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 20_000;
 
 export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
   const dir = mkdtempSync(join(tmpdir(), 'sallyport-lab-'));
@@ -62,8 +72,10 @@ export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
   await lab.internet.addAddress(RESOLVER);
   const dns = await udpIn(lab.internet.path, RESOLVER, 53);
   dns.on('message', (query, from) => {
+    const send = (answer: Buffer): void => dns.send(answer, from.port, from.address);
+    if (proxied.resolver !== null) return proxied.resolver(query, send);
     const answer = answerQuery(query, (name) => addresses.get(name));
-    if (answer !== null) dns.send(answer, from.port, from.address);
+    if (answer !== null) send(answer);
   });
   servers.push(dns);
   for (const where of ['app', 'free', 'node', 'internet']) lab.setResolver(where, RESOLVER);
@@ -105,21 +117,35 @@ export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
     ],
     ...['--resolver', RESOLVER, '--workers', '1', '--log-format', 'json', ...(options.flags ?? [])],
   ];
-  const proxy = lab.spawn('node', tproxyCommand(flags), {stdio: ['ignore', 'pipe', 'inherit']});
-  createInterface({input: proxy.stdout!}).on('line', (text) => {
-    const line = JSON.parse(text) as JournalLine;
-    journal.push(line);
-    for (const look of waiting) look(line);
-  });
+  const command = [...(options.under ?? []), ...tproxyCommand(flags)];
+  const start = (): ChildProcess => {
+    const child = lab.spawn('node', command, {stdio: ['ignore', options.stdout ?? 'pipe', 'inherit']});
+    if (child.stdout !== null)
+      createInterface({input: child.stdout}).on('line', (text) => {
+        const line = JSON.parse(text) as JournalLine;
+        journal.push(line);
+        for (const look of waiting) look(line);
+      });
+    return child;
+  };
+  const isReady = async (): Promise<void> => {
+    const until = Date.now() + START_TIMEOUT_MS;
+    while (Date.now() < until) {
+      const {status} = await lab.exec('node', ['curl', '-sf', '-m', '5', 'http://127.0.0.1:15084/readyz']);
+      if (status === 0) return;
+    }
+    throw new Error('the proxy was not ready in time');
+  };
 
   const seen: ProxiedLab['seen'] = (fits, timeoutMs = SEEN_TIMEOUT_MS) => {
     const already = journal.find(fits);
     if (already !== undefined) return Promise.resolve(already);
+    const watched = proxied.proxy;
     return new Promise((resolve, reject) => {
       const done = (): void => {
         clearTimeout(timer);
         waiting.delete(look);
-        proxy.off('exit', ended);
+        watched.off('exit', ended);
       };
       const look = (line: JournalLine): void => {
         if (!fits(line)) return;
@@ -139,16 +165,23 @@ export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
       };
       const ended = (code: number | null): void => fail(`the proxy ended with exit code ${code}`);
       const timer = setTimeout(() => fail(`no such journal line within ${timeoutMs} ms`), timeoutMs);
-      proxy.once('exit', ended);
+      watched.once('exit', ended);
       waiting.add(look);
     });
   };
-  const proxied: ProxiedLab = {
+  const proxied: ProxiedLab & {proxy: ChildProcess} = {
     lab,
     dir,
     ca,
     caDir,
-    proxy,
+    proxy: start(),
+    async restart() {
+      const before = journal.length;
+      proxied.proxy = start();
+      if (options.stdout !== undefined) return isReady();
+      await seen((line) => line.event === 'tproxy.listening' && journal.indexOf(line) >= before, START_TIMEOUT_MS);
+    },
+    resolver: null,
     trust: {
       CURL_CA_BUNDLE: join(caDir, 'bundle.pem'),
       SSL_CERT_FILE: join(caDir, 'bundle.pem'),
@@ -175,7 +208,8 @@ export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
     },
   };
   try {
-    await seen((line) => line.event === 'tproxy.listening', 20_000);
+    if (options.stdout === undefined) await seen((line) => line.event === 'tproxy.listening', START_TIMEOUT_MS);
+    else await isReady();
   } catch (error) {
     await proxied.close();
     throw error;
