@@ -4,7 +4,7 @@ export {MAX_CLIENT_HELLO_BYTES, createClientHelloReader, parseClientHello} from 
 export type {BadHello, ClientHello, ClientHelloReader, ClientHelloResult, HelloError} from './client-hello.ts';
 export {ephemeralCa, openCa} from './ca.ts';
 export type {Ca, CaOptions, Issuer} from './ca.ts';
-export {createLeafSource} from './leaf.ts';
-export type {LeafOptions, LeafStats, MintingLeafSource} from './leaf.ts';
+export {createLeafMint, createLeafSource} from './leaf.ts';
+export type {Leaf, LeafMint, LeafOptions, LeafStats, MintingLeafSource} from './leaf.ts';
 export {TRUST_STORE_PASSWORD, publishTrust, trustBundlePem, trustBundlePkcs12} from './trust-bundle.ts';
 export type {TrustBundleOptions} from './trust-bundle.ts';

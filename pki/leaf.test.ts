@@ -1,4 +1,4 @@
-import {X509Certificate, createPublicKey, generateKeyPairSync} from 'node:crypto';
+import {X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync} from 'node:crypto';
 import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {createServer} from 'node:net';
 import type {AddressInfo} from 'node:net';
@@ -9,7 +9,7 @@ import type {ConnectionOptions, PeerCertificate, SecureContext} from 'node:tls';
 import {describe, expect, test} from '@jest/globals';
 import {ephemeralCa, openCa} from './ca.ts';
 import {certificatePem, distinguishedName, extensions, signCertificate, signingKey} from './certificate.ts';
-import {createLeafSource} from './leaf.ts';
+import {createLeafMint, createLeafSource} from './leaf.ts';
 
 const HOUR_MS = 3_600_000;
 const ca = ephemeralCa();
@@ -213,6 +213,16 @@ describe('the source', () => {
     nowMs += 25 * HOUR_MS;
     expect(leaves.has('a.test')).toBe(false);
     expect(leaves.context('a.test')).not.toBe(first);
+  });
+
+  test('gives a leaf as text to who finishes handshakes elsewhere, with its dates', () => {
+    const nowMs = Date.now();
+    const leaf = createLeafMint({ca, now: () => nowMs}).mint('plain.example');
+    const certificate = new X509Certificate(leaf.chainPem);
+    expect(certificate.subjectAltName).toBe('DNS:plain.example');
+    expect(certificate.checkPrivateKey(createPrivateKey(leaf.keyPem))).toBe(true);
+    expect(new Date(certificate.validTo).getTime()).toBe(Math.floor(leaf.notAfterMs / 1000) * 1000);
+    expect(leaf.renewAtMs).toBe(leaf.notAfterMs - 24 * HOUR_MS);
   });
 
   test('signs with a brought RSA CA, the leaf key staying P-256', async () => {

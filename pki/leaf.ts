@@ -41,6 +41,21 @@ export interface LeafStats {
   readonly cached: number;
 }
 
+/** A leaf as text, for who finishes handshakes elsewhere (Envoy, by SDS). */
+export interface Leaf {
+  /** The leaf, then the chain up to the root's issue, as TLS sends it. */
+  readonly chainPem: string;
+  readonly keyPem: string;
+  readonly notAfterMs: number;
+  /** From then on a new one is to be minted. */
+  readonly renewAtMs: number;
+}
+
+export interface LeafMint {
+  /** A new leaf for a lower-case host name or an IP literal. Throws BadLeafName for anything else, and CaExpired. */
+  mint(name: string): Leaf;
+}
+
 export interface MintingLeafSource extends LeafSource {
   /** Whether context(name) would answer without minting, so that mints can be limited per workload. */
   has(name: string): boolean;
@@ -48,57 +63,65 @@ export interface MintingLeafSource extends LeafSource {
 }
 
 /**
- * Makes the source of leaves. `context` is synchronous, so there is one mint per name however many ask (about 0.3 ms); it
- * throws BadLeafName for what is no lower-case host name or IP literal, wildcards included, and CaExpired.
+ * Mints leaves, about 0.2 ms each, and keeps none.
  *
- * All leaves of a process share one key pair: whoever could read it from memory could read the issuer's key beside it, which
- * is worth more, and so a mint costs one signature and no key.
+ * All of one mint share one key pair: whoever could read it from memory could read the issuer's key beside it, which is
+ * worth more, and who is handed one leaf with its key (SDS) may ask for every other; and so a leaf costs one signature
+ * and no key.
  */
-export function createLeafSource({ca, maxLeaves = DEFAULT_MAX_LEAVES, now = Date.now}: LeafOptions): MintingLeafSource {
+export function createLeafMint({ca, now = Date.now}: Pick<LeafOptions, 'ca' | 'now'>): LeafMint {
   const {publicKey, privateKey} = generateKeyPairSync('ec', {namedCurve: 'P-256'});
   const spki = publicKey.export({type: 'spki', format: 'der'});
   // SEC1 is what OpenSSL decodes fastest.
-  const key = privateKey.export({type: 'sec1', format: 'pem'});
+  const keyPem = privateKey.export({type: 'sec1', format: 'pem'}) as string;
   const subjectKeyIdentifier = extensions.subjectKeyIdentifier(keyIdentifier(spki));
+  return {
+    mint(name) {
+      const nowMs = now();
+      const issuer = ca.issuer();
+      const subject = name.length <= MAX_COMMON_NAME ? distinguishedName({commonName: name}) : distinguishedName({});
+      const notAfterMs = Math.min(nowMs + LEAF_LIFE_MS, issuer.notAfterMs);
+      const certificate = signCertificate(
+        {
+          issuer: issuer.certificate.subject,
+          subject,
+          notBeforeMs: Math.max(nowMs - LEAF_BACKDATE_MS, issuer.notBeforeMs),
+          notAfterMs,
+          publicKey: spki,
+          extensions: [
+            extensions.notCa,
+            extensions.signsHandshakes,
+            extensions.serverAuth,
+            extensions.subjectAltName(alternativeName(name), name.length > MAX_COMMON_NAME),
+            subjectKeyIdentifier,
+            extensions.authorityKeyIdentifier(issuer.certificate.keyIdentifier),
+          ],
+        },
+        issuer.key,
+      );
+      const chainPem = certificatePem(certificate) + issuer.chainPem;
+      return {chainPem, keyPem, notAfterMs, renewAtMs: notAfterMs - LEAF_RENEW_MS};
+    },
+  };
+}
+
+/**
+ * Makes the source of leaves. `context` is synchronous, so there is one mint per name however many ask (about 0.3 ms); it
+ * throws BadLeafName for what is no lower-case host name or IP literal, wildcards included, and CaExpired.
+ */
+export function createLeafSource({ca, maxLeaves = DEFAULT_MAX_LEAVES, now = Date.now}: LeafOptions): MintingLeafSource {
+  const leaves = createLeafMint({ca, now});
   const cache = new LRUCache<string, {readonly context: SecureContext; readonly renewAtMs: number}>({max: maxLeaves});
   let minted = 0;
   let mintMs = 0;
 
-  function mint(name: string, nowMs: number): {context: SecureContext; renewAtMs: number} {
-    const issuer = ca.issuer();
-    const subject = name.length <= MAX_COMMON_NAME ? distinguishedName({commonName: name}) : distinguishedName({});
-    const notAfterMs = Math.min(nowMs + LEAF_LIFE_MS, issuer.notAfterMs);
-    const certificate = signCertificate(
-      {
-        issuer: issuer.certificate.subject,
-        subject,
-        notBeforeMs: Math.max(nowMs - LEAF_BACKDATE_MS, issuer.notBeforeMs),
-        notAfterMs,
-        publicKey: spki,
-        extensions: [
-          extensions.notCa,
-          extensions.signsHandshakes,
-          extensions.serverAuth,
-          extensions.subjectAltName(alternativeName(name), name.length > MAX_COMMON_NAME),
-          subjectKeyIdentifier,
-          extensions.authorityKeyIdentifier(issuer.certificate.keyIdentifier),
-        ],
-      },
-      issuer.key,
-    );
-    return {
-      context: leafContext(name, certificatePem(certificate) + issuer.chainPem, key),
-      renewAtMs: notAfterMs - LEAF_RENEW_MS,
-    };
-  }
-
   return {
     context(name) {
-      const nowMs = now();
       const kept = cache.get(name);
-      if (kept && nowMs < kept.renewAtMs) return kept.context;
+      if (kept && now() < kept.renewAtMs) return kept.context;
       const started = performance.now();
-      const leaf = mint(name, nowMs);
+      const {chainPem, keyPem, renewAtMs} = leaves.mint(name);
+      const leaf = {context: leafContext(name, chainPem, keyPem), renewAtMs};
       cache.set(name, leaf);
       minted++;
       mintMs += performance.now() - started;
@@ -112,7 +135,7 @@ export function createLeafSource({ca, maxLeaves = DEFAULT_MAX_LEAVES, now = Date
   };
 }
 
-function leafContext(name: string, cert: string, key: string | Buffer): SecureContext {
+function leafContext(name: string, cert: string, key: string): SecureContext {
   return createSecureContext({
     cert,
     key,
