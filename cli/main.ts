@@ -19,6 +19,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return (await import('../tproxy/main.ts')).tproxy(argv, out);
     },
   },
+  inject: {
+    summary: "the admission webhook's patch, offline",
+    run: async (argv, out) => (await import('./inject.ts')).inject(argv, out),
+  },
   check: {
     summary: 'is this policy valid? file:line:column: message',
     run: async (argv, out) => (await import('./check.ts')).check(argv, out),

@@ -23,3 +23,39 @@ export const TPROXY_MARK = 0x5a110000;
 export const TPROXY_MARK_MASK = 0xffff0000;
 /** The routing table that holds `local default dev lo`. */
 export const TPROXY_ROUTE_TABLE = 15080;
+
+/**
+ * Labels of pods and namespaces, which a webhook's objectSelector can see; pods may write them as annotations where the
+ * namespace is labelled `injection`.
+ */
+export const LABELS = {
+  /** "true" or "false": whether the webhook touches the pod. */
+  inject: 'sallyport.dev/inject',
+  /** tproxy, proxy-env or mesh. */
+  mode: 'sallyport.dev/mode',
+  /** node or pod: where a tproxy pod's traffic is captured. */
+  capture: 'sallyport.dev/capture',
+  /** Strict, Permissive or Off. */
+  mtls: 'sallyport.dev/mtls',
+  /** On namespaces: "enabled" lets annotations count and the namespace's own labels be its pods' defaults. */
+  injection: 'sallyport.dev/injection',
+} as const;
+
+export const ANNOTATIONS = {
+  /** Further NO_PROXY entries, separated by commas. */
+  noProxy: 'sallyport.dev/no-proxy',
+  /** The proxy that HTTP_PROXY names: an UpstreamProxy, `Node` for our own port on the pod's node, or a URL. */
+  upstreamProxy: 'sallyport.dev/upstream-proxy',
+  /** "true" sets ALL_PROXY too. */
+  allProxy: 'sallyport.dev/all-proxy',
+  /** Containers that are left alone, separated by commas. */
+  skipContainers: 'sallyport.dev/skip-containers',
+  /** "true" mounts the trust bundle over the distributions' own files too. */
+  systemTrust: 'sallyport.dev/system-trust',
+  /** "true" says that the pod's programs trust our CA by other means, "false" that they must not be made to. */
+  trustsCa: 'sallyport.dev/trusts-ca',
+  /** Written by the webhook: what it did. */
+  status: 'sallyport.dev/status',
+  /** The tutorial's annotation: `mode: tproxy`. */
+  tutorial: 'initializer.kubernetes.io/tproxy',
+} as const;

@@ -1,0 +1,81 @@
+/** The injector's configuration file, written down as the policy language is: checked, documented and typed from one place. */
+import type {ObjectShape, ValueOf} from '../policy/index.ts';
+
+const text = {kind: 'text'} as const;
+const MAX_LIST = 1_000;
+const texts = {kind: 'list', of: text, maxItems: MAX_LIST} as const;
+
+/** Banzai Cloud's `httpProxyEnvs` form, so that a mesh operator's values can be moved here as they are. */
+const PROXY_SETTINGS = {
+  kind: 'object',
+  fields: {
+    httpProxy: {shape: text, doc: 'What HTTP_PROXY says: http://HOST:PORT.'},
+    httpsProxy: {shape: text, doc: 'What HTTPS_PROXY says.', default: 'httpProxy'},
+    noProxy: {shape: text, doc: 'Further NO_PROXY entries, separated by commas.', default: ''},
+    upstreamProxy: {
+      shape: text,
+      doc: "An UpstreamProxy by name, or Node for our own port on the pod's node. In place of httpProxy.",
+    },
+  },
+} as const satisfies ObjectShape;
+
+const NAMESPACE_SETTINGS = {
+  kind: 'object',
+  fields: {httpProxyEnvs: {shape: PROXY_SETTINGS, doc: "The proxy of this namespace's pods."}},
+} as const satisfies ObjectShape;
+
+const CLUSTER = {
+  kind: 'object',
+  fields: {
+    domain: {shape: text, doc: 'The cluster domain.', default: 'cluster.local'},
+    serviceCidrs: {shape: texts, doc: "The Services' addresses.", default: []},
+    podCidrs: {shape: texts, doc: "The pods' addresses.", default: []},
+    nodeCidrs: {shape: texts, doc: "The nodes' addresses.", default: []},
+    apiServers: {shape: texts, doc: 'Further names and addresses of the API server, beside its Service.', default: []},
+    ipFamily: {
+      shape: {kind: 'text', oneOf: ['IPv4', 'IPv6']},
+      doc: "Of the nodes' addresses: an IPv6 address stands in brackets in a URL.",
+      default: 'IPv4',
+    },
+  },
+} as const satisfies ObjectShape;
+
+const TRUST = {
+  kind: 'object',
+  fields: {
+    configMap: {
+      shape: text,
+      doc: 'The ConfigMap with ca.crt, bundle.crt and truststore.p12 that is kept in every namespace that opts in.',
+      default: 'sallyport-trust',
+    },
+    mountPath: {shape: text, doc: 'Where containers see it.', default: '/etc/sallyport/trust'},
+  },
+} as const satisfies ObjectShape;
+
+export const INJECTOR_CONFIG = {
+  kind: 'object',
+  fields: {
+    namespace: {shape: text, doc: 'Our own namespace: its pods are never touched.', default: 'sallyport'},
+    defaultMode: {
+      shape: {kind: 'text', oneOf: ['tproxy', 'proxy-env', 'mesh']},
+      doc: 'The mode of pods that only say inject: "true".',
+      default: 'proxy-env',
+    },
+    httpProxyEnvs: {shape: PROXY_SETTINGS, doc: 'The proxy of pods that name no other.', default: 'Node'},
+    namespaces: {
+      shape: {kind: 'map', of: NAMESPACE_SETTINGS, maxEntries: 10_000},
+      doc: 'Settings by namespace.',
+      default: {},
+    },
+    cluster: {shape: CLUSTER, doc: 'What of the cluster is reached without a proxy.', default: {}},
+    trust: {shape: TRUST, doc: 'Where trust in the CA comes from.', default: {}},
+    skipContainers: {
+      shape: texts,
+      doc: 'Containers that are left alone in every pod.',
+      default: ['istio-proxy', 'istio-init', 'istio-validation'],
+    },
+  },
+} as const satisfies ObjectShape;
+
+export type RawInjectorConfig = ValueOf<typeof INJECTOR_CONFIG>;
+export type RawProxySettings = ValueOf<typeof PROXY_SETTINGS>;
