@@ -56,7 +56,7 @@ function compareNamed(
 function namesOf(list: readonly unknown[]): readonly string[] | null {
   const names = list.map((entry) => (isMapping(entry) ? entry['name'] : undefined));
   const unique = new Set(names).size === names.length;
-  return unique && names.every((name) => typeof name === 'string') ? (names) : null;
+  return unique && names.every((name) => typeof name === 'string') ? names : null;
 }
 
 function isSubsequence(few: readonly string[], many: readonly string[]): boolean {
