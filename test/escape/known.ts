@@ -1,0 +1,5 @@
+/** What is known to be open, with what is promised instead. Everything else that opens is a failure. */
+export const KNOWN_OPEN: ReadonlyMap<string, string> = new Map([
+  ['dns-tunnel', 'the named resolver may be asked anything: name one that filters'],
+  ['dns-tunnel-tcp', 'the named resolver may be asked anything: name one that filters'],
+]);

@@ -1,0 +1,9 @@
+/** Every way out that is tried, by theme. */
+import type {Attempt} from '../attempt.ts';
+import {DATAGRAMS} from './datagrams.ts';
+import {DNS} from './dns.ts';
+import {IPV6} from './ipv6.ts';
+import {PORTS} from './ports.ts';
+import {RAW} from './raw.ts';
+
+export const ATTEMPTS: readonly Attempt[] = [...PORTS, ...DATAGRAMS, ...DNS, ...IPV6, ...RAW];

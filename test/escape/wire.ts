@@ -1,0 +1,85 @@
+/** Bytes on a connection, as an attempt writes and reads them. */
+import type {Socket} from 'node:net';
+import {connect as connectTls, type ConnectionOptions, type TLSSocket} from 'node:tls';
+import type {Attacker} from './attempt.ts';
+
+/** A server that answers nothing is not waited for any longer. */
+const QUIET_MS = 700;
+
+/**
+ * Writes the parts one after the other, each when the peer has answered the one before (or kept quiet), and resolves with
+ * everything that was heard until the peer closed or kept quiet.
+ */
+export async function say(socket: Socket, ...parts: readonly (string | Buffer)[]): Promise<string> {
+  let heard = '';
+  let tell = (): void => undefined;
+  socket.on('data', (chunk: Buffer) => {
+    heard += chunk.toString('latin1');
+    tell();
+  });
+  socket.on('close', () => tell());
+  socket.on('error', () => tell());
+  const quiet = (): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, QUIET_MS);
+      tell = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (socket.destroyed) tell();
+    });
+  for (const part of parts) {
+    if (socket.destroyed) break;
+    socket.write(typeof part === 'string' ? Buffer.from(part, 'latin1') : part);
+    const before = heard.length;
+    await quiet();
+    if (heard.length === before) continue;
+  }
+  // One more silence: an answer may come in several pieces, and a second answer after the first.
+  for (let before = -1; before !== heard.length && !socket.destroyed;) {
+    before = heard.length;
+    await quiet();
+  }
+  socket.destroy();
+  return heard;
+}
+
+/** TLS to an address under a name, trusting everything. Resolves with the socket, be it secured or closed. */
+export function tlsTo(
+  by: Attacker,
+  ip: string,
+  servername: string | null,
+  options: ConnectionOptions = {},
+  port = 443,
+): Promise<TLSSocket> {
+  return secured(by.connect(ip, port), servername, options);
+}
+
+/** TLS on a connection that is there. */
+export function secured(
+  socket: Socket,
+  servername: string | null,
+  options: ConnectionOptions = {},
+): Promise<TLSSocket> {
+  return new Promise((resolve) => {
+    const tls = connectTls({
+      socket,
+      rejectUnauthorized: false,
+      ...(servername === null ? {} : {servername}),
+      ...options,
+    });
+    const timer = setTimeout(() => tls.destroy(), 3 * QUIET_MS);
+    tls.on('error', () => tls.destroy());
+    tls.once('secureConnect', () => {
+      clearTimeout(timer);
+      resolve(tls);
+    });
+    tls.once('close', () => {
+      clearTimeout(timer);
+      resolve(tls);
+    });
+  });
+}
+
+/** Lines joined and ended as HTTP wants it. */
+export const http = (...lines: readonly string[]): string => `${lines.join('\r\n')}\r\n\r\n`;

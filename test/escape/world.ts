@@ -1,0 +1,244 @@
+/** A node with its proxy, a locked pod, a free one, a neighbour, and an internet where everything that arrives is heard. */
+import type {ChildProcess} from 'node:child_process';
+import {mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync} from 'node:fs';
+import {once} from 'node:events';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {stringify} from 'yaml';
+import {publicCa} from '../../cli/demo/public-ca.ts';
+import {tproxyCommand} from '../../cli/demo/proxy-process.ts';
+import {PORTS} from '../../runtime/names.ts';
+import {connectIn, createLab, udpIn, type Lab} from '../lab/index.ts';
+import {
+  METADATA,
+  NODE_IP4,
+  NODE_IP6,
+  NODE_PORT,
+  OPEN_PROXY,
+  OUTSIDE,
+  RESOLVER,
+  SERVICE,
+  SERVICE_OF_METADATA,
+} from './addresses.ts';
+import type {Attacker} from './attempt.ts';
+import {POLICY} from './policy.ts';
+import {createWitness, type Ears, type Witness} from './witness.ts';
+import {createZone} from './zone.ts';
+
+const PROGRAMS = join(import.meta.dirname, 'programs');
+const READY_TIMEOUT_MS = 30_000;
+/** A way that is closed by silence is given up after this. */
+export const PATIENCE_SECONDS = 2;
+/** What of the node a pod might want: ssh, http, https, etcd, an API server, the kubelet. */
+const NODE_PORTS = [22, 80, 443, 2379, 6443, 8080, 10250];
+
+export interface WorldOptions {
+  readonly bridge?: boolean;
+  readonly bridgeNetfilter?: boolean;
+  readonly intercept?: 'tproxy' | 'redirect';
+  readonly policies?: readonly object[];
+  readonly flags?: readonly string[];
+}
+
+export interface World {
+  readonly lab: Lab;
+  readonly witness: Witness;
+  /** The public roots of the sites and ours: what a pod is given. */
+  readonly caBundle: string;
+  readonly dir: string;
+  attacker(name: string, token: string): Attacker;
+  setPolicy(...documents: readonly object[]): void;
+  /** Writes the workload table: pods of these names are captured. */
+  setMembers(...pods: readonly string[]): void;
+  /** The supervisor; another one after startProxy(). */
+  proxy(): ChildProcess;
+  startProxy(): Promise<void>;
+  /** Everything the proxy has said. */
+  journal(): string;
+  /** Resolves when the journal has the text, looking only at what is said after the call. */
+  says(text: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function createWorld(options: WorldOptions = {}): Promise<World> {
+  const dir = mkdtempSync(join(tmpdir(), 'sallyport-escape-'));
+  const lab = await createLab({
+    name: 'escape',
+    pods: [{name: 'locked'}, {name: 'free'}, {name: 'peer'}],
+    bridge: options.bridge ?? false,
+    bridgeNetfilter: options.bridgeNetfilter ?? false,
+    nodeIps: [NODE_IP4, NODE_IP6],
+  });
+  const ca = publicCa(join(dir, 'public-ca'));
+  const witness = createWitness(lab, ca);
+  const closing: (() => void)[] = [() => witness.close()];
+  const policies = join(dir, 'policies');
+  const workloads = join(dir, 'workloads.yaml');
+  mkdirSync(policies);
+  let proxy: ChildProcess;
+  let journal = '';
+  const listeners = new Set<(text: string) => void>();
+
+  const replace = (file: string, text: string): void => {
+    writeFileSync(`${file}.new~`, text);
+    renameSync(`${file}.new~`, file);
+  };
+  const world: World = {
+    lab,
+    witness,
+    dir,
+    caBundle: join(dir, 'ca', 'bundle.pem'),
+    attacker: (name, token) => attacker(lab, name, token),
+    setPolicy: (...documents) =>
+      replace(join(policies, 'policy.yaml'), documents.map((document) => stringify(document)).join('---\n')),
+    setMembers: (...pods) =>
+      replace(
+        workloads,
+        stringify(
+          pods.map((name) => {
+            const {ips, port} = lab.pod(name);
+            return {ips, interface: port, namespace: 'default', name, labels: {}, trustsCa: true};
+          }),
+        ),
+      ),
+    proxy: () => proxy,
+    async startProxy() {
+      const flags = ['--policy', policies, '--workloads', workloads, '--ca-dir', join(dir, 'ca')];
+      flags.push('--upstream-ca', ca.bundle, '--capture', 'node', '--intercept', options.intercept ?? 'tproxy');
+      flags.push('--resolver', RESOLVER, '--workers', '1', '--log-format', 'json');
+      flags.push('--pod-cidr', '10.77.0.0/24', '--pod-cidr', 'fd77::/64', '--service-cidr', '10.96.0.0/16');
+      const child = lab.spawn('node', tproxyCommand([...flags, ...(options.flags ?? [])]), {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      proxy = child;
+      for (const stream of [child.stdout!, child.stderr!])
+        stream.on('data', (chunk: Buffer) => {
+          journal += chunk.toString();
+          for (const look of listeners) look(chunk.toString());
+        });
+      const ended = once(child, 'exit').then(() => {
+        throw new Error(`the proxy ended:\n${journal.slice(-2000)}`);
+      });
+      await Promise.race([world.says('tproxy.listening'), ended]);
+      ended.catch(() => undefined);
+    },
+    journal: () => journal,
+    says: (text) =>
+      new Promise((resolve, reject) => {
+        let heard = '';
+        const done = (): void => {
+          clearTimeout(timer);
+          listeners.delete(look);
+        };
+        const look = (more: string): void => {
+          heard += more;
+          if (!heard.includes(text)) return;
+          done();
+          resolve();
+        };
+        const timer = setTimeout(() => {
+          done();
+          reject(new Error(`the proxy did not say ${text}:\n${journal.slice(-2000)}`));
+        }, READY_TIMEOUT_MS);
+        listeners.add(look);
+      }),
+    async close() {
+      for (const end of closing) end();
+      await lab.close();
+      rmSync(dir, {recursive: true, force: true});
+    },
+  };
+  try {
+    await prepare(lab, witness, closing);
+    world.setPolicy(...(options.policies ?? [POLICY]));
+    world.setMembers('locked');
+    await world.startProxy();
+  } catch (error) {
+    await world.close();
+    throw error;
+  }
+  return world;
+}
+
+async function prepare(lab: Lab, witness: Ears, closing: (() => void)[]): Promise<void> {
+  const {internet, node} = lab;
+  await must(lab, 'internet', [
+    'ip',
+    ['-batch', '-'],
+    OUTSIDE.map((cidr) => `route add local ${cidr} dev lo\n`).join(''),
+  ]);
+  await lab.internet.addAddress(RESOLVER);
+  const zone = createZone();
+  const dns = await udpIn(internet.path, RESOLVER, 53);
+  dns.on('message', (query, from) => {
+    const answer = zone(query);
+    if (answer !== null) dns.send(answer, from.port, from.address);
+  });
+  closing.push(() => dns.close());
+  for (const where of ['locked', 'free', 'peer', 'node']) lab.setResolver(where, RESOLVER);
+  await must(lab, 'node', ['nft', ['-f', '-'], KUBE_PROXY(lab.pod('peer').ip4)]);
+  await Promise.all([
+    witness.listenEverywhere('internet', internet.path, 'outside', []),
+    witness.listenEverywhere('peer', lab.pod('peer').path, 'the neighbour', []),
+    ...NODE_PORTS.flatMap((port) => ['0.0.0.0', '::'].map((ip) => witness.listenAt(node.path, ip, port, 'the node'))),
+    ...NODE_PORTS.flatMap((port) =>
+      [NODE_IP4, NODE_IP6].map(async (ip) => {
+        const udp = await udpIn(node.path, ip, port);
+        udp.on('message', (message) => witness.hear(`the node ${ip}, UDP`, message));
+        closing.push(() => udp.close());
+      }),
+    ),
+  ]);
+}
+
+/** As kube-proxy writes it, less what it needs for many. */
+const KUBE_PROXY = (pod: string): string => `
+table ip kube {
+  chain services {
+    type nat hook prerouting priority dstnat;
+    ip daddr ${SERVICE} tcp dport 80 dnat to ${pod}:8080
+    ip daddr ${SERVICE_OF_METADATA} tcp dport 80 dnat to ${METADATA}:80
+    fib daddr type local tcp dport ${NODE_PORT} dnat to ${pod}:8080
+  }
+}
+`;
+
+async function must(
+  lab: Lab,
+  where: string,
+  [program, args, stdin]: [string, readonly string[], string],
+): Promise<void> {
+  const outcome = await lab.exec(where, [program, ...args], {stdin});
+  if (outcome.status !== 0) throw new Error(`${program}: ${outcome.stderr}`);
+}
+
+function attacker(lab: Lab, name: string, token: string): Attacker {
+  const node = name === 'node';
+  const {path} = node ? lab.node : lab.pod(name);
+  const by: Attacker = {
+    name,
+    path,
+    ip4: node ? NODE_IP4 : lab.pod(name).ip4,
+    ip6: node ? NODE_IP6 : lab.pod(name).ip6,
+    token,
+    run: (argv, options) => lab.exec(name, argv, options),
+    curl: (...args) =>
+      by.run(['curl', '-sk', '--path-as-is', '--noproxy', '*', '-m', String(PATIENCE_SECONDS), '-o', '-', ...args]),
+    program: (program, ...args) => by.run(['python3', join(PROGRAMS, `${program}.py`), ...args]),
+    connect(ip, port, from) {
+      const socket = connectIn(path, {ip, port}, from);
+      socket.on('error', () => undefined);
+      return socket;
+    },
+    async datagram(ip, port, payload) {
+      const udp = await udpIn(path, ip.includes(':') ? '::' : '0.0.0.0', 0);
+      udp.on('error', () => undefined);
+      await new Promise<void>((resolve) =>
+        udp.send(typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload, port, ip, () => resolve()),
+      );
+      udp.close();
+    },
+    explicit: () => by.connect(name === 'locked' ? NODE_IP4 : OPEN_PROXY, PORTS.explicit),
+  };
+  return by;
+}
