@@ -204,6 +204,21 @@ describe('the source', () => {
     expect(leaves.stats().cached).toBe(2);
   });
 
+  test("who asks for many names pushes out his own and nobody else's", () => {
+    const source = createLeafSource({ca, maxLeaves: 100, maxLeavesPerOwner: 2});
+    source.context('quiet.test', 'quiet');
+    for (const name of ['a.test', 'b.test', 'c.test', 'd.test']) source.context(name, 'noisy');
+    expect(['quiet.test', 'a.test', 'b.test', 'c.test', 'd.test'].map((name) => source.has(name))).toEqual([
+      true,
+      false,
+      false,
+      true,
+      true,
+    ]);
+    source.context('a.test', 'noisy');
+    expect(source.stats().cached).toBe(3);
+  });
+
   test('mints anew before a leaf expires', () => {
     let nowMs = Date.now();
     const leaves = createLeafSource({ca, now: () => nowMs});

@@ -19,6 +19,8 @@ const LEAF_RENEW_MS = 24 * HOUR_MS;
 const LEAF_BACKDATE_MS = 24 * HOUR_MS;
 /** A context takes about 37 KB (OpenSSL's SSL_CTX), so this is about 40 MB in each worker; an evicted name costs one mint. */
 const DEFAULT_MAX_LEAVES = 1024;
+/** A quarter of the cache: who invents names pushes out his own. */
+const MAX_LEAVES_PER_OWNER = DEFAULT_MAX_LEAVES / 4;
 /** RFC 5280 appendix A: ub-common-name. A longer name stands in the SAN alone. */
 const MAX_COMMON_NAME = 64;
 /** RFC 1035 §2.3.4. */
@@ -29,6 +31,8 @@ export interface LeafOptions {
   readonly ca: Ca;
   /** Contexts kept; the least recently used one goes first. */
   readonly maxLeaves?: number;
+  /** Of these, first asked for by one owner; the oldest goes first. */
+  readonly maxLeavesPerOwner?: number;
   /** Unix time in ms. */
   readonly now?: () => number;
 }
@@ -109,20 +113,44 @@ export function createLeafMint({ca, now = Date.now}: Pick<LeafOptions, 'ca' | 'n
  * Makes the source of leaves. `context` is synchronous, so there is one mint per name however many ask (about 0.3 ms); it
  * throws BadLeafName for what is no lower-case host name or IP literal, wildcards included, and CaExpired.
  */
-export function createLeafSource({ca, maxLeaves = DEFAULT_MAX_LEAVES, now = Date.now}: LeafOptions): MintingLeafSource {
+export function createLeafSource({
+  ca,
+  maxLeaves = DEFAULT_MAX_LEAVES,
+  maxLeavesPerOwner = MAX_LEAVES_PER_OWNER,
+  now = Date.now,
+}: LeafOptions): MintingLeafSource {
   const leaves = createLeafMint({ca, now});
-  const cache = new LRUCache<string, {readonly context: SecureContext; readonly renewAtMs: number}>({max: maxLeaves});
+  const cache = new LRUCache<string, Kept>({max: maxLeaves, dispose: ({owner}, name) => disown(owner, name)});
+  /** The names that each owner has in the cache, oldest first. */
+  const owned = new Map<string, Set<string>>();
   let minted = 0;
   let mintMs = 0;
 
+  function own(owner: string, name: string): void {
+    let names = owned.get(owner);
+    if (names === undefined) owned.set(owner, (names = new Set()));
+    names.add(name);
+    if (names.size <= maxLeavesPerOwner) return;
+    for (const oldest of names) {
+      cache.delete(oldest);
+      break;
+    }
+  }
+
+  function disown(owner: string, name: string): void {
+    const names = owned.get(owner);
+    if (names?.delete(name) === true && names.size === 0) owned.delete(owner);
+  }
+
   return {
-    context(name) {
+    context(name, owner = '') {
       const kept = cache.get(name);
       if (kept && now() < kept.renewAtMs) return kept.context;
       const started = performance.now();
       const {chainPem, keyPem, renewAtMs} = leaves.mint(name);
-      const leaf = {context: leafContext(name, chainPem, keyPem), renewAtMs};
+      const leaf = {context: leafContext(name, chainPem, keyPem), renewAtMs, owner};
       cache.set(name, leaf);
+      own(owner, name);
       minted++;
       mintMs += performance.now() - started;
       return leaf.context;
@@ -133,6 +161,13 @@ export function createLeafSource({ca, maxLeaves = DEFAULT_MAX_LEAVES, now = Date
     },
     stats: () => ({minted, mintMs, cached: cache.size}),
   };
+}
+
+/** What the cache holds of a name. */
+interface Kept {
+  readonly context: SecureContext;
+  readonly renewAtMs: number;
+  readonly owner: string;
 }
 
 function leafContext(name: string, cert: string, key: string): SecureContext {

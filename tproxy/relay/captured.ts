@@ -3,10 +3,12 @@ import type {Socket} from 'node:net';
 import type {Decision, Endpoint} from '../../policy/index.ts';
 import {refusal} from './answers.ts';
 import {ClientConnection} from './connection.ts';
-import type {Core} from './core.ts';
+import {limited, type Core} from './core.ts';
 import {FirstBytes} from './first-bytes.ts';
 import {trusts} from './judge.ts';
+import type {RelayLimits} from './limits.ts';
 import {canonicalAddress} from './naming.ts';
+import {MODEST_SHARE, type Usage} from './usage.ts';
 
 /** Take over a captured socket. `original`: where it wanted to go, where capture changed the socket's own address (REDIRECT). */
 export function acceptCaptured(core: Core, socket: Socket, original: Endpoint | null): void {
@@ -32,17 +34,19 @@ export function admit(
   socket: Socket,
   make: () => ClientConnection,
 ): {readonly connection: ClientConnection; readonly forced: Decision | null} | null {
-  const {limits} = core;
-  const all = core.live.connections.size;
-  if (all >= limits.connections + limits.answeredAboveLimit) {
-    core.services.count?.('connection.limited');
+  const {limits, live} = core;
+  const all = live.usages.all.connections;
+  if (all >= limits.connections + limits.reservedConnections + limits.answeredAboveLimit) {
+    limited(core, 'connections');
     socket.resetAndDestroy();
     return null;
   }
   const connection = make();
-  const above = Math.max(all + 1 - limits.connections, connection.usage.connections - limits.connectionsPerWorkload);
+  const {usage} = connection;
+  const crowded = all >= limits.connections + (isModest(usage, limits) ? limits.reservedConnections : 0);
+  const above = Math.max(crowded ? all + 1 - limits.connections : 0, usage.connections - limits.connectionsPerWorkload);
   if (above <= 0) return {connection, forced: null};
-  core.services.count?.('connection.limited');
+  limited(core, 'connections');
   if (above > limits.answeredAboveLimit) {
     connection.destroy();
     return null;
@@ -57,4 +61,9 @@ export function admit(
       trusts(request),
     ),
   };
+}
+
+/** Below a hundredth of its own limit: let in where those who fill the limit in all would shut it out. */
+function isModest(usage: Usage, limits: RelayLimits): boolean {
+  return usage.known && usage.connections <= limits.connectionsPerWorkload / MODEST_SHARE;
 }

@@ -18,11 +18,13 @@ import {
 import {denialAnswer, refusal, type WireAnswer} from './answers.ts';
 import type {ClientStream} from './client-stream.ts';
 import {ignore, type ClientConnection, type Stage} from './connection.ts';
+import {limited} from './core.ts';
 import {HttpExchange} from './exchange.ts';
 import {explicitTarget, openConnectTunnel} from './explicit-target.ts';
 import {journalRefusal} from './journal-refusal.ts';
 import {readH1Head, responseFraming} from './h1-head.ts';
 import {H1Writer} from './h1-writer.ts';
+import {writeShare} from './usage.ts';
 
 export interface H1Options {
   /** The ClientHello where this is inside TLS that we ended; null in the clear. */
@@ -66,6 +68,9 @@ class H1Client implements ClientStream, Stage {
   #bodyRead = 0;
   #lingered = 0;
   #partialHead = false;
+  /** Read of the head that is not whole yet, and what of it was counted. */
+  #headBytes = 0;
+  #counted = 0;
   #clientSlow = false;
   #clientEnded = false;
   #pumping = false;
@@ -106,17 +111,34 @@ class H1Client implements ClientStream, Stage {
     const waited = this.#state === 'waiting';
     this.#parser.feed(chunk);
     if (this.#state === 'head') {
+      this.#headBytes += chunk.length;
       if (!this.#partialHead) {
         this.#partialHead = true;
         this.#connection.expireIn(this.#connection.core.limits.headTimeoutMs);
       }
     } else this.#alive();
     this.#pump();
+    if (this.#headBytes > this.#connection.core.limits.smallHeadBytes) this.#countHead();
     if (this.#state === 'tunnel') return;
     // A body that must wait, or a further pipelined request: no more than this chunk is held. Else reading goes on while
     // the answer is under way, for only so a client's end is seen.
     if (this.#paused() && (this.#state !== 'waiting' || waited)) this.#socket.pause();
   };
+
+  /** A head that is not whole yet, and no small one: what all of the workload hold of these is bounded. */
+  #countHead(): void {
+    const {core, usage} = this.#connection;
+    const bytes = this.#partialHead ? this.#headBytes : 0;
+    const more = bytes - this.#counted;
+    const {headerBytesPerWorkload, headerBytes} = core.limits;
+    if (more <= 0 || core.live.usages.take(usage, 'headerBytes', more, headerBytesPerWorkload, headerBytes)) {
+      if (more < 0) core.live.usages.give(usage, 'headerBytes', -more);
+      this.#counted = bytes;
+      return;
+    }
+    limited(core, 'headerBytes');
+    this.#refuse('This workload has too many large heads under way at once.', 'LimitExceeded');
+  }
 
   #paused(): boolean {
     return (
@@ -143,6 +165,8 @@ class H1Client implements ClientStream, Stage {
         return false;
       case 'head':
         this.#partialHead = false;
+        if (this.#counted > 0) this.#countHead();
+        this.#headBytes = 0;
         this.#begin(event.head);
         return true;
       case 'body':
@@ -214,12 +238,12 @@ class H1Client implements ClientStream, Stage {
   }
 
   /** A refusal before there is a request that could be decided. */
-  #refuse(message: string): void {
+  #refuse(message: string, reason: 'MalformedRequest' | 'LimitExceeded' = 'MalformedRequest'): void {
     const connection = this.#connection;
     const request = connection.ask(
       this.#options.tls === null ? {kind: 'opaque'} : {kind: 'tls', tls: this.#options.tls},
     );
-    const decision = this.#options.forced ?? refusal(request.id, 'MalformedRequest', message, true);
+    const decision = this.#options.forced ?? refusal(request.id, reason, message, true);
     const answer = denialAnswer(decision, false);
     journalRefusal(connection, decision, request, 'h1', answer.status);
     this.#closing = true;
@@ -249,6 +273,8 @@ class H1Client implements ClientStream, Stage {
   };
 
   readonly #onClose = (): void => {
+    this.#partialHead = false;
+    this.#countHead();
     const exchange = this.#exchange;
     this.#exchange = null;
     if (this.#state !== 'tunnel') exchange?.clientGone();
@@ -312,7 +338,8 @@ class H1Client implements ClientStream, Stage {
       this.#writer.push(chunk);
       this.#writer.push(CHUNK_FOOTER);
     } else this.#writer.push(chunk);
-    if (this.#writer.backlog < this.#connection.core.limits.writeBufferBytes) return true;
+    const {core, usage} = this.#connection;
+    if (this.#writer.backlog < writeShare(core.limits, usage.connections)) return true;
     this.#clientSlow = true;
     this.#writer.flush();
     return false;

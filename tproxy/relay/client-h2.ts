@@ -2,8 +2,11 @@
 import type {Duplex} from 'node:stream';
 import {constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream} from 'node:http2';
 import type {Decision, TlsHello} from '../../policy/index.ts';
+import {TokenBucket} from '../../runtime/token-bucket.ts';
 import type {ClientConnection, Stage} from './connection.ts';
 import {ignore} from './connection.ts';
+import {limited} from './core.ts';
+import {h2ServerOptions} from './h2-options.ts';
 import {H2Stream} from './h2-stream.ts';
 
 export interface H2Options {
@@ -22,33 +25,24 @@ export class H2Client implements Stage {
   readonly options: H2Options;
   readonly #session: ServerHttp2Session;
   readonly #streams = new Set<H2Stream>();
+  readonly #control: TokenBucket;
 
   constructor(connection: ClientConnection, socket: Duplex, options: H2Options) {
     this.connection = connection;
     this.options = options;
     const {limits} = connection.core;
+    this.#control = new TokenBucket(limits.controlFrameBurst, limits.controlFramesPerSecond);
     connection.stage = this;
     connection.expireIn(limits.headTimeoutMs);
-    this.#session = performServerHandshake(socket, {
-      settings: {
-        maxConcurrentStreams: limits.streamsPerConnection,
-        maxHeaderListSize: limits.headerListBytes,
-        // RFC 8441: WebSocket, and decide refuses all other protocols.
-        enableConnectProtocol: true,
-      },
-      maxHeaderListPairs: limits.headerLines,
-      // SETTINGS, PING and reset floods (CVE-2019-9512, -9515, CVE-2023-44487) end the session; MiB of state per session.
-      maxSessionInvalidFrames: 32,
-      maxSessionRejectedStreams: 32,
-      maxSettings: 32,
-      maxSessionMemory: 8,
-    });
+    this.#session = performServerHandshake(socket, h2ServerOptions(limits));
     const session = this.#session;
     session.on('error', ignore);
     session.on('frameError', ignore);
     session.once('remoteSettings', () => {
       connection.spoke = true;
     });
+    session.on('remoteSettings', () => this.#controlFrame());
+    session.on('ping', () => this.#controlFrame());
     session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: unknown) => {
       this.alive();
       const one = new H2Stream(this, stream, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
@@ -64,6 +58,14 @@ export class H2Client implements Stage {
     });
     socket.on('error', ignore);
     if (connection.core.draining) session.close();
+  }
+
+  /** CVE-2019-9512, -9515: each of these makes us answer and asks for nothing. */
+  #controlFrame(): void {
+    const {core} = this.connection;
+    if (this.#control.take(core.now())) return;
+    limited(core, 'controlFrames');
+    this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
   /** Something moved. */

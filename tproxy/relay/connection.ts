@@ -4,7 +4,8 @@ import type {Destination, EgressRequest, Endpoint, Traffic, Workload} from '../.
 import {newDecisionId} from '../../runtime/ids.ts';
 import type {Core} from './core.ts';
 import type {Hint} from './judge.ts';
-import type {LivingConnection, Usage} from './live.ts';
+import type {LivingConnection} from './live.ts';
+import {UNKNOWN, type Usage} from './usage.ts';
 
 /** What a connection is doing: peeking, shaking hands, serving requests, tunnelling. */
 export interface Stage {
@@ -111,7 +112,7 @@ export class ClientConnection implements LivingConnection {
 
 function keyOf(workload: Workload | 'unknown', ip: string): string {
   return workload === 'unknown'
-    ? `address ${ip}`
+    ? `${UNKNOWN}${ip}`
     : workload.uid !== ''
       ? workload.uid
       : `${workload.namespace}/${workload.name}`;

@@ -19,6 +19,7 @@ import {endToEnd} from '../http1/index.ts';
 import {denialAnswer, failureAnswer, overruled, refusal} from './answers.ts';
 import type {ClientStream, RequestMessage, RequestSink} from './client-stream.ts';
 import type {ClientConnection} from './connection.ts';
+import {limited} from './core.ts';
 import {judgeRequest, judgeAgain, trusts, unanswerable, type Answer} from './judge.ts';
 import {filterRequest} from './filter-request.ts';
 import type {LivingFlow} from './live.ts';
@@ -71,11 +72,14 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
   /** Decide and go on. `forced`: the connection was refused already, this is where it is told. */
   start(forced: Decision | null): void {
     const {core, usage} = this.#connection;
+    const {usages} = core.live;
     core.live.begin(this);
     if (forced !== null) {
-      usage.requests++;
+      usages.hold(usage, 'requests', 1);
       this.#decided(forced);
-    } else if (usage.requests++ >= core.limits.requestsPerWorkload) {
+    } else if (!usages.take(usage, 'requests', 1, core.limits.requestsPerWorkload, core.limits.requests)) {
+      usages.hold(usage, 'requests', 1);
+      limited(core, 'requests');
       this.#decided(
         refusal(
           this.#request.id,
@@ -395,7 +399,7 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
     const upgraded = this.#phase === 'upgraded';
     this.#phase = 'done';
     const {core, usage} = this.#connection;
-    usage.requests--;
+    core.live.usages.give(usage, 'requests', 1);
     core.live.finished(this);
     // Gone before it was decided: there is nothing to say of it.
     if (this.#decision === null) return;

@@ -10,9 +10,11 @@ import {denialAnswer, refusal, type WireAnswer} from './answers.ts';
 import type {H2Client} from './client-h2.ts';
 import type {ClientStream, RequestMessage} from './client-stream.ts';
 import {ignore} from './connection.ts';
+import {limited} from './core.ts';
 import {HttpExchange} from './exchange.ts';
 import {readH2Head} from './h2-head.ts';
 import {journalRefusal} from './journal-refusal.ts';
+import {writeShare} from './usage.ts';
 import {websocketKey} from './websocket.ts';
 
 const NOTHING = Buffer.alloc(0);
@@ -50,11 +52,16 @@ export class H2Stream implements ClientStream {
     const stream = this.#stream;
     const {connection, options} = this.#client;
     stream.on('error', ignore);
+    const limit = this.#take(raw);
     stream.on('close', () => {
       const exchange = this.#exchange;
       this.#exchange = null;
       exchange?.clientGone();
     });
+    if (limit !== null) {
+      this.#refuse(limit, 'LimitExceeded');
+      return;
+    }
     const head = readH2Head(raw, this.#ended);
     if (head.kind === 'bad') {
       this.#refuse(head.message);
@@ -84,25 +91,52 @@ export class H2Stream implements ClientStream {
     exchange.start(options.forced);
   }
 
+  /** What this stream holds until it closes; or why it may not. A refused one is held too, for as long as its answer takes. */
+  #take(raw: HeaderLines): string | null {
+    const {core, usage} = this.#client.connection;
+    const {limits, live} = core;
+    const bytes = headBytes(raw);
+    const counted = bytes > limits.smallHeadBytes ? bytes : 0;
+    const fits = live.usages.take(usage, 'streams', 1, limits.streamsPerWorkload, limits.streams);
+    if (!fits) live.usages.hold(usage, 'streams', 1);
+    const small =
+      counted === 0 ||
+      live.usages.take(usage, 'headerBytes', counted, limits.headerBytesPerWorkload, limits.headerBytes);
+    if (!small) live.usages.hold(usage, 'headerBytes', counted);
+    this.#stream.once('close', () => {
+      live.usages.give(usage, 'streams', 1);
+      live.usages.give(usage, 'headerBytes', counted);
+    });
+    if (!fits) {
+      limited(core, 'streams');
+      return 'This workload has too many HTTP/2 streams open at once.';
+    }
+    if (!small) {
+      limited(core, 'headerBytes');
+      return 'This workload has too many large heads under way at once.';
+    }
+    return null;
+  }
+
   #holdsWhole(message: RequestMessage): boolean {
     const {core, usage} = this.#client.connection;
+    const {limits, live} = core;
     // A client that waits for 100 would wait for ever; what it sends then is under the rule of the last piece.
     return (
       !this.#ended &&
       this.#length !== null &&
-      this.#length <= core.limits.heldBodyBytes &&
-      usage.heldBytes + this.#length <= core.limits.heldBytesPerWorkload &&
-      !message.expectContinue
+      this.#length <= limits.heldBodyBytes &&
+      !message.expectContinue &&
+      live.usages.take(usage, 'heldBytes', this.#length, limits.heldBytesPerWorkload, limits.heldBytes)
     );
   }
 
-  /** Nothing is asked and nothing sent before the whole body is there and as long as it said. */
+  /** Nothing is asked and nothing sent before the whole body, which was counted, is there and as long as it said. */
   #collect(exchange: HttpExchange): void {
     const stream = this.#stream;
-    const {usage} = this.#client.connection;
+    const {usage, core} = this.#client.connection;
     const bytes = this.#length!;
-    usage.heldBytes += bytes;
-    stream.once('close', () => (usage.heldBytes -= bytes));
+    stream.once('close', () => core.live.usages.give(usage, 'heldBytes', bytes));
     this.#collecting = true;
     stream.on('data', (chunk: Buffer) => {
       this.#client.alive();
@@ -133,10 +167,10 @@ export class H2Stream implements ClientStream {
     }
   }
 
-  #refuse(message: string): void {
+  #refuse(message: string, reason: 'MalformedRequest' | 'LimitExceeded' = 'MalformedRequest'): void {
     const {connection, options} = this.#client;
     const request = connection.ask(options.tls === null ? {kind: 'opaque'} : {kind: 'tls', tls: options.tls});
-    const decision = options.forced ?? refusal(request.id, 'MalformedRequest', message, true);
+    const decision = options.forced ?? refusal(request.id, reason, message, true);
     const answer = denialAnswer(decision, false);
     journalRefusal(connection, decision, request, 'h2', answer.status);
     this.answer(answer);
@@ -226,8 +260,13 @@ export class H2Stream implements ClientStream {
   body(chunk: Buffer): boolean {
     if (!this.#open()) return true;
     this.#client.alive();
+    const stream = this.#stream;
+    const {core, usage} = this.#client.connection;
     // The stream's own mark counts what waits for the client's flow-control window.
-    return this.#stream.write(chunk);
+    if (stream.writableLength + chunk.length <= writeShare(core.limits, usage.streams)) return stream.write(chunk);
+    // Less than the mark: the write itself says when it is gone.
+    stream.write(chunk, () => this.#exchange?.responseDrained());
+    return false;
   }
 
   end(trailers: HeaderLines): void {
@@ -305,6 +344,13 @@ export class H2Stream implements ClientStream {
       this.cut();
     }
   }
+}
+
+/** RFC 9113 §6.5.2: a field's size is its name, its value and 32 bytes of overhead. */
+function headBytes(raw: HeaderLines): number {
+  let bytes = raw.length * 16;
+  for (const text of raw) bytes += text.length;
+  return bytes;
 }
 
 /** Lines as node:http2 takes them: lower-case names, several lines of one name as a list. */

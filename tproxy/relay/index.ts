@@ -4,22 +4,24 @@ import {AuditMemory} from './audit-memory.ts';
 import {acceptCaptured} from './captured.ts';
 import type {Core} from './core.ts';
 import {acceptExplicit} from './explicit.ts';
+import {HandshakeTurns} from './handshake-turns.ts';
 import {RELAY_LIMITS, SWEEP_MS} from './limits.ts';
 import {Live} from './live.ts';
 import type {Relay, RelayServices} from './services.ts';
 
-export type {Decide, Relay, RelayEvent, RelayServices} from './services.ts';
+export type {Decide, Limited, Relay, RelayEvent, RelayServices} from './services.ts';
 export type {RelayLimits} from './limits.ts';
 export {RELAY_LIMITS} from './limits.ts';
 
 /** Make the relay. Its clock ticks until close(). */
 export function createRelay(services: RelayServices): Relay {
   const limits = {...RELAY_LIMITS, ...services.limits};
-  const live = new Live();
+  const live = new Live(limits);
   const core: Core = {
     services,
     limits,
     live,
+    turns: new HandshakeTurns(limits, live.usages),
     audit: new AuditMemory(limits.auditMemory),
     draining: false,
     now: () => performance.now(),
@@ -43,6 +45,7 @@ export function createRelay(services: RelayServices): Relay {
       deadline ??= setTimeout(cutAll, deadlineMs);
     },
     connections: () => live.connections.size,
+    held: () => ({...live.usages.all, workloads: live.usages.workloads}),
     close: () => {
       clearInterval(clock);
       if (deadline !== null) clearTimeout(deadline);

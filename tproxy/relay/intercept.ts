@@ -5,6 +5,7 @@ import {refusal} from './answers.ts';
 import {serveH1} from './client-h1.ts';
 import {serveH2} from './client-h2.ts';
 import {ignore, type ClientConnection, type Stage} from './connection.ts';
+import {limited} from './core.ts';
 import {journalRefusal} from './journal-refusal.ts';
 import {judge} from './judge.ts';
 import {claimedName} from './naming.ts';
@@ -38,19 +39,25 @@ class Handshake implements Stage {
   }
 
   start(bytes: Buffer): void {
-    const {socket, core} = this.#connection;
+    const {core, usage} = this.#connection;
+    this.#connection.expireIn(core.limits.headTimeoutMs);
+    if (core.turns.enter(usage, core.now(), () => this.#begin(bytes))) return;
+    limited(core, 'waitingHandshakes');
+    this.#fail('LimitExceeded', 'This workload opens TLS connections faster than they can be served.');
+  }
+
+  #begin(bytes: Buffer): void {
+    const {socket, core, usage} = this.#connection;
     const {leaves} = core.services;
-    const {mintBurst, mintsPerSecond} = core.limits;
-    if (
-      leaves.has?.(this.#name) !== true &&
-      !core.live.mayMint(this.#connection.usage, core.now(), mintBurst, mintsPerSecond)
-    ) {
+    if (this.#done || socket.destroyed) return;
+    if (leaves.has?.(this.#name) !== true && !core.live.usages.mayMint(usage, core.now())) {
+      limited(core, 'mints');
       this.#fail('LimitExceeded', 'This workload asks for certificates of too many new names at once.');
       return;
     }
     let secureContext;
     try {
-      secureContext = leaves.context(this.#name);
+      secureContext = leaves.context(this.#name, usage.key);
     } catch (error) {
       // A name that is none (or a CA that cannot sign): nothing that a client could believe.
       this.#fail(

@@ -3,9 +3,9 @@ import type {Address, Decision, EgressRequest, Names, Needs} from '../../policy/
 import {isDecision} from '../../policy/index.ts';
 import {connectionOptions, has, without} from '../http1/index.ts';
 import {refusal} from './answers.ts';
-import type {Core} from './core.ts';
-import {MAX_ROUNDS} from './limits.ts';
-import type {Usage} from './live.ts';
+import {limited, type Core} from './core.ts';
+import {MAX_ROUNDS, RECHECK_AGAIN_MS} from './limits.ts';
+import type {Usage} from './usage.ts';
 
 /** What is left when all names are known. */
 export type Answer = Decision | Exclude<Needs, {readonly needs: 'addresses'}>;
@@ -119,26 +119,41 @@ function round(
     );
     return;
   }
-  if (asking.usage.lookups >= core.limits.lookupsPerWorkload) {
+  const {of} = answer;
+  if (core.services.known?.(of) !== true && !mayLookUp(core, asking.usage, of.length)) {
+    if (connected !== null) {
+      // A living flow is not cut because many are judged again at once: it waits, and what it waits for is being cached.
+      setTimeout(round, RECHECK_AGAIN_MS, core, asking, request, names, rounds, done, connected);
+      return;
+    }
+    limited(core, 'lookups');
     done(
       refusal(
         request.id,
         'LimitExceeded',
-        'Too many names of this workload are being looked up at once.',
+        'This workload has too many names looked up, at once or lately.',
         trusts(request),
       ),
     );
     return;
   }
-  const {of} = answer;
   const recent = answer.recent || connected !== null;
-  asking.usage.lookups++;
+  const {usages} = core.live;
+  usages.hold(asking.usage, 'lookups', of.length);
   core.services.resolve(of, recent, (found) => {
-    asking.usage.lookups--;
+    usages.give(asking.usage, 'lookups', of.length);
     if (connected === null) asking.hint = {of, recent};
     const known = connected === null || answer.recent ? found : onlyConnected(found, connected);
     round(core, asking, request, names.size === 0 ? known : new Map([...names, ...known]), rounds + 1, done, connected);
   });
+}
+
+/** Whether so many names may be looked up for this workload now: at once, and lately. */
+function mayLookUp(core: Core, usage: Usage, names: number): boolean {
+  const {limits, live} = core;
+  if (!live.usages.take(usage, 'lookups', names, limits.lookupsPerWorkload, limits.lookups)) return false;
+  live.usages.give(usage, 'lookups', names);
+  return usage.names.take(core.now(), names);
 }
 
 /**

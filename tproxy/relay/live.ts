@@ -1,20 +1,10 @@
 /** What lives: client connections with their deadlines, and flows that a change of policy must reach. */
-import {RECHECK_BATCH} from './limits.ts';
-
-/** What one workload holds of us at the moment. */
-export interface Usage {
-  connections: number;
-  requests: number;
-  lookups: number;
-  /** Promised by bodies that are held until they are whole. */
-  heldBytes: number;
-  /** Leaves minted lately; leaks away with time. */
-  mints: number;
-  mintsAt: number;
-}
+import {RECHECK_BATCH, type RelayLimits} from './limits.ts';
+import {Usages, type Usage} from './usage.ts';
 
 export interface LivingConnection {
   readonly workloadKey: string;
+  readonly usage: Usage;
   /** When `expire` is due by the relay's clock; 0: never. */
   deadlineAt: number;
   expire(): void;
@@ -31,31 +21,26 @@ export interface LivingFlow {
   recheck(): void;
 }
 
-/** Longer than the limits' mintBurst takes to leak away. */
-const FORGIVEN_MS = 60_000;
-
 export class Live {
   readonly connections = new Set<LivingConnection>();
   readonly #flows = new Set<LivingFlow>();
-  readonly #usages = new Map<string, Usage>();
+  readonly usages: Usages;
 
-  /** The usage of a workload; kept while it has connections, or minted lately (opening anew must not forgive). */
+  constructor(limits: RelayLimits) {
+    this.usages = new Usages(limits);
+  }
+
+  /** The usage of its workload, with this connection. */
   open(connection: LivingConnection): Usage {
     this.connections.add(connection);
-    let usage = this.#usages.get(connection.workloadKey);
-    if (usage === undefined) {
-      usage = {connections: 0, requests: 0, lookups: 0, heldBytes: 0, mints: 0, mintsAt: 0};
-      this.#usages.set(connection.workloadKey, usage);
-    }
-    usage.connections++;
+    const usage = this.usages.of(connection.workloadKey);
+    this.usages.hold(usage, 'connections', 1);
     return usage;
   }
 
   closed(connection: LivingConnection): void {
     if (!this.connections.delete(connection)) return;
-    const usage = this.#usages.get(connection.workloadKey);
-    if (usage !== undefined && --usage.connections === 0 && usage.mints === 0)
-      this.#usages.delete(connection.workloadKey);
+    this.usages.give(connection.usage, 'connections', 1);
   }
 
   begin(flow: LivingFlow): void {
@@ -66,20 +51,9 @@ export class Live {
     this.#flows.delete(flow);
   }
 
-  /** Whether one more leaf may be minted for this workload now; counts it. */
-  mayMint(usage: Usage, now: number, burst: number, perSecond: number): boolean {
-    usage.mints = Math.max(0, usage.mints - ((now - usage.mintsAt) / 1000) * perSecond);
-    usage.mintsAt = now;
-    if (usage.mints + 1 > burst) return false;
-    usage.mints++;
-    return true;
-  }
-
   /** Connections whose deadline has passed are told; who has been away for long is forgotten. */
   sweep(now: number): void {
-    for (const [key, usage] of this.#usages) {
-      if (usage.connections === 0 && now - usage.mintsAt > FORGIVEN_MS) this.#usages.delete(key);
-    }
+    this.usages.sweep(now);
     for (const connection of this.connections) {
       if (connection.deadlineAt !== 0 && connection.deadlineAt <= now) {
         connection.deadlineAt = 0;

@@ -15,6 +15,7 @@ import type {Journal} from '../../runtime/journal.ts';
 import type {Filters} from '../../filters/contract.ts';
 import type {Upstream} from '../upstream/contract.ts';
 import type {RelayLimits} from './limits.ts';
+import type {Held} from './usage.ts';
 
 /** Events worth a counter; no names of hosts or paths among the labels (DESIGN §7). */
 export type RelayEvent =
@@ -26,6 +27,10 @@ export type RelayEvent =
   | 'leaf.rejected'
   | 'timeout';
 
+/** A limit that was met: by its name in limits.ts, without the `PerWorkload`. */
+export type Limited =
+  'connections' | 'requests' | 'streams' | 'controlFrames' | 'headerBytes' | 'lookups' | 'mints' | 'waitingHandshakes';
+
 export type Decide = (policies: PolicySet | 'not-loaded', request: EgressRequest, names: Names) => Decision | Needs;
 
 export interface RelayServices {
@@ -34,6 +39,8 @@ export interface RelayServices {
   /** Pure; policy/'s decide, injected for tests. */
   readonly decide: Decide;
   workloadAt(ip: Address): Workload | 'unknown';
+  /** Whether resolve() would call back at once, so that lookups can be limited per workload; where it is missing each question counts as one. */
+  known?(names: readonly string[]): boolean;
   /** Look names up; may call back at once. `recent`: with the addresses a name had a short while ago. */
   resolve(names: readonly string[], recent: boolean, done: (names: Names) => void): void;
   /** `has`: whether a context is there without minting; where it is missing every handshake counts as a mint. */
@@ -45,6 +52,8 @@ export interface RelayServices {
   isOwnListener(ip: Address, port: number): boolean;
   readonly limits?: Partial<RelayLimits>;
   count?(event: RelayEvent): void;
+  /** Something was refused or cut because of a limit. */
+  limited?(what: Limited): void;
 }
 
 export interface Relay {
@@ -60,6 +69,8 @@ export interface Relay {
   drain(deadlineMs: number): void;
   /** Open client connections. */
   connections(): number;
+  /** What all workloads hold together, for metrics and for those who look for leaks. */
+  held(): Readonly<Held> & {readonly workloads: number};
   /** Cut everything now and stop the clock. */
   close(): void;
 }
