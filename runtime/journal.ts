@@ -1,8 +1,7 @@
 /** What the process says of traffic: one decision line per decision, one flow line per finished request or connection. */
 import type {Decision, EgressRequest} from '../policy/index.ts';
-import {claimedName} from './claimed-name.ts';
+import {JsonLines} from './journal-json.ts';
 import {flowText, decisionText} from './journal-text.ts';
-import {printable} from './printable.ts';
 import type {LineWriter} from './output.ts';
 
 /** The end of one request (http, https) or one connection (tls, tcp). */
@@ -33,66 +32,13 @@ export interface Journal {
   notice(level: Level, event: string, message: string, fields?: Record<string, unknown>): void;
 }
 
-/** The facts of a question that every line repeats. Header values and query values never are among them (invariant 9). */
-export function requestFields(request: EgressRequest): Record<string, unknown> {
-  const {workload, traffic, destination} = request;
-  const http = traffic.kind === 'http' || traffic.kind === 'https' ? traffic.http : null;
-  return {
-    arrived: request.arrived,
-    workload: workload === 'unknown' ? null : `${workload.namespace}/${workload.name}`,
-    serviceAccount: workload === 'unknown' ? null : workload.serviceAccount,
-    source: `${bracketed(request.source.ip)}:${request.source.port}`,
-    destination: `${printable(bracketed(destination.ip ?? destination.host ?? '-'))}:${destination.port}`,
-    scheme: traffic.kind,
-    name: printable(claimedName(request)),
-    ...(http === null ? {} : {method: printable(http.method, 64), path: printable(http.path)}),
-  };
-}
-
-const bracketed = (host: string): string => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host);
-
-export function decisionFields(decision: Decision): Record<string, unknown> {
-  return {
-    id: decision.id,
-    verdict: decision.verdict,
-    enforced: decision.enforced,
-    reason: decision.reason,
-    policyNamespace: decision.policy?.namespace ?? null,
-    policy: decision.policy?.name ?? null,
-    rule: decision.rule,
-    wouldDeny: decision.wouldDeny,
-  };
-}
-
 /** A journal of JSON lines: `time`, `level`, `event`, then the fields. */
 export function createJsonJournal(out: LineWriter, now: () => Date = () => new Date()): Journal {
-  const line = (level: Level, event: string, fields: Record<string, unknown>): void =>
-    out.line(JSON.stringify({time: now().toISOString(), level, event, ...fields}));
+  const lines = new JsonLines(now);
   return {
-    decision(decision, request) {
-      line(decision.verdict === 'deny' ? 'warn' : 'info', 'egress.decision', {
-        ...decisionFields(decision),
-        message: decision.message,
-        ...requestFields(request),
-        via: decision.via.kind === 'proxy' ? decision.via.proxy : null,
-      });
-    },
-    flow(flow) {
-      line(flow.failure === null ? 'info' : 'warn', 'egress.flow', {
-        ...decisionFields(flow.decision),
-        ...requestFields(flow.request),
-        protocol: flow.protocol,
-        status: flow.status,
-        bytesIn: flow.bytesIn,
-        bytesOut: flow.bytesOut,
-        ms: Math.round(flow.durationMs * 10) / 10,
-        upstream: flow.upstream,
-        proxied: flow.proxied,
-        failure: flow.failure === null ? null : flow.failure.reason,
-        ...(flow.failure === null ? {} : {message: flow.failure.message}),
-      });
-    },
-    notice: (level, event, message, fields = {}) => line(level, event, {message, ...fields}),
+    decision: (decision, request) => out.line(lines.decision(decision, request)),
+    flow: (flow) => out.line(lines.flow(flow)),
+    notice: (level, event, message, fields = {}) => out.line(lines.notice(level, event, message, fields)),
   };
 }
 
