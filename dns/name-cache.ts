@@ -16,6 +16,7 @@ export interface NameCache {
   /** What counted at the time `asOf`, in ms: a lookup of several names does not lose the first while it waits for the last. */
   answer(name: string, recent: boolean, asOf: number): readonly Address[] | 'failed';
   put(name: string, outcome: Outcome): void;
+  size(): number;
 }
 
 const NONE: ReadonlyMap<Address, number> = new Map();
@@ -47,6 +48,7 @@ export function createNameCache(limits: ResolverLimits, now: () => number): Name
   }
 
   return {
+    size: () => entries.size,
     fresh(name) {
       const entry = entries.get(name);
       return entry !== undefined && entry.freshUntil > now();

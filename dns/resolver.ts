@@ -26,8 +26,12 @@ export interface Resolver {
    * without an answer is 'failed', as is one beyond the limit of lookups under way.
    */
   lookup(names: readonly string[], recent: boolean, done: (names: Names) => void): void;
+  /** Whether lookup() would call back before it returns, so that lookups can be limited per workload. */
+  known(names: readonly string[]): boolean;
   /** Lookups under way now, for metrics. */
   inFlight(): number;
+  /** Names kept, for metrics. */
+  cached(): number;
   close(): void;
 }
 
@@ -116,8 +120,17 @@ class CachingResolver implements Resolver {
     for (const name of refresh) this.#refresh(name, arrived);
   }
 
+  known(names: readonly string[]): boolean {
+    for (const name of names) if (isIP(name) === 0 && !this.#cache.fresh(name)) return false;
+    return true;
+  }
+
   inFlight(): number {
     return this.#waiting.size;
+  }
+
+  cached(): number {
+    return this.#cache.size();
   }
 
   close(): void {

@@ -12,6 +12,9 @@ export interface Metrics {
   readonly policyDocuments: Gauge<'kind'>;
   readonly workerRestarts: Counter;
   readonly droppedLogLines: Counter;
+  readonly suppressedLogLines: Counter;
+  readonly limited: Counter<'limit'>;
+  readonly held: Gauge<'what'>;
   readonly workloads: Gauge;
   readonly capturePackets: Gauge<'counter'>;
   decision(decision: Decision): void;
@@ -92,6 +95,23 @@ export function createMetrics(): Metrics {
     droppedLogLines: new Counter({
       name: 'sallyport_log_lines_dropped_total',
       help: 'Log lines lost because the log could not be written fast enough.',
+      registers,
+    }),
+    suppressedLogLines: new Counter({
+      name: 'sallyport_log_lines_suppressed_total',
+      help: 'Log lines beyond what one workload may write; summed up in journal.suppressed lines.',
+      registers,
+    }),
+    limited: new Counter({
+      name: 'sallyport_limited_total',
+      help: 'What was refused or cut because of a limit, by limit (docs/LIMITS.md).',
+      labelNames: ['limit'],
+      registers,
+    }),
+    held: new Gauge({
+      name: 'sallyport_held',
+      help: 'What is held now, by what: requests, streams, bytes, legs, cached leaves and names ...',
+      labelNames: ['what'],
       registers,
     }),
     workloads: new Gauge({name: 'sallyport_workloads', help: 'Workloads in the table.', registers}),

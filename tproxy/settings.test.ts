@@ -13,6 +13,7 @@ test('what is not said has its default', () => {
     explicit: {ip: '127.0.0.1', port: 15081},
     admin: {ip: '127.0.0.1', port: 15084},
     logFormat: 'json',
+    logLinesPerSecond: 2_000,
     drainDeadlineMs: 25_000,
     resolver: null,
     installation: {defaultAction: 'Deny', clusterDomain: 'cluster.local'},

@@ -4,6 +4,7 @@ import {isIP} from 'node:net';
 import {parseCidr, type Installation} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import {parseFlags, type FlagTable, type Settings} from '../runtime/flags.ts';
+import {JOURNAL_LIMITS} from '../runtime/journal-limits.ts';
 import {PORTS} from '../runtime/names.ts';
 import {ownCidrs} from './own-addresses.ts';
 
@@ -50,6 +51,11 @@ export const TPROXY_FLAGS = {
   'nat64-prefix': {kind: 'list', value: 'CIDR', help: 'NAT64 prefixes beside 64:ff9b::/96.'},
   'default-action': {kind: 'text', value: 'Deny|Allow', help: 'For workloads that no policy selects. Default: Deny.'},
   'log-format': {kind: 'text', value: 'json|text', help: 'Default: text on a terminal, else json.'},
+  'log-lines': {
+    kind: 'text',
+    value: 'N',
+    help: 'Log lines a second of one workload; more are counted and summed up. 0: no limit. Default: 2000.',
+  },
   'drain-deadline': {kind: 'text', value: 'SECONDS', help: 'How long SIGTERM lets requests finish. Default: 25.'},
   config: {kind: 'text', value: 'FILE', help: 'A YAML file of these settings.'},
 } as const satisfies FlagTable;
@@ -77,6 +83,7 @@ export interface TproxyConfig {
   readonly resolver: {readonly ip: string; readonly port: number} | null;
   readonly installation: Installation;
   readonly logFormat: 'json' | 'text';
+  readonly logLinesPerSecond: number;
   readonly drainDeadlineMs: number;
 }
 
@@ -142,6 +149,12 @@ export function tproxySettings(argv: readonly string[], env: NodeJS.ProcessEnv, 
       searchDomains: settings.search.map((domain) => domain.toLowerCase().replace(/^\.|\.$/g, '')),
       ownPorts: [...new Set([listen.port, explicit.port, admin.port, PORTS.mtls, PORTS.dns])],
     },
+    logLinesPerSecond: wholeNumber(
+      settings['log-lines'] ?? String(JOURNAL_LIMITS.linesPerSecond),
+      0,
+      1e9,
+      at('log-lines'),
+    ),
     logFormat: oneOf(settings['log-format'] ?? (isTerminal ? 'text' : 'json'), ['json', 'text'], at('log-format')),
     drainDeadlineMs:
       wholeNumber(settings['drain-deadline'] ?? String(DEFAULT_DRAIN_SECONDS), 0, 3600, at('drain-deadline')) * 1000,

@@ -7,6 +7,7 @@ import {compilePolicies, decide, inAnyCidr, type Address, type PolicySet, type W
 import {keepCodeCache} from '../runtime/code-cache.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import {createJsonJournal, createTextJournal, type Journal} from '../runtime/journal.ts';
+import {limitJournal, type LimitedJournal} from '../runtime/journal-limits.ts';
 import {countingJournal, createMetrics} from '../runtime/metrics.ts';
 import {createLineWriter} from '../runtime/output.ts';
 import {cannotListen} from './admin.ts';
@@ -17,7 +18,7 @@ import {ownListener} from './own-addresses.ts';
 import type {ParentProxy} from '../sources/refs.ts';
 import {createRelay, type Relay} from './relay/index.ts';
 import type {Listen, TproxyConfig} from './settings.ts';
-import {createResolver} from '../dns/resolver.ts';
+import {createResolver, type Resolver} from '../dns/resolver.ts';
 import {hostPort} from './upstream/failures.ts';
 import {createUpstream, type OwnedUpstream} from './upstream/index.ts';
 import {indexWorkloads} from '../sources/workload-table.ts';
@@ -37,7 +38,9 @@ class Worker {
   #parents: ReadonlyMap<string, ParentProxy> = new Map();
   readonly #metrics = createMetrics();
   readonly #lines = createLineWriter(1, (dropped) => this.#metrics.droppedLogLines.inc(dropped));
+  readonly #limited: LimitedJournal;
   readonly #journal: Journal;
+  readonly #names: Resolver;
   readonly #relay: Relay;
   readonly #upstream: OwnedUpstream;
   readonly #leaves: MintingLeafSource;
@@ -51,15 +54,19 @@ class Worker {
     const colours = process.stdout.isTTY || process.env['FORCE_COLOR'] === '1';
     const journal =
       config.logFormat === 'json' ? createJsonJournal(this.#lines) : createTextJournal(this.#lines, colours);
-    this.#journal = countingJournal(journal, this.#metrics);
+    this.#limited = limitJournal(journal, {
+      limits: {linesPerSecond: config.logLinesPerSecond},
+      onSuppressed: (lines) => this.#metrics.suppressedLogLines.inc(lines),
+    });
+    this.#journal = countingJournal(this.#limited, this.#metrics);
     const isOwnListener = ownListener(installation.ownPorts);
     this.#leaves = createLeafSource({ca: openCa({dir: config.caDir})});
-    const names = createResolver({
+    this.#names = createResolver({
       server: resolver === null ? null : hostPort(resolver.ip, resolver.port),
       onNotice: (event, message) => this.#journal.notice('warn', event, message),
     });
     this.#upstream = createUpstream({
-      resolver: names,
+      resolver: this.#names,
       proxy: (name) => this.#parents.get(name),
       upstreamCa: config.upstreamCaFile === null ? null : readFileSync(config.upstreamCaFile, 'utf8'),
       isOwnListener,
@@ -70,13 +77,15 @@ class Worker {
       policies: () => this.#policies,
       decide,
       workloadAt: (ip) => this.#workloads.get(ip) ?? 'unknown',
-      resolve: (of, recent, done) => names.lookup(of, recent, done),
+      known: (of) => this.#names.known(of),
+      resolve: (of, recent, done) => this.#names.lookup(of, recent, done),
       leaves: this.#leaves,
       upstream: this.#upstream,
       filters: filtersOf(this.#journal),
       journal: this.#journal,
       isOwnListener,
       count: (event) => this.#metrics.relayEvents.inc({event}),
+      limited: (limit) => this.#metrics.limited.inc({limit}),
     });
   }
 
@@ -177,8 +186,13 @@ class Worker {
 
   async metrics(): Promise<object> {
     this.#metrics.connections.set({kind: 'client'}, this.#relay.connections());
+    const {cached, minted} = this.#leaves.stats();
+    const {idle, active, sessions} = this.#upstream.counts();
+    const legs = {idleLegs: idle, activeLegs: active, upstreamSessions: sessions};
+    const held = {...this.#relay.held(), ...legs, leaves: cached, names: this.#names.cached()};
+    for (const [what, value] of Object.entries(held)) this.#metrics.held.set({what}, value);
     this.#metrics.leafMints.reset();
-    this.#metrics.leafMints.inc(this.#leaves.stats().minted);
+    this.#metrics.leafMints.inc(minted);
     return this.#metrics.registry.getMetricsAsJSON();
   }
 
@@ -199,6 +213,7 @@ class Worker {
 
   close(): void {
     this.#relay.close();
+    this.#limited.close();
     this.#lines.flush();
     process.exit(0);
   }

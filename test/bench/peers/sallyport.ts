@@ -46,6 +46,9 @@ export const sallyport: Peer = {
         '1',
         '--log-format',
         'json',
+        // Every line is written, as the peers write theirs.
+        '--log-lines',
+        '0',
       ],
       redirectTo: null,
       ready: {url: 'http://127.0.0.1:15084/readyz'},
