@@ -1,7 +1,8 @@
 /** Metrics: `sallyport_*`, base units, no host or path labels (DESIGN §7). Workers count; the supervisor adds them up. */
-import {AggregatorRegistry, Counter, Gauge, Histogram, Registry} from 'prom-client';
+import {AggregatorRegistry, Counter, Gauge, Registry} from 'prom-client';
 import type {Decision} from '../policy/index.ts';
 import type {Flow, Journal} from './journal.ts';
+import {tallyCounter, tallyHistogram, type Count, type Spread} from './tally.ts';
 
 export interface Metrics {
   readonly registry: Registry;
@@ -27,39 +28,36 @@ const DURATION_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60];
 export function createMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  const decisions = new Counter({
+  const decisions = tallyCounter({
     name: 'sallyport_decisions_total',
     help: 'Decisions, by what came out and why.',
     labelNames: ['verdict', 'reason', 'would_deny'],
     registers,
   });
-  const flows = new Counter({
+  const flows = tallyCounter({
     name: 'sallyport_flows_total',
     help: 'Finished requests and connections.',
     labelNames: ['protocol', 'verdict', 'failure'],
     registers,
   });
-  const duration = new Histogram({
+  const duration = tallyHistogram({
     name: 'sallyport_flow_duration_seconds',
     help: 'From the first byte of a request (or connection) to its end.',
     labelNames: ['protocol'],
     buckets: DURATION_BUCKETS,
     registers,
   });
-  const bytes = new Counter({
+  const bytes = tallyCounter({
     name: 'sallyport_flow_bytes_total',
     help: 'Body bytes, seen from the client.',
     labelNames: ['direction'],
     registers,
   });
-  const sent = bytes.labels('sent');
-  const received = bytes.labels('received');
-  // labels() costs a hash of the label values; on the hot path each combination is looked up once.
-  const decisionCounters = new Map<string, ReturnType<typeof decisions.labels>>();
-  const flowCounters = new Map<
-    string,
-    {count: ReturnType<typeof flows.labels>; seconds: ReturnType<typeof duration.labels>}
-  >();
+  const sent = bytes({direction: 'sent'});
+  const received = bytes({direction: 'received'});
+  const decided = new Map<string, Count>();
+  const finished = new Map<string, {readonly count: Count; readonly seconds: Spread}>();
+  const durations = new Map<string, Spread>();
   return {
     registry,
     leafMints: new Counter({name: 'sallyport_leaf_mints_total', help: 'Leaf certificates made.', registers}),
@@ -121,31 +119,29 @@ export function createMetrics(): Metrics {
       labelNames: ['counter'],
       registers,
     }),
-    decision(decision) {
-      const key = `${decision.verdict} ${decision.reason} ${decision.wouldDeny}`;
-      let counter = decisionCounters.get(key);
-      if (counter === undefined)
-        decisionCounters.set(
-          key,
-          (counter = decisions.labels(decision.verdict, decision.reason, String(decision.wouldDeny))),
-        );
-      counter.inc();
-    },
-    flow(flow) {
-      const failure = flow.failure?.reason ?? '';
-      const key = `${flow.protocol} ${flow.decision.verdict} ${failure}`;
-      let counters = flowCounters.get(key);
-      if (counters === undefined) {
-        counters = {
-          count: flows.labels(flow.protocol, flow.decision.verdict, failure),
-          seconds: duration.labels(flow.protocol),
-        };
-        flowCounters.set(key, counters);
+    decision({verdict, reason, wouldDeny}) {
+      const key = `${verdict} ${reason} ${wouldDeny}`;
+      let count = decided.get(key);
+      if (count === undefined) {
+        count = decisions({verdict, reason, would_deny: String(wouldDeny)});
+        decided.set(key, count);
       }
-      counters.count.inc();
-      counters.seconds.observe(flow.durationMs / 1000);
-      sent.inc(flow.bytesIn);
-      received.inc(flow.bytesOut);
+      count.value++;
+    },
+    flow({decision: {verdict}, protocol, failure, durationMs, bytesIn, bytesOut}) {
+      const why = failure?.reason ?? '';
+      const key = `${protocol} ${verdict} ${why}`;
+      let tallies = finished.get(key);
+      if (tallies === undefined) {
+        let seconds = durations.get(protocol);
+        if (seconds === undefined) durations.set(protocol, (seconds = duration({protocol})));
+        tallies = {count: flows({protocol, verdict, failure: why}), seconds};
+        finished.set(key, tallies);
+      }
+      tallies.count.value++;
+      tallies.seconds.observe(durationMs / 1000);
+      sent.value += bytesIn;
+      received.value += bytesOut;
     },
   };
 }
