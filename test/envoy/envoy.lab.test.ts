@@ -1,7 +1,8 @@
 import {existsSync} from 'node:fs';
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
 import {createLab, type Lab} from '../lab/index.ts';
-import {ENVOY_VERSIONS, envoyTest, startEnvoy} from './index.ts';
+import {ENVOY_VERSIONS, startEnvoy} from './index.ts';
+import {envoyTest} from './require.ts';
 
 const bootstrap = (port: number, body: string): object => ({
   static_resources: {
