@@ -33,6 +33,8 @@ export const MALFORMED = {
   LengthAndEncoding: 'a message has not both Content-Length and Transfer-Encoding (RFC 9112 §6.1)',
   DuplicateTransferEncoding: 'a message has one Transfer-Encoding field line (RFC 9112 §6.1)',
   UnsupportedCoding: 'the only transfer coding understood is one "chunked" (RFC 9112 §6.1, §7)',
+  FramingLookalike:
+    'a field whose name is a framing field’s with "_" for "-": servers that make variables of names read it as that (RFC 3875 §4.1.18)',
   EncodingInHttp10: 'HTTP/1.0 has no Transfer-Encoding (RFC 9112 §6.1)',
   LengthRequired: 'an HTTP/1.0 request of this method needs a Content-Length (RFC 1945 §7.2.2)',
   BodyNotAllowed: 'a response of this status has no body to announce (RFC 9110 §8.6, RFC 9112 §6.1)',

@@ -9,6 +9,9 @@ const CONNECTION = Buffer.from('connection');
 const CONTENT_LENGTH = Buffer.from('content-length');
 const TRANSFER_ENCODING = Buffer.from('transfer-encoding');
 
+const HYPHEN = 0x2d;
+const UNDERSCORE = 0x5f;
+
 /** The numbers that stand for a field: where its name and value are, relative to the section. */
 const SPOTS = 4;
 
@@ -99,12 +102,12 @@ export class FieldSection {
         this.host = this.count;
         return null;
       case CONTENT_LENGTH.length:
-        if (!isName(bytes, from, CONTENT_LENGTH)) return null;
+        if (!isName(bytes, from, CONTENT_LENGTH)) return looksLike(bytes, from, CONTENT_LENGTH);
         if (this.contentLength >= 0) return 'DuplicateContentLength';
         this.contentLength = this.count;
         return null;
       case TRANSFER_ENCODING.length:
-        if (!isName(bytes, from, TRANSFER_ENCODING)) return null;
+        if (!isName(bytes, from, TRANSFER_ENCODING)) return looksLike(bytes, from, TRANSFER_ENCODING);
         if (this.transferEncoding >= 0) return 'DuplicateTransferEncoding';
         this.transferEncoding = this.count;
         return null;
@@ -121,6 +124,15 @@ export class FieldSection {
         return null;
     }
   }
+}
+
+/** What a server that makes variables of field names (CGI, RFC 3875 §4.1.18) cannot tell from the framing field. */
+function looksLike(bytes: Buffer, from: number, name: Buffer): 'FramingLookalike' | null {
+  for (let i = 0; i < name.length; i++) {
+    const byte = bytes[from + i]!;
+    if ((byte | 0x20) !== name[i] && !(byte === UNDERSCORE && name[i] === HYPHEN)) return null;
+  }
+  return 'FramingLookalike';
 }
 
 function isBlank(byte: number): boolean {

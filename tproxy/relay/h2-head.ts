@@ -15,6 +15,9 @@ const FORBIDDEN: ReadonlySet<string> = new Set([
   'transfer-encoding',
   'upgrade',
   'http2-settings',
+  // Read as framing by servers that make variables of names (RFC 3875 §4.1.18), once they are lines of HTTP/1.
+  'transfer_encoding',
+  'content_length',
 ]);
 
 /** `raw`: name, value, ... as they came. `ended`: the stream has no body. */
