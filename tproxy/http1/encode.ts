@@ -4,7 +4,7 @@
  * choice (request and response splitting, CVE-2018-12116). The encoders throw then, and nothing is written.
  */
 import {allOf, isToken, TARGET, VALUE} from './chars.ts';
-import type {Headers} from './headers.ts';
+import {isField, type Headers} from './headers.ts';
 import type {Framing} from './messages.ts';
 import {isAuthority, targetForm} from './target.ts';
 import {isForbiddenTrailer} from './trailers.ts';
@@ -54,17 +54,28 @@ export interface ResponseParts {
 }
 
 /** Lines that the encoders write themselves: a second one would be read instead, or beside. */
-const OWN: ReadonlySet<string> = new Set([
-  'connection',
-  'content-length',
-  'expect',
-  'host',
-  'keep-alive',
-  'proxy-connection',
-  'te',
-  'transfer-encoding',
-  'upgrade',
-]);
+function isOwn(name: string): boolean {
+  switch (name.length) {
+    case 2:
+      return isField(name, 'te');
+    case 4:
+      return isField(name, 'host');
+    case 6:
+      return isField(name, 'expect');
+    case 7:
+      return isField(name, 'upgrade');
+    case 10:
+      return isField(name, 'connection') || isField(name, 'keep-alive');
+    case 14:
+      return isField(name, 'content-length');
+    case 16:
+      return isField(name, 'proxy-connection');
+    case 17:
+      return isField(name, 'transfer-encoding');
+    default:
+      return false;
+  }
+}
 
 /** A request's head as bytes. Throws UnencodableError. */
 export function encodeRequestHead(parts: RequestParts): Buffer {
@@ -151,8 +162,7 @@ function fieldLines(headers: Headers, mayTellLength: boolean): string {
     if (!isToken(name)) throw new UnencodableError('field name', 'not a token');
     if (!allOf(VALUE, value))
       throw new UnencodableError('field value', 'control characters, or characters above U+00FF');
-    const lower = name.toLowerCase();
-    if (OWN.has(lower) && !(lower === 'content-length' && mayTellLength && isDigits(value))) {
+    if (isOwn(name) && !(mayTellLength && isField(name, 'content-length') && isDigits(value))) {
       throw new UnencodableError('field', 'framing and connection fields are written by the encoder');
     }
     text += `${name}: ${value}\r\n`;

@@ -6,11 +6,15 @@ import type {HeaderLines} from './messages.ts';
 export type Headers = readonly string[];
 
 /**
- * Whether `name` is `wanted`, which is lower-case. Field names are ASCII, so their lower-case form has the same length;
- * the length decides nearly always, without a new string.
+ * Whether `name` is `wanted`, which is lower-case. Field names are ASCII, so their lower-case form has the same length; that
+ * and the first letter decide nearly always, without a new string.
  */
 export function isField(name: string, wanted: string): boolean {
-  return name.length === wanted.length && (name === wanted || name.toLowerCase() === wanted);
+  return (
+    name.length === wanted.length &&
+    (name.charCodeAt(0) | 0x20) === wanted.charCodeAt(0) &&
+    (name === wanted || name.toLowerCase() === wanted)
+  );
 }
 
 /** The first line's value; null where there is none. `name` is lower-case. */
@@ -41,19 +45,28 @@ export function without(headers: Headers, names: ReadonlySet<string>): HeaderLin
   return kept;
 }
 
+const NOTHING: readonly string[] = [];
+
 /**
  * The members of a comma-separated list over all lines of that name, trimmed, lower-case; empty members are left out
  * (RFC 9110 §5.6.1.2). For lists of tokens: quoted strings are not understood.
  */
-export function listOf(headers: Headers, name: string): string[] {
-  const members: string[] = [];
-  for (const value of getAll(headers, name)) {
-    for (const part of value.split(',')) {
-      const member = trimBlank(part);
-      if (member !== '') members.push(member.toLowerCase());
-    }
+export function listOf(headers: Headers, name: string): readonly string[] {
+  let members: string[] | null = null;
+  for (let i = 0; i < headers.length; i += 2) {
+    if (isField(headers[i]!, name)) pushMembers((members ??= []), headers[i + 1]!);
   }
-  return members;
+  return members ?? NOTHING;
+}
+
+function pushMembers(members: string[], value: string): void {
+  for (let from = 0; from <= value.length;) {
+    const comma = value.indexOf(',', from);
+    const to = comma < 0 ? value.length : comma;
+    const member = trimBlank(value, from, to);
+    if (member !== '') members.push(member.toLowerCase());
+    from = to + 1;
+  }
 }
 
 /** Fields that Connection must not name: taking them away would change whom the message is for or where it ends. */
@@ -68,7 +81,7 @@ export const NEVER_HOP_BY_HOP: ReadonlySet<string> = new Set([
 ]);
 
 /** What Connection names, lower-case: options such as `close`, and fields that end here (RFC 9110 §7.6.1). */
-export function connectionOptions(headers: Headers): string[] {
+export function connectionOptions(headers: Headers): readonly string[] {
   return listOf(headers, 'connection');
 }
 
@@ -81,21 +94,40 @@ export function judgeConnection(options: readonly string[]): 'BadConnection' | '
   return null;
 }
 
-/** Fields for one connection only, whether Connection names them or not (RFC 9110 §7.6.1, RFC 9112 §C.2.2). */
-const HOP_BY_HOP: ReadonlySet<string> = new Set([
-  'connection',
-  'proxy-connection',
-  'keep-alive',
-  'te',
-  'transfer-encoding',
-  'upgrade',
-  // Credentials for us or from our parent; the other side of us must never see them (RFC 9110 §11.7).
-  'proxy-authorization',
-  'proxy-authenticate',
-  'proxy-authentication-info',
-  // Only HTTP/2 upgrades use it, and those are refused (RFC 7540 §3.2.1).
-  'http2-settings',
-]);
+/**
+ * Fields for one connection only, whether Connection names them or not (RFC 9110 §7.6.1, RFC 9112 §C.2.2), and what the
+ * encoder writes itself. By length, which decides nearly always without a new string.
+ */
+function endsHere(name: string): boolean {
+  switch (name.length) {
+    case 2:
+      return isField(name, 'te');
+    case 4:
+      return isField(name, 'host');
+    case 6:
+      return isField(name, 'expect');
+    case 7:
+      return isField(name, 'upgrade');
+    case 10:
+      return isField(name, 'connection') || isField(name, 'keep-alive');
+    case 14:
+      // Only HTTP/2 upgrades use it, and those are refused (RFC 7540 §3.2.1).
+      return isField(name, 'http2-settings');
+    case 16:
+      return isField(name, 'proxy-connection');
+    case 17:
+      return isField(name, 'transfer-encoding');
+    // Credentials for us or from our parent; the other side of us must never see them (RFC 9110 §11.7).
+    case 18:
+      return isField(name, 'proxy-authenticate');
+    case 19:
+      return isField(name, 'proxy-authorization');
+    case 25:
+      return isField(name, 'proxy-authentication-info');
+    default:
+      return false;
+  }
+}
 
 /**
  * The lines to pass on: without what ends at this hop, what Connection names, and what the encoder writes itself
@@ -108,13 +140,19 @@ export function endToEnd(headers: Headers, keepContentLength = false): HeaderLin
   const named = connectionOptions(headers);
   const kept: HeaderLines = [];
   for (let i = 0; i < headers.length; i += 2) {
-    const name = headers[i]!.toLowerCase();
-    if (HOP_BY_HOP.has(name) || name === 'host' || name === 'expect') continue;
-    if (name === 'content-length' && !keepContentLength) continue;
-    if (named.length > 0 && named.includes(name) && !NEVER_HOP_BY_HOP.has(name)) continue;
-    kept.push(headers[i]!, headers[i + 1]!);
+    const name = headers[i]!;
+    if (endsHere(name)) continue;
+    if (!keepContentLength && isField(name, 'content-length')) continue;
+    if (named.length > 0 && isNamed(named, name)) continue;
+    kept.push(name, headers[i + 1]!);
   }
   return kept;
+}
+
+/** Whether Connection names the field, and may. */
+function isNamed(options: readonly string[], name: string): boolean {
+  for (const option of options) if (isField(name, option) && !NEVER_HOP_BY_HOP.has(option)) return true;
+  return false;
 }
 
 /** Whether the sender takes trailers: `TE: trailers` (RFC 9110 §10.1.4). gRPC servers ask for it. */
@@ -122,10 +160,10 @@ export function wantsTrailers(headers: Headers): boolean {
   return listOf(headers, 'te').includes('trailers');
 }
 
-function trimBlank(text: string): string {
-  let from = 0;
-  let to = text.length;
-  while (from < to && (text[from] === ' ' || text[from] === '\t')) from++;
-  while (to > from && (text[to - 1] === ' ' || text[to - 1] === '\t')) to--;
+function trimBlank(text: string, from: number, to: number): string {
+  while (from < to && isBlank(text.charCodeAt(from))) from++;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
   return text.slice(from, to);
 }
+
+const isBlank = (code: number): boolean => code === 0x20 || code === 0x09;
