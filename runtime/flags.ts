@@ -179,3 +179,17 @@ export function helpText(role: string, summary: string, table: FlagTable): strin
   });
   return `sallyport ${role}: ${summary}\n\n${rows.join('\n')}\n\nEvery flag is also a key of the --config file and a SALLYPORT_* variable; flag > variable > file.\n`;
 }
+
+/** The choice that the value is. Throws SallyportError `Usage`. */
+export function oneOf<T extends string>(value: string, choices: readonly T[], origin: string): T {
+  const found = choices.find((choice) => choice === value);
+  if (found === undefined) throw usage(`${origin} is ${JSON.stringify(value)}`, `Write one of ${choices.join(', ')}.`);
+  return found;
+}
+
+export function wholeNumber(text: string, min: number, max: number, origin: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < min || value > max)
+    throw usage(`${origin} is ${JSON.stringify(text)}`, `Write a whole number from ${min} to ${max}.`);
+  return value;
+}

@@ -1,5 +1,6 @@
 import {describe, expect, test} from '@jest/globals';
-import {parseListen, tproxySettings} from './settings.ts';
+import {parseListen} from '../runtime/listen.ts';
+import {tproxySettings} from './settings.ts';
 
 const settings = (...argv: string[]) => tproxySettings(['--policy', 'p', ...argv], {}, false);
 

@@ -9,11 +9,10 @@ import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
 import {createMetrics, exposition} from '../runtime/metrics.ts';
 import {watchPaths} from '../runtime/watch.ts';
-import {startAdmin} from './admin.ts';
+import {startAdmin} from '../runtime/admin.ts';
 import type {State} from './messages.ts';
-import {changingCidrs} from './own-addresses.ts';
 import {startNodeCapture, type NodeCapture} from './node-capture.ts';
-import {isOwnAddress} from './own-addresses.ts';
+import {changingCidrs, isOwnAddress} from '../runtime/own-addresses.ts';
 import {PolicyStore, requireGood, type PolicyLoad} from '../sources/policy-store.ts';
 import {resolveParents, type MissingRef} from '../sources/refs.ts';
 import type {TproxyConfig} from './settings.ts';
@@ -233,6 +232,11 @@ export class Supervisor {
     for (const [counter, packets] of (await this.#capture?.counters()) ?? [])
       this.#metrics.capturePackets.set({counter}, packets);
     return this.#metrics.registry.getMetricsAsJSON();
+  }
+
+  /** Lines of this process's own journal; the workers count theirs. */
+  logLinesLost(lines: number): void {
+    this.#metrics.droppedLogLines.inc(lines);
   }
 
   /** Not ready any more, then drained, then gone. The ruleset stays: a proxy that is away means no egress, not open egress. */

@@ -10,14 +10,14 @@ import {createJsonJournal, createTextJournal, type Journal} from '../runtime/jou
 import {limitJournal, type LimitedJournal} from '../runtime/journal-limits.ts';
 import {countingJournal, createMetrics} from '../runtime/metrics.ts';
 import {createLineWriter} from '../runtime/output.ts';
-import {cannotListen} from './admin.ts';
+import {cannotListen, type Listen} from '../runtime/listen.ts';
 import {connectTransparent, fdOf, listenTransparent, originalDestination} from './capture/sockets.ts';
 import type {FilterOptions, RunningFilters} from '../filters/index.ts';
 import type {State, ToSupervisor, ToWorker} from './messages.ts';
-import {ownListener} from './own-addresses.ts';
+import {ownListener} from '../runtime/own-addresses.ts';
 import type {ParentProxy} from '../sources/refs.ts';
 import {createRelay, type Relay} from './relay/index.ts';
-import type {Listen, TproxyConfig} from './settings.ts';
+import type {TproxyConfig} from './settings.ts';
 import {createResolver, type Resolver} from '../dns/resolver.ts';
 import {hostPort} from './upstream/failures.ts';
 import {createUpstream, type OwnedUpstream} from './upstream/index.ts';
@@ -37,7 +37,10 @@ class Worker {
   #mustUseOwnAddress!: (address: Address) => boolean;
   #parents: ReadonlyMap<string, ParentProxy> = new Map();
   readonly #metrics = createMetrics();
-  readonly #lines = createLineWriter(1, (dropped) => this.#metrics.droppedLogLines.inc(dropped));
+  readonly #lines = createLineWriter(1, {
+    lost: (lines) => this.#metrics.droppedLogLines.inc(lines),
+    again: (lines) => this.#journal.notice('error', 'log.dropped', `${lines} log lines were lost`),
+  });
   readonly #limited: LimitedJournal;
   readonly #journal: Journal;
   readonly #names: Resolver;

@@ -1,7 +1,6 @@
 /** The admin port: /healthz (the process lives), /readyz (it guards, with detail), /metrics. */
 import {createServer, type Server} from 'node:http';
-import {SallyportError} from '../runtime/errors.ts';
-import type {Listen} from './settings.ts';
+import {cannotListen, type Listen} from './listen.ts';
 
 export interface AdminSources {
   /** Whether the asker is this machine (the kubelet's probes come from there): others get /metrics only (DESIGN §7). */
@@ -53,31 +52,4 @@ export async function startAdmin(listen: Listen, sources: AdminSources): Promise
     server.listen({port: listen.port, ...(listen.ip === null ? {} : {host: listen.ip})}, resolve);
   });
   return server;
-}
-
-/** The operator's message for a listen(2) that failed. */
-export function cannotListen(flag: string, listen: Listen, error: NodeJS.ErrnoException): SallyportError {
-  const where = `${listen.ip ?? '*'}:${listen.port}`;
-  if (error.code === 'EADDRINUSE')
-    return new SallyportError(
-      'PortInUse',
-      `${flag} ${where} is in use by another process`,
-      `Stop it, or choose another port with ${flag}.`,
-      {cause: error},
-    );
-  if (error.code === 'EADDRNOTAVAIL')
-    return new SallyportError(
-      'CannotListen',
-      `${flag} ${where}: this machine has no such address`,
-      `Give ${flag} an address of this machine, or *:${listen.port}.`,
-      {cause: error},
-    );
-  if (error.code === 'EACCES')
-    return new SallyportError(
-      'CannotListen',
-      `${flag} ${where}: no permission for a port below 1024`,
-      'Give the process CAP_NET_BIND_SERVICE, or choose a higher port.',
-      {cause: error},
-    );
-  return new SallyportError('CannotListen', `${flag} ${where}: ${error.message}`, '', {cause: error});
 }
