@@ -51,7 +51,8 @@ export function identitiesOf(certificate: PeerCertificate | undefined): string[]
     const type = entry.slice(0, colon);
     const text = entry.slice(colon + 1);
     if (type !== 'URI' && type !== 'DNS') continue;
-    found.push(text.startsWith('"') ? unquoted(text) : text);
+    const identity = text.startsWith('"') ? unquoted(text) : text;
+    if (identity !== null) found.push(identity);
   }
   return found;
 }
@@ -74,11 +75,11 @@ function splitNames(text: string): string[] {
   return entries;
 }
 
-function unquoted(text: string): string {
+function unquoted(text: string): string | null {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'string' ? value : '';
+    return typeof value === 'string' ? value : null;
   } catch {
-    return '';
+    return null;
   }
 }
