@@ -244,10 +244,10 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
   {
     name: 'our listener is dialled by an address of this machine',
     guards: '6: no request through the proxy to the proxy',
-    file: 'tproxy/own-addresses.ts',
+    file: 'runtime/own-addresses.ts',
     find: '(isLoopback(ip) || ownAddresses().includes(ip))',
     replace: 'ownAddresses().includes(ip)',
-    tests: ['tproxy/own-addresses.test.ts'],
+    tests: ['runtime/own-addresses.test.ts'],
   },
   {
     name: 'a filter changes Host or framing',
