@@ -25,9 +25,11 @@ export interface Attempt {
 
 /**
  * Who does the same and has to get through, or else the attempt proves nothing: a pod that nobody captures, or the node
- * itself for what only the node can reach. `none`: why no control makes sense.
+ * itself for what only the node can reach. `instead`: where the same command would not say it, another that shows that
+ * there is something to reach. `none`: why no control makes sense.
  */
-export type Control = 'free' | 'node' | {readonly none: string};
+export type Control =
+  'free' | 'node' | {readonly instead: Attempt['attempt']; readonly by: 'free' | 'node'} | {readonly none: string};
 
 /** Whoever makes an attempt: a pod, or as a control the node. */
 export interface Attacker {

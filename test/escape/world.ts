@@ -29,8 +29,8 @@ const PROGRAMS = join(import.meta.dirname, 'programs');
 const READY_TIMEOUT_MS = 30_000;
 /** A way that is closed by silence is given up after this. */
 export const PATIENCE_SECONDS = 2;
-/** What of the node a pod might want: ssh, http, https, etcd, an API server, the kubelet. */
-const NODE_PORTS = [22, 80, 443, 2379, 6443, 8080, 10250];
+/** What of the node a pod might want: ssh, http, https, etcd, an API server, what the rule for literals holds, the kubelet. */
+const NODE_PORTS = [22, 80, 443, 2379, 6443, 8080, 8088, 10250];
 
 export interface WorldOptions {
   readonly bridge?: boolean;
