@@ -1,8 +1,8 @@
 /**
  * `npm run fuzz`: changes inputs and reads them, guided by the coverage of the code that reads.
- *   npm run fuzz [-- --time SECONDS] [--target NAME] [--seed N]
+ *   npm run fuzz [-- --time SECONDS] [--target NAME] [--seed N] [--markdown FILE]
  * Without --target every target gets the time. What is found is made small, written to the target's found.txt, and printed
- * with a test to pin it; the exit code is then 1.
+ * with a test to pin it; the exit code is then 1. --markdown: where the target `framing` writes its table of known variants.
  */
 import {spawn} from 'node:child_process';
 import {parseArgs} from 'node:util';
@@ -10,17 +10,26 @@ import {asLine, readCorpus, writeCorpus} from './corpus.ts';
 import {fuzz} from './engine.ts';
 import type {Report} from './engine.ts';
 import type {Target} from './target.ts';
+import {framing} from './framing/main.ts';
 import {TARGETS} from './targets/index.ts';
 
 const DEFAULT_SECONDS = 60;
+/** The one target that is no function of bytes: it asks other programs. */
+const FRAMING = 'framing';
 
 const {values} = parseArgs({
-  options: {time: {type: 'string'}, target: {type: 'string'}, seed: {type: 'string'}, one: {type: 'boolean'}},
+  options: {
+    time: {type: 'string'},
+    target: {type: 'string'},
+    seed: {type: 'string'},
+    one: {type: 'boolean'},
+    markdown: {type: 'string'},
+  },
 });
 const seconds = number('time', values.time, DEFAULT_SECONDS);
 const seed = number('seed', values.seed, Date.now() % 1_000_000_007);
-const names = TARGETS.map(({name}) => name);
-const chosen = values.target === undefined ? TARGETS : TARGETS.filter(({name}) => name === values.target);
+const names = [...TARGETS.map(({name}) => name), FRAMING];
+const chosen = names.filter((name) => values.target === undefined || name === values.target);
 if (chosen.length === 0) usage(`no target is called ${JSON.stringify(values.target)}; there are ${names.join(', ')}`);
 
 if (values.one === true) await one(chosen[0]!);
@@ -30,17 +39,29 @@ console.log(
 );
 let failed = 0;
 // Each in a process of its own: what ran before is compiled without counters, and one that hangs takes no other with it.
-for (const {name} of chosen) failed += await inOwnProcess(name);
+for (const name of chosen) failed += await inOwnProcess(name);
 process.exitCode = failed === 0 ? 0 : 1;
 
 function inOwnProcess(name: string): Promise<number> {
-  const argv = [import.meta.filename, '--one', '--target', name, '--time', String(seconds), '--seed', String(seed)];
+  const argv = [
+    import.meta.filename,
+    '--one',
+    '--target',
+    name,
+    '--time',
+    String(seconds),
+    '--seed',
+    String(seed),
+    ...(values.markdown === undefined ? [] : ['--markdown', values.markdown]),
+  ];
   return new Promise((resolve) =>
     spawn(process.execPath, argv, {stdio: 'inherit'}).on('exit', (code) => resolve(code === 0 ? 0 : 1)),
   );
 }
 
-async function one(target: Target): Promise<void> {
+async function one(name: string): Promise<void> {
+  if (name === FRAMING) process.exit((await framing(seconds, seed, values.markdown ?? null)) === 0 ? 0 : 1);
+  const target = TARGETS.find((target) => target.name === name)!;
   const report = await fuzz(target, readCorpus(target.name, 'inputs'), {seconds, seed});
   if (report.corpus.length > 0) writeCorpus(target.name, 'inputs', report.corpus);
   const {coverage, executions, corpus, kinds, found} = report;
