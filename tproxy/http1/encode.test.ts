@@ -1,7 +1,7 @@
 import {describe, expect, test} from '@jest/globals';
 import {
   encodeChunk,
-  encodeChunkHeader,
+  chunkHeader,
   encodeLastChunk,
   encodeRequestHead,
   encodeResponseHead,
@@ -136,7 +136,7 @@ describe('chunks as written', () => {
     expect(encodeChunk(Buffer.alloc(26, 'x')).toString()).toBe(`1a\r\n${'x'.repeat(26)}\r\n`);
   });
   test.each([0, -1, 1.5, NaN])('a chunk of %d bytes would end the body, or be none', (bytes) => {
-    expect(() => encodeChunkHeader(bytes)).toThrow(UnencodableError);
+    expect(() => chunkHeader(bytes)).toThrow(UnencodableError);
   });
   test('the last chunk, with trailers', () => {
     expect(encodeLastChunk().toString()).toBe('0\r\n\r\n');

@@ -77,8 +77,8 @@ function isOwn(name: string): boolean {
   }
 }
 
-/** A request's head as bytes. Throws UnencodableError. */
-export function encodeRequestHead(parts: RequestParts): Buffer {
+/** A request's head, Latin-1. Throws UnencodableError. */
+export function requestHead(parts: RequestParts): string {
   const {method, target, authority, framing} = parts;
   if (!isToken(method)) throw new UnencodableError('method', 'not a token');
   if (target === '' || !allOf(TARGET, target)) throw new UnencodableError('target', 'not visible ASCII');
@@ -104,11 +104,14 @@ export function encodeRequestHead(parts: RequestParts): Buffer {
   }
   if (parts.expectContinue === true) text += 'Expect: 100-continue\r\n';
   if (options.length > 0) text += `Connection: ${options.join(', ')}\r\n`;
-  return Buffer.from(`${text}\r\n`, 'latin1');
+  return `${text}\r\n`;
 }
 
-/** A response's head as bytes, final or 1xx. Throws UnencodableError. */
-export function encodeResponseHead(parts: ResponseParts): Buffer {
+/** ... as bytes. */
+export const encodeRequestHead = (parts: RequestParts): Buffer => Buffer.from(requestHead(parts), 'latin1');
+
+/** A response's head, final or 1xx, Latin-1. Throws UnencodableError. */
+export function responseHead(parts: ResponseParts): string {
   const {status, framing} = parts;
   if (!Number.isInteger(status) || status < 100 || status > 599)
     throw new UnencodableError('status', 'not from 100 to 599');
@@ -124,34 +127,38 @@ export function encodeResponseHead(parts: ResponseParts): Buffer {
   if (upgrade !== null) text += `${upgradeLine(upgrade)}Connection: Upgrade\r\n`;
   else if (framing.kind === 'close' || parts.connection === 'close') text += 'Connection: close\r\n';
   else if (parts.connection === 'keep-alive') text += 'Connection: keep-alive\r\n';
-  return Buffer.from(`${text}\r\n`, 'latin1');
+  return `${text}\r\n`;
 }
 
+/** ... as bytes. */
+export const encodeResponseHead = (parts: ResponseParts): Buffer => Buffer.from(responseHead(parts), 'latin1');
+
 /** What goes before the data of one chunk; CHUNK_FOOTER goes after it. Throws for 0, which would end the body. */
-export function encodeChunkHeader(bytes: number): Buffer {
+export function chunkHeader(bytes: number): string {
   if (!Number.isSafeInteger(bytes) || bytes <= 0) throw new UnencodableError('chunk', 'size is not above 0');
-  return Buffer.from(`${bytes.toString(16)}\r\n`, 'latin1');
+  return `${bytes.toString(16)}\r\n`;
 }
 
 /** What goes after the data of each chunk. */
-export const CHUNK_FOOTER: Buffer = Buffer.from('\r\n');
+export const CHUNK_FOOTER = '\r\n';
 
-/** A whole small chunk in one buffer; its data is copied. For large ones write header, data and footer. */
+/** A whole chunk in one buffer; its data is copied. */
 export function encodeChunk(chunk: Buffer): Buffer {
-  return Buffer.concat([encodeChunkHeader(chunk.length), chunk, CHUNK_FOOTER]);
+  return Buffer.concat([Buffer.from(chunkHeader(chunk.length)), chunk, Buffer.from(CHUNK_FOOTER)]);
 }
 
-const LAST_CHUNK = Buffer.from('0\r\n\r\n');
-
-/** The end of a chunked body, with trailers. Throws UnencodableError for what may not be one. */
-export function encodeLastChunk(trailers: Headers = []): Buffer {
-  if (trailers.length === 0) return LAST_CHUNK;
+/** The end of a chunked body, with trailers, Latin-1. Throws UnencodableError for what may not be one. */
+export function lastChunk(trailers: Headers = []): string {
+  if (trailers.length === 0) return '0\r\n\r\n';
   for (let i = 0; i < trailers.length; i += 2) {
     if (isForbiddenTrailer(trailers[i]!.toLowerCase()))
       throw new UnencodableError('trailer', 'a field that is no trailer');
   }
-  return Buffer.from(`0\r\n${fieldLines(trailers, false)}\r\n`, 'latin1');
+  return `0\r\n${fieldLines(trailers, false)}\r\n`;
 }
+
+/** ... as bytes. */
+export const encodeLastChunk = (trailers: Headers = []): Buffer => Buffer.from(lastChunk(trailers), 'latin1');
 
 function fieldLines(headers: Headers, mayTellLength: boolean): string {
   let text = '';

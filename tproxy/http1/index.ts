@@ -13,10 +13,13 @@ export {connectionOptions, endToEnd, get, getAll, has, isField, listOf, wantsTra
 export type {RequestParts, ResponseParts} from './encode.ts';
 export {
   CHUNK_FOOTER,
+  chunkHeader,
   encodeChunk,
-  encodeChunkHeader,
   encodeLastChunk,
   encodeRequestHead,
   encodeResponseHead,
+  lastChunk,
+  requestHead,
+  responseHead,
   UnencodableError,
 } from './encode.ts';

@@ -4,17 +4,7 @@
  */
 import type {Duplex} from 'node:stream';
 import type {Decision, HeaderLines, TlsHello} from '../../policy/index.ts';
-import {
-  CHUNK_FOOTER,
-  createRequestParser,
-  encodeChunkHeader,
-  encodeLastChunk,
-  encodeResponseHead,
-  targetParts,
-  type Framing,
-  type RequestHead,
-  type RequestParser,
-} from '../http1/index.ts';
+import {createRequestParser, targetParts, type RequestHead, type RequestParser} from '../http1/index.ts';
 import {denialAnswer, refusal, type WireAnswer} from './answers.ts';
 import type {ClientStream} from './client-stream.ts';
 import {ignore, type ClientConnection, type Stage} from './connection.ts';
@@ -22,9 +12,8 @@ import {limited} from './core.ts';
 import {HttpExchange} from './exchange.ts';
 import {explicitTarget, openConnectTunnel} from './explicit-target.ts';
 import {journalRefusal} from './journal-refusal.ts';
-import {readH1Head, responseFraming} from './h1-head.ts';
-import {H1Writer} from './h1-writer.ts';
-import {writeShare} from './usage.ts';
+import {readH1Head} from './h1-head.ts';
+import {H1Responses} from './h1-responses.ts';
 
 export interface H1Options {
   /** The ClientHello where this is inside TLS that we ended; null in the clear. */
@@ -49,22 +38,17 @@ export function serveH1(connection: ClientConnection, socket: Duplex, options: H
  */
 type State = 'head' | 'deciding' | 'body' | 'blocked' | 'discard' | 'waiting' | 'linger' | 'tunnel';
 
-const CONTINUE_FRAMING: Framing = {kind: 'none'};
-
 class H1Client implements ClientStream, Stage {
   readonly protocol = 'h1';
   readonly #connection: ClientConnection;
   readonly #socket: Duplex;
   readonly #options: H1Options;
   readonly #parser: RequestParser;
-  readonly #writer: H1Writer;
+  readonly #responses: H1Responses;
   #state: State = 'head';
   #exchange: HttpExchange | null = null;
   #head: RequestHead | null = null;
   #responseDone = false;
-  #chunked = false;
-  #endsWithConnection = false;
-  #closing = false;
   #bodyRead = 0;
   #lingered = 0;
   #partialHead = false;
@@ -74,16 +58,13 @@ class H1Client implements ClientStream, Stage {
   #clientSlow = false;
   #clientEnded = false;
   #pumping = false;
-  #continued = false;
-  #version: '1.0' | '1.1' = '1.1';
-  #method = '';
 
   constructor(connection: ClientConnection, socket: Duplex, options: H1Options) {
     this.#connection = connection;
     this.#socket = socket;
     this.#options = options;
     this.#parser = createRequestParser();
-    this.#writer = new H1Writer(socket);
+    this.#responses = new H1Responses(connection, socket);
     connection.stage = this;
   }
 
@@ -188,13 +169,11 @@ class H1Client implements ClientStream, Stage {
 
   #begin(head: RequestHead): void {
     this.#head = head;
-    this.#version = head.version;
-    this.#method = head.method;
     this.#responseDone = false;
     this.#bodyRead = 0;
-    this.#continued = false;
     this.#clientSlow = false;
-    this.#closing =
+    this.#responses.begin(head);
+    this.#responses.closing =
       !head.keepAlive || this.#connection.core.draining || this.#clientEnded || this.#options.forced !== null;
     this.#state = 'deciding';
     const connection = this.#connection;
@@ -233,7 +212,7 @@ class H1Client implements ClientStream, Stage {
       return this.#parser.rest();
     });
     if (refused === null) return;
-    this.#closing = true;
+    this.#responses.closing = true;
     this.answer(denialAnswer(refused, false));
   }
 
@@ -246,13 +225,13 @@ class H1Client implements ClientStream, Stage {
     const decision = this.#options.forced ?? refusal(request.id, reason, message, true);
     const answer = denialAnswer(decision, false);
     journalRefusal(connection, decision, request, 'h1', answer.status);
-    this.#closing = true;
+    this.#responses.closing = true;
     this.answer(answer);
   }
 
   /** RFC 9112 §2.2: framing is in doubt, so nothing after it is read as a request. */
   #malformed(message: string): void {
-    this.#closing = true;
+    this.#responses.closing = true;
     if (this.#exchange === null) {
       this.#responseDone = false;
       this.#refuse(message);
@@ -262,7 +241,7 @@ class H1Client implements ClientStream, Stage {
 
   readonly #onEnd = (): void => {
     this.#clientEnded = true;
-    this.#closing = true;
+    this.#responses.closing = true;
     if (this.#state === 'linger') this.#connection.socket.destroySoon();
     else if (this.#state === 'head' && this.#parser.atBoundary()) this.#finishWriting();
     else if (this.#state === 'head') this.#malformed('The connection ended inside a request.');
@@ -309,98 +288,54 @@ class H1Client implements ClientStream, Stage {
   }
 
   informational(status: number, headers: HeaderLines): void {
-    if (this.#head?.version === '1.0') return;
-    if (status === 100) this.#continued = true;
-    this.#write(() => encodeResponseHead({status, headers, framing: CONTINUE_FRAMING}));
-    this.#writer.flush();
+    this.#responses.informational(status, headers);
   }
 
   head(status: number, headers: HeaderLines, bytes: number | null | 'none'): void {
     this.#alive();
-    const framing = responseFraming(bytes, this.#version);
-    this.#chunked = framing.kind === 'chunked';
-    this.#endsWithConnection = framing.kind === 'close';
-    this.#write(() => encodeResponseHead({status, headers, framing, connection: this.#connectionLine()}));
-  }
-
-  #connectionLine(): 'close' | 'keep-alive' | null {
-    if (this.#closing || this.#connection.core.draining) {
-      this.#closing = true;
-      return 'close';
-    }
-    return this.#version === '1.0' ? 'keep-alive' : null;
+    this.#responses.head(status, headers, bytes);
   }
 
   body(chunk: Buffer): boolean {
     this.#alive();
-    if (this.#chunked) {
-      this.#writer.push(encodeChunkHeader(chunk.length));
-      this.#writer.push(chunk);
-      this.#writer.push(CHUNK_FOOTER);
-    } else this.#writer.push(chunk);
-    const {core, usage} = this.#connection;
-    if (this.#writer.backlog < writeShare(core.limits, usage.connections)) return true;
+    if (this.#responses.body(chunk)) return true;
     this.#clientSlow = true;
-    this.#writer.flush();
     return false;
   }
 
   end(trailers: HeaderLines): void {
-    if (this.#chunked) this.#write(() => encodeLastChunk(trailers));
-    this.#chunked = false;
-    if (this.#endsWithConnection) this.#closing = true;
+    this.#responses.end(trailers);
     this.#responded();
   }
 
   answer(answer: WireAnswer): void {
-    const bytes = answer.body.length;
-    const asked = this.#head;
-    const bodiless = this.#method === 'HEAD' || answer.status === 204 || answer.status === 304;
-    if (
-      this.#unread() > this.#connection.core.limits.discardBytes ||
-      (asked?.expectContinue === true && !this.#continued)
-    )
-      this.#closing = true;
-    const headers =
-      this.#method === 'HEAD' && answer.status !== 204 && answer.status !== 304
-        ? [...answer.headers, 'content-length', String(bytes)]
-        : answer.headers;
-    this.#write(() =>
-      encodeResponseHead({
-        status: answer.status,
-        headers,
-        framing: bodiless ? {kind: 'none'} : {kind: 'length', bytes},
-        connection: this.#connectionLine(),
-      }),
-    );
-    if (!bodiless && bytes > 0) this.#writer.push(answer.body);
+    const unasked = this.#head !== null && this.#responses.waitsForContinue;
+    // A body that was never asked for may come or not: where the next request begins would be a guess (RFC 9110 §10.1.1).
+    if (unasked || this.#unread() > this.#connection.core.limits.discardBytes) this.#responses.closing = true;
+    this.#responses.answer(answer);
     this.#responded();
   }
 
   cut(): void {
     this.#exchange = null;
-    this.#writer.flush();
+    this.#responses.flush();
     this.#connection.destroy();
   }
 
   upgrade(headers: HeaderLines): {readonly stream: Duplex; readonly first: Buffer} {
     this.#leave();
-    this.#socket.write(
-      encodeResponseHead({
-        status: 101,
-        reasonPhrase: 'Switching Protocols',
-        headers,
-        framing: CONTINUE_FRAMING,
-        upgrade: 'websocket',
-      }),
-    );
+    this.#responses.switching(headers);
     this.#exchange = null;
     return {stream: this.#socket, first: this.#parser.rest()};
   }
 
+  tunnelMoved(): void {
+    this.#connection.expireIn(this.#connection.core.limits.tunnelIdleTimeoutMs);
+  }
+
   /** The connection is no longer HTTP. */
   #leave(): void {
-    this.#writer.flush();
+    this.#responses.flush();
     this.#state = 'tunnel';
     const socket = this.#socket;
     socket.pause();
@@ -408,24 +343,6 @@ class H1Client implements ClientStream, Stage {
     socket.off('end', this.#onEnd);
     socket.off('drain', this.#onDrain);
     socket.off('close', this.#onClose);
-  }
-
-  /** What the encoder refuses to write (it came from a server, a rule or a filter) must not be half written. */
-  #write(encode: () => Buffer): void {
-    let piece: Buffer;
-    try {
-      piece = encode();
-    } catch (error) {
-      this.#connection.core.services.journal.notice(
-        'warn',
-        'relay.unencodable',
-        'an answer was cut: it cannot be written as HTTP/1',
-        {error: String(error)},
-      );
-      this.#connection.destroy();
-      return;
-    }
-    this.#writer.push(piece);
   }
 
   #unread(): number {
@@ -442,7 +359,7 @@ class H1Client implements ClientStream, Stage {
       this.#next();
       return;
     }
-    if (this.#closing || this.#unread() > this.#connection.core.limits.discardBytes) {
+    if (this.#responses.closing || this.#unread() > this.#connection.core.limits.discardBytes) {
       this.#linger();
       return;
     }
@@ -457,7 +374,7 @@ class H1Client implements ClientStream, Stage {
       this.#state = 'waiting';
       return;
     }
-    if (this.#closing || this.#connection.core.draining) {
+    if (this.#responses.closing || this.#connection.core.draining) {
       this.#linger();
       return;
     }
@@ -480,7 +397,7 @@ class H1Client implements ClientStream, Stage {
   }
 
   #finishWriting(): void {
-    this.#writer.flush();
+    this.#responses.flush();
     if (!this.#socket.writableEnded) this.#socket.end();
   }
 
@@ -493,7 +410,7 @@ class H1Client implements ClientStream, Stage {
   }
 
   drain(): void {
-    this.#closing = true;
+    this.#responses.closing = true;
     if (this.#state === 'head' && this.#parser.atBoundary()) this.#linger();
   }
 

@@ -1,5 +1,6 @@
 /** What goes to an HTTP/1 client: pieces of one turn of the event loop leave in one write. */
 import type {Duplex} from 'node:stream';
+import {flushAtEndOfTurn} from '../turn.ts';
 
 /** Up to this much is copied into one buffer: one TLS record and one system call instead of several. */
 const JOIN_BYTES = 32 * 1024;
@@ -8,7 +9,8 @@ const GATHER_BYTES = 64 * 1024;
 
 export class H1Writer {
   readonly #socket: Duplex;
-  #pieces: Buffer[] = [];
+  /** Heads and chunk lines as Latin-1 text, bodies as the chunks they came in. */
+  #pieces: (string | Buffer)[] = [];
   #pending = 0;
   #scheduled = false;
 
@@ -22,17 +24,22 @@ export class H1Writer {
   }
 
   /** Leaves at the end of this turn, together with what else is said in it. */
-  push(piece: Buffer): void {
+  push(piece: string | Buffer): void {
     this.#pieces.push(piece);
     this.#pending += piece.length;
-    if (this.#pending > GATHER_BYTES) this.flush();
+    if (this.#pending > GATHER_BYTES) this.#write();
     else if (!this.#scheduled) {
       this.#scheduled = true;
-      process.nextTick(flushLater, this);
+      flushAtEndOfTurn(this);
     }
   }
 
   flush(): void {
+    this.#scheduled = false;
+    this.#write();
+  }
+
+  #write(): void {
     const pieces = this.#pieces;
     const pending = this.#pending;
     if (pending === 0) return;
@@ -40,22 +47,28 @@ export class H1Writer {
     this.#pending = 0;
     const socket = this.#socket;
     if (socket.destroyed || socket.writableEnded) return;
-    if (pieces.length === 1) socket.write(pieces[0]);
-    else if (pending <= JOIN_BYTES) socket.write(Buffer.concat(pieces, pending));
+    if (pieces.length === 1) write(socket, pieces[0]!);
+    else if (pending <= JOIN_BYTES) socket.write(joined(pieces, pending));
     else {
       socket.cork();
-      for (const piece of pieces) socket.write(piece);
+      for (const piece of pieces) write(socket, piece);
       socket.uncork();
     }
   }
-
-  /** Flush from the scheduled turn. */
-  turn(): void {
-    this.#scheduled = false;
-    this.flush();
-  }
 }
 
-function flushLater(writer: H1Writer): void {
-  writer.turn();
+function write(socket: Duplex, piece: string | Buffer): void {
+  if (typeof piece === 'string') socket.write(piece, 'latin1');
+  else socket.write(piece);
+}
+
+function joined(pieces: readonly (string | Buffer)[], bytes: number): Buffer {
+  const whole = Buffer.allocUnsafe(bytes);
+  let at = 0;
+  for (const piece of pieces) {
+    if (typeof piece === 'string') whole.write(piece, at, 'latin1');
+    else piece.copy(whole, at);
+    at += piece.length;
+  }
+  return whole;
 }

@@ -2,8 +2,8 @@
 import type {Socket} from 'node:net';
 import {
   CHUNK_FOOTER,
+  chunkHeader,
   createResponseParser,
-  encodeChunkHeader,
   endToEnd,
   get,
   listOf,
@@ -11,6 +11,7 @@ import {
   type ResponseHead,
 } from '../http1/index.ts';
 import type {HeaderLines} from '../../policy/index.ts';
+import {flushAtEndOfTurn, type Pending} from '../turn.ts';
 import type {Carried, Carrier, LegPlace, Loss} from './carry.ts';
 import type {Failure, OutgoingRequest} from './contract.ts';
 import {malformed, proxyRefused, unreachable} from './failures.ts';
@@ -18,7 +19,7 @@ import {LIMITS} from './limits.ts';
 import {encodeChunkEnd, encodeHead, type AbsoluteForm} from './request-head.ts';
 import {wantsClientCertificate} from './tls-failures.ts';
 
-export class H1Leg implements Carrier {
+export class H1Leg implements Carrier, Pending {
   readonly place: LegPlace;
   readonly #socket: Socket;
   readonly #parser = createResponseParser();
@@ -29,8 +30,8 @@ export class H1Leg implements Carrier {
   #carried: Carried | null = null;
   #reused = false;
   #closed = false;
-  /** The request's head, until something can be written with it. */
-  #head: Buffer | null = null;
+  /** The request's head, until the end of the turn or its first body bytes: they leave in one write. */
+  #head: string | null = null;
   #framing: 'none' | 'length' | 'chunked' = 'none';
   /** Body bytes that the declared length still asks for. */
   #owed = 0;
@@ -102,14 +103,9 @@ export class H1Leg implements Carrier {
       );
       return this;
     }
-    if (request.body.kind === 'none' || request.expectContinue) {
-      this.#requestDone = request.body.kind === 'none';
-      this.#socket.write(head);
-    } else {
-      // With the first body bytes in one write; they are usually here before this tick is over.
-      this.#head = head;
-      process.nextTick(this.#flushHead);
-    }
+    this.#requestDone = request.body.kind === 'none';
+    this.#head = head;
+    flushAtEndOfTurn(this);
     // The parser speaks first where bytes lay there before the request was sent: they answer nothing.
     this.#pump();
     return this;
@@ -131,18 +127,16 @@ export class H1Leg implements Carrier {
       }
       if (this.#head === null) return socket.write(chunk);
       socket.cork();
-      socket.write(this.#head);
-      this.#head = null;
+      this.flush();
       const ready = socket.write(chunk);
       socket.uncork();
       return ready;
     }
     socket.cork();
-    if (this.#head !== null) socket.write(this.#head);
-    this.#head = null;
-    socket.write(encodeChunkHeader(chunk.length));
+    this.flush();
+    socket.write(chunkHeader(chunk.length), 'latin1');
     socket.write(chunk);
-    const ready = socket.write(CHUNK_FOOTER);
+    const ready = socket.write(CHUNK_FOOTER, 'latin1');
     socket.uncork();
     return ready;
   }
@@ -159,10 +153,10 @@ export class H1Leg implements Carrier {
     }
     this.#requestDone = true;
     const socket = this.#socket;
+    if (this.#framing !== 'chunked') return;
     socket.cork();
-    if (this.#head !== null) socket.write(this.#head);
-    this.#head = null;
-    if (this.#framing === 'chunked') socket.write(encodeChunkEnd(trailers));
+    this.flush();
+    socket.write(encodeChunkEnd(trailers), 'latin1');
     socket.uncork();
   }
 
@@ -198,11 +192,13 @@ export class H1Leg implements Carrier {
     this.#socket.destroy();
   }
 
-  readonly #flushHead = (): void => {
-    if (this.#head === null || this.#closed) return;
-    this.#socket.write(this.#head);
+  /** The head, if it has not left. */
+  flush(): void {
+    const head = this.#head;
+    if (head === null || this.#closed || this.#socket.destroyed) return;
     this.#head = null;
-  };
+    this.#socket.write(head, 'latin1');
+  }
 
   readonly #onData = (chunk: Buffer): void => {
     this.#active = true;
@@ -210,6 +206,11 @@ export class H1Leg implements Carrier {
     if (this.#carried === null) {
       // Bytes that nobody asked for, on an idle leg: they would be the next request's answer.
       this.destroy();
+      return;
+    }
+    if (this.#head !== null) {
+      // Nor is it the answer to a request that has not left yet (response queue poisoning).
+      this.#lose(this.#dropped());
       return;
     }
     this.#parser.feed(chunk);

@@ -1,6 +1,6 @@
 /** An OutgoingRequest in the bytes of HTTP/1.1 (RFC 9112 §3, §6): our own framing, never the client's. */
 import type {HeaderLines} from '../../policy/index.ts';
-import {encodeLastChunk, encodeRequestHead, UnencodableError} from '../http1/index.ts';
+import {lastChunk, requestHead, UnencodableError} from '../http1/index.ts';
 import type {OutgoingRequest} from './contract.ts';
 import {joinCookies} from './headers.ts';
 
@@ -12,8 +12,8 @@ export interface AbsoluteForm {
 
 const NO_BODY = {kind: 'none'} as const;
 
-/** The head; null where it cannot be written as one without saying something else. */
-export function encodeHead(request: OutgoingRequest, absolute: AbsoluteForm | null): Buffer | null {
+/** The head, Latin-1; null where it cannot be written as one without saying something else. */
+export function encodeHead(request: OutgoingRequest, absolute: AbsoluteForm | null): string | null {
   let headers = request.client === 'h2' ? joinCookies(request.headers) : request.headers;
   let {target} = request;
   if (absolute !== null) {
@@ -23,7 +23,7 @@ export function encodeHead(request: OutgoingRequest, absolute: AbsoluteForm | nu
   }
   const {body, upgrade} = request;
   try {
-    return encodeRequestHead({
+    return requestHead({
       method: request.method,
       target,
       authority: absolute === null ? request.authority : absolute.authority,
@@ -40,11 +40,11 @@ export function encodeHead(request: OutgoingRequest, absolute: AbsoluteForm | nu
 }
 
 /** The last chunk with the trailers; trailers that may not be some are left out (RFC 9110 §6.5.1 lets them go). */
-export function encodeChunkEnd(trailers: HeaderLines): Buffer {
+export function encodeChunkEnd(trailers: HeaderLines): string {
   try {
-    return encodeLastChunk(trailers);
+    return lastChunk(trailers);
   } catch (error) {
-    if (error instanceof UnencodableError) return encodeLastChunk();
+    if (error instanceof UnencodableError) return lastChunk();
     throw error;
   }
 }
