@@ -185,6 +185,7 @@ function serveHttp2(tls: TLSSocket, listen: (bytes: Buffer) => void, note: (text
     stream.on('error', () => undefined);
     stream.on('trailers', (trailers) => note(JSON.stringify(trailers)));
     stream.on('data', (chunk: Buffer) => note(chunk.toString('latin1')));
+    if (stream.destroyed) return;
     if (headers[':method'] === 'CONNECT') return stream.respond({':status': 200});
     stream.respond({':status': 200, 'content-type': 'text/plain'});
     stream.end('reached\n');

@@ -11,6 +11,12 @@ import {NEIGHBOUR} from './neighbour.ts';
 import {NODE} from './node.ts';
 import {PORTS} from './ports.ts';
 import {RAW} from './raw.ts';
+import {OVERRIDES} from './overrides.ts';
+import {PATHS_READ} from './paths.ts';
+import {PROXY} from './proxy.ts';
+import {SPLITTING} from './splitting.ts';
+import {TUNNELS} from './tunnels.ts';
+import {UPGRADES} from './upgrades.ts';
 import {SMUGGLING} from './smuggling.ts';
 
 export const ATTEMPTS: readonly Attempt[] = [
@@ -26,4 +32,10 @@ export const ATTEMPTS: readonly Attempt[] = [
   ...ADDRESSES,
   ...NAMES,
   ...SMUGGLING,
+  ...UPGRADES,
+  ...TUNNELS,
+  ...SPLITTING,
+  ...PROXY,
+  ...PATHS_READ,
+  ...OVERRIDES,
 ];
