@@ -444,3 +444,23 @@ test.each([
   [':80', null],
   ['[::1', null],
 ])('the authority %s is %j', (text, expected) => expect(splitAuthority(text)).toEqual(expected));
+
+test('large heads that are not whole yet are bounded per workload: 503, and what was counted is given back', async () => {
+  await w.close();
+  w = await world({limits: {smallHeadBytes: 1_000, headerBytesPerWorkload: 6_000}});
+  const first = await w.tls();
+  first.send(`GET /a HTTP/1.1\r\nHost: a.test\r\nX-Large: ${'x'.repeat(4_000)}`);
+  await settled(() => w.relay.held().headerBytes > 4_000);
+  const second = await w.tls();
+  second.send(`GET /a HTTP/1.1\r\nHost: a.test\r\nX-Large: ${'x'.repeat(4_000)}`);
+  await second.until(has('LimitExceeded'));
+  expect(w.limits).toContain('headerBytes');
+  first.send('\r\n\r\n');
+  await first.until(has('hello'));
+  expect(w.relay.held().headerBytes).toBe(0);
+  const third = await w.tls();
+  third.send(`GET /a HTTP/1.1\r\nHost: a.test\r\nX-Large: ${'x'.repeat(4_000)}`);
+  await settled(() => w.relay.held().headerBytes > 4_000);
+  third.socket.destroy();
+  await settled(() => w.relay.held().headerBytes === 0);
+});

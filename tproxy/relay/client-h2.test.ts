@@ -7,9 +7,12 @@ import {
   type ClientHttp2Stream,
   type OutgoingHttpHeaders,
 } from 'node:http2';
+import type {Socket} from 'node:net';
 import {connect as tlsConnect} from 'node:tls';
 import {deny, hello, pair, world, type World} from './testing/harness.ts';
 import {settled} from './testing/settled.ts';
+import {get, headers, PREFACE, settings} from '../../test/limits/frames.ts';
+import type {RelayLimits} from './limits.ts';
 
 let w: World;
 let session: ClientHttp2Session;
@@ -400,6 +403,103 @@ test('prior knowledge in the clear is http', async () => {
   expect(w.decisions[0]!.request.traffic).toMatchObject({kind: 'http', http: {version: '2'}});
   clear.destroy();
 });
+
+describe('limits', () => {
+  /** Another world than the usual one, with a session of its own. */
+  async function limited(limits: Partial<RelayLimits>): Promise<void> {
+    session.destroy();
+    await w.close();
+    w = await world({limits});
+    const raw = await w.raw();
+    session = connect('http://a.test', {createConnection: () => raw});
+    session.on('error', () => undefined);
+  }
+
+  test('a stream above the limit of a workload is 503 LimitExceeded and reaches nobody', async () => {
+    await limited({streamsPerWorkload: 1});
+    w.serve = () => undefined;
+    const {stream} = ask({});
+    await settled(() => w.requests.length === 1);
+    const refused = await ask({}).answer;
+    expect(refused).toMatchObject({status: 503});
+    expect(refused.body).toContain('LimitExceeded');
+    expect(w.requests).toHaveLength(1);
+    stream.close(constants.NGHTTP2_CANCEL);
+    await settled(() => w.relay.held().streams === 0);
+    w.serve = hello;
+    expect(await ask({}).answer).toMatchObject({status: 200});
+  });
+
+  test('large heads above the limit of a workload are 503, small ones go on, and all is given back', async () => {
+    await limited({smallHeadBytes: 1_000, headerBytesPerWorkload: 6_000});
+    w.serve = () => undefined;
+    ask({'x-large': 'x'.repeat(4_000)});
+    await settled(() => w.requests.length === 1);
+    expect(w.relay.held().headerBytes).toBeGreaterThan(4_000);
+    expect(await ask({'x-large': 'x'.repeat(4_000)}).answer).toMatchObject({status: 503});
+    w.serve = hello;
+    expect(await ask({}).answer).toMatchObject({status: 200});
+    session.destroy();
+    await settled(() => w.relay.held().headerBytes === 0);
+  });
+
+  test('a stream that stands still is ended, though another one of its connection moves', async () => {
+    await limited({idleTimeoutMs: 1});
+    w.serve = (seen) => {
+      if (seen.request.upgrade === 'websocket') seen.handlers.upgraded([], pair()[0]);
+    };
+    await once(session, 'remoteSettings');
+    const {stream} = ask(
+      {':method': 'CONNECT', ':protocol': 'websocket', ':scheme': 'http', ':authority': 'a.test', ':path': '/ws'},
+      '',
+    );
+    await once(stream, 'response');
+    expect(await ask({}).answer).toMatchObject({status: 502});
+    expect(stream.destroyed).toBe(false);
+    stream.destroy();
+  });
+
+  test('a client that stands still and takes no answer either is cut', async () => {
+    await limited({idleTimeoutMs: 1, lingerMs: 1});
+    w.serve = (seen, event) => {
+      if (event !== 'end') return;
+      seen.handlers.head(200, [], null);
+      seen.handlers.body(Buffer.alloc(100_000));
+    };
+    const raw = await w.raw();
+    raw.on('error', () => undefined);
+    const block = get('a.test', '/a');
+    raw.write(Buffer.concat([PREFACE, settings([4, 0]), headers(1, block)]));
+    await gone(raw);
+    await settled(() => w.relay.held().streams === 0);
+  });
+
+  test('a client that ends its side without a word is let go, with all that it had under way', async () => {
+    w.serve = () => undefined;
+    const raw = await w.raw();
+    raw.write(Buffer.concat([PREFACE, settings(), headers(1, get('a.test', '/a'))]));
+    await settled(() => w.requests.length === 1);
+    raw.end();
+    await gone(raw);
+    await settled(() => w.requests[0]!.aborted);
+    expect(w.relay.held()).toMatchObject({streams: 0, requests: 0});
+  });
+
+  test('settings and pings without end are the end of the session', async () => {
+    await limited({controlFrameBurst: 10, controlFramesPerSecond: 0});
+    const raw = await w.raw();
+    raw.on('error', () => undefined);
+    raw.write(Buffer.concat([PREFACE, ...Array.from({length: 20}, () => settings())]));
+    await gone(raw);
+    expect(w.limits).toContain('controlFrames');
+  });
+});
+
+/** The other side has ended the connection, or cut it. */
+async function gone(raw: Socket): Promise<void> {
+  raw.resume();
+  await Promise.race([once(raw, 'end'), once(raw, 'close')]);
+}
 
 async function settledTurns(): Promise<void> {
   for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));

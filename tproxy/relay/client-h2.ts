@@ -34,6 +34,9 @@ export class H2Client implements Stage {
     this.#control = new TokenBucket(limits.controlFrameBurst, limits.controlFramesPerSecond);
     connection.stage = this;
     connection.expireIn(limits.headTimeoutMs);
+    // A session has no half-open state: where the client ends the connection, it ends (and node:http2 would not notice).
+    socket.allowHalfOpen = false;
+    connection.socket.allowHalfOpen = false;
     this.#session = performServerHandshake(socket, h2ServerOptions(limits));
     const session = this.#session;
     session.on('error', ignore);
@@ -44,7 +47,7 @@ export class H2Client implements Stage {
     session.on('remoteSettings', () => this.#controlFrame());
     session.on('ping', () => this.#controlFrame());
     session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: unknown) => {
-      this.alive();
+      if (this.#streams.size === 0) connection.expireIn(limits.idleTimeoutMs);
       const one = new H2Stream(this, stream, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
       this.#streams.add(one);
       stream.once('close', () => {
@@ -68,22 +71,33 @@ export class H2Client implements Stage {
     this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
-  /** Something moved. */
-  alive(): void {
-    this.connection.expireIn(this.connection.core.limits.idleTimeoutMs);
-  }
-
   /** GOAWAY: streams under way are finished, no new ones come. */
   drain(): void {
     if (!this.#session.closed && !this.#session.destroyed) this.#session.close();
   }
 
   expire(): void {
+    const {connection} = this;
+    const {core} = connection;
+    const now = core.now();
+    const session = this.#session;
     if (this.#streams.size === 0) {
-      this.#session.destroy();
+      session.destroy();
       return;
     }
-    for (const stream of this.#streams) stream.timedOut();
-    this.drain();
+    // Each stream for itself: one that moves does not keep those that stand still.
+    let nextMs = Infinity;
+    for (const stream of [...this.#streams]) {
+      const leftMs = stream.movedAt + stream.idleMs - now;
+      if (leftMs > 0) nextMs = Math.min(nextMs, leftMs);
+      else stream.timedOut();
+    }
+    if (nextMs !== Infinity) connection.expireIn(nextMs);
+    else if (session.closed) session.destroy();
+    else {
+      // What was said to them may still go out, to a client that reads.
+      session.close();
+      connection.expireIn(core.limits.lingerMs);
+    }
   }
 }

@@ -31,6 +31,8 @@ export interface ClientStream {
   answer(answer: WireAnswer): void;
   /** The response cannot be finished: end it so that nobody takes it for whole. */
   cut(): void;
+  /** Bytes moved through the stream of upgrade(), either way. */
+  tunnelMoved(): void;
   /** The upgrade was accepted: the raw stream to the client, and what was read of it already. */
   upgrade(headers: HeaderLines): {readonly stream: Duplex; readonly first: Buffer};
 }

@@ -335,11 +335,10 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
     }
     this.#phase = 'upgraded';
     this.#status = 101;
-    const {core} = this.#connection;
     const client = this.#client.upgrade(mutate(without(headers, 'alt-svc'), this.#decision!.responseMutations));
-    this.#connection.expireIn(core.limits.tunnelIdleTimeoutMs);
+    this.#client.tunnelMoved();
     this.#splice = new Splice(client.stream, stream, {
-      moved: () => this.#connection.expireIn(core.limits.tunnelIdleTimeoutMs),
+      moved: () => this.#client.tunnelMoved(),
       closed: (failed) => this.#finish(failed === null ? null : {reason: 'UpstreamUnreachable', message: failed}),
     });
     this.#splice.start(client.first);

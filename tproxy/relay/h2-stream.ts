@@ -25,6 +25,9 @@ export class H2Stream implements ClientStream {
   readonly #stream: ServerHttp2Stream;
   /** No body follows. */
   readonly #ended: boolean;
+  /** When something moved last, by the relay's clock; and how long nothing may move. */
+  movedAt: number;
+  idleMs: number;
   #exchange: HttpExchange | null = null;
   /** The declared length; null: none. */
   #length: number | null = null;
@@ -46,6 +49,13 @@ export class H2Stream implements ClientStream {
     this.#stream = stream;
     this.#ended = ended;
     this.#bodyEnded = ended;
+    const {core} = client.connection;
+    this.movedAt = core.now();
+    this.idleMs = core.limits.idleTimeoutMs;
+  }
+
+  #moved(): void {
+    this.movedAt = this.#client.connection.core.now();
   }
 
   start(raw: HeaderLines): void {
@@ -74,7 +84,7 @@ export class H2Stream implements ClientStream {
     if (message.body.kind === 'length') this.#length = message.body.bytes;
     const exchange = new HttpExchange(connection, this, message, options.tls, connection.destination);
     stream.on('drain', () => {
-      this.#client.alive();
+      this.#moved();
       this.#exchange?.responseDrained();
     });
     stream.on('trailers', (_trailers: unknown, _flags: number, lines: unknown) => {
@@ -139,7 +149,7 @@ export class H2Stream implements ClientStream {
     stream.once('close', () => core.live.usages.give(usage, 'heldBytes', bytes));
     this.#collecting = true;
     stream.on('data', (chunk: Buffer) => {
-      this.#client.alive();
+      this.#moved();
       this.#received += chunk.length;
       if (this.#received > this.#length!) stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
       else this.#held.push(chunk);
@@ -198,7 +208,7 @@ export class H2Stream implements ClientStream {
     }
     const stream = this.#stream;
     stream.on('data', (chunk: Buffer) => {
-      this.#client.alive();
+      this.#moved();
       this.#received += chunk.length;
       const sink = this.#exchange;
       // Answered: what still comes is dropped.
@@ -234,7 +244,7 @@ export class H2Stream implements ClientStream {
   }
 
   resumeBody(): void {
-    this.#client.alive();
+    this.#moved();
     if (this.#reading && !this.#bodyEnded) this.#stream.resume();
   }
 
@@ -245,7 +255,7 @@ export class H2Stream implements ClientStream {
 
   head(status: number, headers: HeaderLines, bytes: number | null | 'none'): void {
     if (!this.#open()) return;
-    this.#client.alive();
+    this.#moved();
     const out = headersOf(headers);
     out[':status'] = status;
     if (typeof bytes === 'number') out['content-length'] = String(bytes);
@@ -259,7 +269,7 @@ export class H2Stream implements ClientStream {
 
   body(chunk: Buffer): boolean {
     if (!this.#open()) return true;
-    this.#client.alive();
+    this.#moved();
     const stream = this.#stream;
     const {core, usage} = this.#client.connection;
     // The stream's own mark counts what waits for the client's flow-control window.
@@ -323,7 +333,12 @@ export class H2Stream implements ClientStream {
     delete out['sec-websocket-accept'];
     out[':status'] = 200;
     this.#try(() => this.#stream.respond(out));
+    this.idleMs = this.#client.connection.core.limits.tunnelIdleTimeoutMs;
     return {stream: this.#stream, first: NOTHING};
+  }
+
+  tunnelMoved(): void {
+    this.#moved();
   }
 
   #open(): boolean {

@@ -120,7 +120,9 @@ function round(
     return;
   }
   const {of} = answer;
-  if (core.services.known?.(of) !== true && !mayLookUp(core, asking.usage, of.length)) {
+  const {usages} = core.live;
+  const known = core.services.known?.(of) === true;
+  if (!known && !usages.ask(asking.usage, of, core.now())) {
     if (connected !== null) {
       // A living flow is not cut because many are judged again at once: it waits, and what it waits for is being cached.
       setTimeout(round, RECHECK_AGAIN_MS, core, asking, request, names, rounds, done, connected);
@@ -138,22 +140,12 @@ function round(
     return;
   }
   const recent = answer.recent || connected !== null;
-  const {usages} = core.live;
-  usages.hold(asking.usage, 'lookups', of.length);
   core.services.resolve(of, recent, (found) => {
-    usages.give(asking.usage, 'lookups', of.length);
+    if (!known) usages.answered(asking.usage, of);
     if (connected === null) asking.hint = {of, recent};
-    const known = connected === null || answer.recent ? found : onlyConnected(found, connected);
-    round(core, asking, request, names.size === 0 ? known : new Map([...names, ...known]), rounds + 1, done, connected);
+    const these = connected === null || answer.recent ? found : onlyConnected(found, connected);
+    round(core, asking, request, names.size === 0 ? these : new Map([...names, ...these]), rounds + 1, done, connected);
   });
-}
-
-/** Whether so many names may be looked up for this workload now: at once, and lately. */
-function mayLookUp(core: Core, usage: Usage, names: number): boolean {
-  const {limits, live} = core;
-  if (!live.usages.take(usage, 'lookups', names, limits.lookupsPerWorkload, limits.lookups)) return false;
-  live.usages.give(usage, 'lookups', names);
-  return usage.names.take(core.now(), names);
 }
 
 /**

@@ -9,7 +9,7 @@ export interface Held {
   requests: number;
   /** Streams of HTTP/2 clients, from their HEADERS frame to their end. */
   streams: number;
-  /** Names that are being looked up. */
+  /** Names that are being looked up, each once however many requests wait for it. */
   lookups: number;
   /** Promised by bodies that are held until they are whole. */
   heldBytes: number;
@@ -36,6 +36,8 @@ export class Usage implements Held {
   heldBytes = 0;
   headerBytes = 0;
   handshakes = 0;
+  /** The names that are being looked up, and how many ask. */
+  readonly asked = new Map<string, number>();
   /** New names that leaves are minted for. */
   readonly mints: TokenBucket;
   /** Names that are not in the cache. */
@@ -118,6 +120,31 @@ export class Usages {
     if (this.all[what] + amount > inAll && !(usage.known && mine <= ofOne / MODEST_SHARE)) return false;
     this.hold(usage, what, amount);
     return true;
+  }
+
+  /** Whether these names, not all in the cache, may be looked up for this workload now; counted until answered(). */
+  ask(usage: Usage, names: readonly string[], nowMs: number): boolean {
+    const {lookupsPerWorkload, lookups} = this.#limits;
+    let more = 0;
+    for (const name of new Set(names)) if (!usage.asked.has(name)) more++;
+    if (more > 0 && !this.take(usage, 'lookups', more, lookupsPerWorkload, lookups)) return false;
+    if (more > 0 && !usage.names.take(nowMs, more)) {
+      this.give(usage, 'lookups', more);
+      return false;
+    }
+    for (const name of names) usage.asked.set(name, (usage.asked.get(name) ?? 0) + 1);
+    return true;
+  }
+
+  answered(usage: Usage, names: readonly string[]): void {
+    for (const name of names) {
+      const left = usage.asked.get(name)! - 1;
+      if (left > 0) usage.asked.set(name, left);
+      else {
+        usage.asked.delete(name);
+        this.give(usage, 'lookups', 1);
+      }
+    }
   }
 
   /** Whether one more leaf may be minted for this workload now; counts it. */

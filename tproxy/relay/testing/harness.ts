@@ -110,6 +110,8 @@ export interface World {
   readonly decisions: {readonly decision: Decision; readonly request: EgressRequest}[];
   readonly flows: Flow[];
   readonly counted: string[];
+  /** Limits that were met. */
+  readonly limits: string[];
   /** Replaced by tests at will. */
   decide: (request: EgressRequest, names: Names) => Decision | Needs;
   serve: Serve;
@@ -204,6 +206,7 @@ export async function world(
   const decisions: World['decisions'] = [];
   const flows: Flow[] = [];
   const counted: string[] = [];
+  const limits: string[] = [];
   const leaves = createLeafSource({ca});
   const upstream: Upstream = {
     request(route, request, handlers): Exchange {
@@ -255,6 +258,7 @@ export async function world(
     isOwnListener: options.isOwnListener ?? (() => false),
     limits: {detectTimeoutMs: 50, silentTimeoutMs: 50, ...options.limits},
     count: (event) => void counted.push(event),
+    limited: (limit) => void limits.push(limit),
   });
   const servers: Record<'captured' | 'explicit', Server> = {
     captured: createServer({allowHalfOpen: true}, (socket) => {
@@ -283,6 +287,7 @@ export async function world(
     decisions,
     flows,
     counted,
+    limits,
     decide: usual,
     serve: hello,
     workload: POD,
