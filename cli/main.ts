@@ -23,6 +23,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "the admission webhook's patch, offline",
     run: async (argv, out) => (await import('./inject.ts')).inject(argv, out),
   },
+  extauthz: {
+    summary: 'answers Envoy by the same policy (ext_authz), and mints its certificates (SDS)',
+    run: async (argv, out) => {
+      useCodeCache();
+      return (await import('../extauthz/main.ts')).extauthz(argv, out);
+    },
+  },
   check: {
     summary: 'is this policy valid? file:line:column: message',
     run: async (argv, out) => (await import('./check.ts')).check(argv, out),

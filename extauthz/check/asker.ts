@@ -1,0 +1,81 @@
+/**
+ * What the configuration of the Envoy that asks says of itself, key by key in `context_extensions` (of a route) or in the
+ * `initial_metadata` of its grpc_service (of a filter; the network filter has only that). A workload cannot write either.
+ * The more particular place wins. A value that is not understood refuses: it was meant to say something.
+ */
+
+export const ASKER_KEYS = {
+  /** `address`: it dials the destination address that it tells us; `name`: it looks the name up itself, or hands it to a proxy. */
+  dials: 'sallyport-dials',
+  /**
+   * https: TLS is terminated in this filter chain, with or without SNI; http: what TLS there is, is the mesh's own; tcp: Envoy's
+   * inspectors have looked at the first bytes, and they are neither TLS nor HTTP.
+   */
+  scheme: 'sallyport-scheme',
+  /** The port that it dials, where that is none that it tells us: behind a gateway's own listener. */
+  port: 'sallyport-port',
+  /** The UpstreamProxy that it sends through; `*`: the one that our answer names. Without it: none. */
+  via: 'sallyport-via',
+  /** Who asks through it: heeded only from a peer entitled to that namespace (identity/claim.ts). */
+  namespace: 'sallyport-namespace',
+  serviceAccount: 'sallyport-service-account',
+  pod: 'sallyport-pod',
+} as const;
+
+export type Dials = 'address' | 'name';
+
+export interface Asker {
+  readonly dials: Dials;
+  readonly scheme: 'http' | 'https' | 'tls' | 'tcp' | null;
+  readonly port: number | null;
+  readonly via: string | null;
+  readonly claim: Claim | null;
+}
+
+/** An identity that the configuration claims. */
+export interface Claim {
+  readonly namespace: string;
+  readonly serviceAccount: string | null;
+  readonly pod: string | null;
+}
+
+export interface Misconfigured {
+  readonly misconfigured: string;
+}
+
+/** Looks one key up in what came with the question; null: not there. */
+export type Told = (key: string) => string | null;
+
+export function readAsker(told: Told, dialsByDefault: Dials): Asker | Misconfigured {
+  const dials = told(ASKER_KEYS.dials) ?? dialsByDefault;
+  if (dials !== 'address' && dials !== 'name') return bad(ASKER_KEYS.dials, 'address or name');
+  const scheme = told(ASKER_KEYS.scheme);
+  if (scheme !== null && scheme !== 'http' && scheme !== 'https' && scheme !== 'tls' && scheme !== 'tcp')
+    return bad(ASKER_KEYS.scheme, 'http, https, tls or tcp');
+  const portText = told(ASKER_KEYS.port);
+  const port = portText === null ? null : portNumber(portText);
+  if (portText !== null && port === null) return bad(ASKER_KEYS.port, 'a number from 1 to 65535');
+  return {dials, scheme, port, via: told(ASKER_KEYS.via), claim: readClaim(told)};
+}
+
+function readClaim(told: Told): Claim | null {
+  const namespace = told(ASKER_KEYS.namespace);
+  if (namespace === null) return null;
+  return {namespace, serviceAccount: told(ASKER_KEYS.serviceAccount), pod: told(ASKER_KEYS.pod)};
+}
+
+const bad = (key: string, expected: string): Misconfigured => ({
+  misconfigured: `The Envoy that asks is misconfigured: ${key} is not ${expected}.`,
+});
+
+/** Decimal digits only, 1 to 65535. */
+export function portNumber(text: string): number | null {
+  if (text.length === 0 || text.length > 5) return null;
+  let port = 0;
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9) return null;
+    port = port * 10 + digit;
+  }
+  return port >= 1 && port <= 65535 ? port : null;
+}

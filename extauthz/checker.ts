@@ -1,0 +1,143 @@
+/** One Check from bytes to bytes: who asks, what, what the policy says, what the filters say, how Envoy is told. */
+import type {Filters} from '../filters/contract.ts';
+import type {Decision, EgressRequest} from '../policy/index.ts';
+import {isGrpc} from '../runtime/grpc-denial.ts';
+import {newDecisionId} from '../runtime/ids.ts';
+import type {Journal} from '../runtime/journal.ts';
+import {refusal} from '../runtime/refusal.ts';
+import {readAsker, type Asker, type Dials} from './check/asker.ts';
+import {readCheck, type Attributes} from './check/attributes.ts';
+import type {Changes} from './check/changes.ts';
+import {toEgressRequest} from './check/question.ts';
+import {toCheckResponse} from './check/response.ts';
+import {throughItsParent} from './check/via.ts';
+import {filterRequest} from './filtering.ts';
+import type {Directory} from './identity/directory.ts';
+import type {Hops} from './identity/hops.ts';
+import {identify} from './identity/identify.ts';
+import type {Judge} from './judge.ts';
+
+export interface CheckServices {
+  readonly judge: Judge;
+  readonly journal: Journal;
+  readonly hops: Hops;
+  readonly dials: Dials;
+  directory(): Directory;
+  /** Script filters; null: there are none. */
+  readonly filters: Filters | null;
+  /** Changes when the policies do. */
+  policies(): unknown;
+}
+
+/** What the gRPC call adds to its message. */
+export interface Caller {
+  /** The identity of the Envoy that asks; null: it showed no certificate. */
+  readonly peer: string | null;
+  /** gRPC metadata by its lower-case key; null: not there. */
+  metadata(key: string): string | null;
+}
+
+const NOTHING: Attributes = {
+  source: {ip: null, port: null, principal: null},
+  destination: {ip: null, port: null, principal: null},
+  sni: null,
+  http: null,
+  extensions: {},
+};
+
+type Answer = (decision: Decision, request: EgressRequest, changes: Changes | null) => void;
+
+/** Answers one CheckRequest. `done` is called once, and always with an answer that has a status. */
+export function check(
+  services: CheckServices,
+  message: Uint8Array,
+  caller: Caller,
+  done: (response: Uint8Array) => void,
+): void {
+  const id = newDecisionId();
+  let attributes = NOTHING;
+  const answer: Answer = (decision, request, changes) => {
+    services.journal.decision(decision, request);
+    const lines = attributes.http?.fields.lines ?? null;
+    const grpc = lines !== null && asksGrpc(lines);
+    done(toCheckResponse(decision, {grpc, lines, changes, port: request.destination.port}));
+  };
+  const refuse = (decision: Decision): void => answer(decision, unasked(id, attributes), null);
+  try {
+    attributes = readCheck(message);
+  } catch {
+    return refuse(refusal(id, 'MalformedRequest', 'This is no CheckRequest.', false));
+  }
+  const asker = readAsker((key) => extension(attributes, key) ?? caller.metadata(key), services.dials);
+  if ('misconfigured' in asker) return refuse(refusal(id, 'MalformedRequest', asker.misconfigured, false));
+  decide(services, id, attributes, asker, caller.peer, answer, refuse);
+}
+
+function decide(
+  services: CheckServices,
+  id: string,
+  attributes: Attributes,
+  asker: Asker,
+  peer: string | null,
+  answer: Answer,
+  refuse: (decision: Decision) => void,
+): void {
+  const workload = identify(attributes, asker.claim, peer, services.hops, services.directory());
+  if (typeof workload === 'object' && 'conflict' in workload)
+    return refuse(refusal(id, 'IdentityConflict', workload.conflict, false));
+  const request = toEgressRequest(id, attributes, asker, workload);
+  if ('unaskable' in request) return refuse(refusal(id, request.unaskable, request.message, false));
+  ask(services, request, attributes, asker, answer);
+}
+
+/** The policy, then the filters; and again, if the policies were replaced while the filters ran. */
+function ask(
+  services: CheckServices,
+  request: EgressRequest,
+  attributes: Attributes,
+  asker: Asker,
+  answer: Answer,
+): void {
+  services.judge.judge(request, (judged) => {
+    const decision = throughItsParent(judged, asker.via);
+    const {filters} = services;
+    // While all is Audit the wire is left as it was: filters too only watch nothing.
+    if (
+      filters === null ||
+      !filters.hasRequest ||
+      decision.verdict !== 'allow' ||
+      !decision.enforced ||
+      attributes.http === null
+    )
+      return answer(decision, request, null);
+    const policies = services.policies();
+    filterRequest(filters, decision, request, attributes.http, (filtered, changes) => {
+      if (policies === services.policies()) answer(filtered, request, changes);
+      else ask(services, request, attributes, asker, answer);
+    });
+  });
+}
+
+function extension({extensions}: Attributes, key: string): string | null {
+  return Object.hasOwn(extensions, key) ? extensions[key]! : null;
+}
+
+function asksGrpc(lines: readonly string[]): boolean {
+  for (let i = 0; i + 1 < lines.length; i += 2)
+    if (lines[i]!.length === 12 && lines[i]!.toLowerCase() === 'content-type') return isGrpc(lines[i + 1]);
+  return false;
+}
+
+/** For the log: what little is known of a question that could not be asked. */
+function unasked(id: string, {source, destination, sni}: Attributes): EgressRequest {
+  return {
+    id,
+    arrived: 'mesh',
+    workload: 'unknown',
+    source: {ip: source.ip ?? '', port: source.port ?? 0},
+    destination: {ip: destination.ip, port: destination.port ?? 0, host: null},
+    connectAuthority: null,
+    canInspect: false,
+    traffic: sni === null ? {kind: 'unread'} : {kind: 'tls', tls: {sni, alpn: [], ech: false}},
+  };
+}

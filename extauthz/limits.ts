@@ -1,0 +1,26 @@
+/** Every bound of the ext_authz service, with its reason (invariant 8). */
+export const EXTAUTHZ_LIMITS = {
+  /** Rounds of questions and look-ups for one decision: chains of needs are two or three long. */
+  rounds: 8,
+  /** Names of one workload that are looked up at once. */
+  lookupsPerWorkload: 200,
+  /** Host names whose last need is remembered, so that they are decided in one round ... */
+  hints: 10_000,
+  /** ... of names up to this long, which is every name (RFC 1035 §2.3.4) with its port. */
+  hintCharacters: 262,
+  /** One CheckRequest. Envoy's header limit is 60 KiB by default, and bodies are not looked at: with_request_body is not needed. */
+  messageBytes: 1024 * 1024,
+  /** gRPC metadata of a call: Envoy sends half a kilobyte. */
+  metadataBytes: 16 * 1024,
+  /** Checks under way of one Envoy's connection; its circuit breaker allows 1,024 by default. */
+  streamsPerConnection: 1_024,
+  /** One Envoy has one connection per worker thread: a thousand pods. */
+  connections: 4_096,
+  /** Frames that nghttp2 holds for one connection. */
+  sessionMemoryMegabytes: 16,
+  handshakeMs: 10_000,
+  /** Bytes of unfinished messages in all. Above it the connection that sent most lately is cut: an honest Check is whole in one read. */
+  heldBytes: 256 * 1024 * 1024,
+  /** How often that is looked at: at 10 Gbit/s another 300 MB can come in between. */
+  heldEveryMs: 250,
+} as const;

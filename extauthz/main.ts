@@ -1,0 +1,76 @@
+/** `sallyport extauthz`: settings to a running service, signals to a drain. */
+import {publishTrust, openCa} from '../pki/index.ts';
+import {startAdmin} from '../runtime/admin.ts';
+import {keepCodeCache} from '../runtime/code-cache.ts';
+import {EXIT} from '../runtime/errors.ts';
+import {helpText} from '../runtime/flags.ts';
+import {createJsonJournal, createTextJournal, type Journal} from '../runtime/journal.ts';
+import {listenText} from '../runtime/listen.ts';
+import {createMetrics, exposition} from '../runtime/metrics.ts';
+import {isOwnAddress} from '../runtime/own-addresses.ts';
+import {createLineWriter, type Out} from '../runtime/output.ts';
+import {Knowledge} from './knowledge.ts';
+import type {Place} from './server/listener.ts';
+import {Service} from './service.ts';
+import {EXTAUTHZ_FLAGS, extauthzSettings} from './settings.ts';
+
+/** Runs until SIGTERM or SIGINT; the result is the exit code. Throws SallyportError for what cannot start. */
+export async function extauthz(argv: readonly string[], out: Out): Promise<number> {
+  if (argv.includes('--help')) {
+    out.stdout(helpText('extauthz', 'answers Envoy (ext_authz) by the policy', EXTAUTHZ_FLAGS));
+    return EXIT.ok;
+  }
+  const config = extauthzSettings(argv, process.env, process.stdout.isTTY);
+  const metrics = createMetrics();
+  const lines = createLineWriter(1, {
+    lost: (count) => metrics.droppedLogLines.inc(count),
+    again: (count) => journal.notice('error', 'log.dropped', `${count} log lines were lost`),
+  });
+  const journal: Journal =
+    config.logFormat === 'json' ? createJsonJournal(lines) : createTextJournal(lines, process.stdout.isTTY);
+  const knowledge = new Knowledge(config, journal, metrics);
+  // Made here once, so that Envoy's clients find the bundle.
+  if (config.sds !== null) publishTrust({dir: config.sds.caDir, ca: openCa({dir: config.sds.caDir}), extra: []});
+  let draining = false;
+  const service = await Service.start(config, knowledge.state);
+  const admin = await startAdmin(config.admin, {
+    isLocal: isOwnAddress,
+    readiness: () => ({ready: !draining, draining, ...knowledge.describe()}),
+    metrics: async () => exposition([await service.metrics(), await metrics.registry.getMetricsAsJSON()]),
+  }).catch((error: unknown) => {
+    service.close();
+    throw error;
+  });
+  await knowledge.watch((state) => service.apply(state));
+  keepCodeCache();
+  journal.notice(
+    'info',
+    'extauthz.listening',
+    `ext_authz ${placeText(config.listen)}, ${config.sds === null ? '' : `sds ${placeText(config.sds.place)}, `}admin ${listenText(config.admin)}`,
+  );
+  await new Promise<void>((resolve) => {
+    const stop = (signal: string): void => {
+      // A second signal is somebody who does not want to wait.
+      if (draining) {
+        service.close();
+        return resolve();
+      }
+      draining = true;
+      journal.notice(
+        'info',
+        'extauthz.draining',
+        `${signal}: Checks may finish for ${config.drainDeadlineMs / 1000} s`,
+      );
+      void service.drain(config.drainDeadlineMs).then(resolve);
+    };
+    process.on('SIGTERM', () => stop('SIGTERM'));
+    process.on('SIGINT', () => stop('SIGINT'));
+  });
+  knowledge.close();
+  admin.close();
+  admin.closeAllConnections();
+  lines.flush();
+  return EXIT.ok;
+}
+
+const placeText = (place: Place): string => (place.kind === 'unix' ? `unix:${place.path}` : listenText(place));
