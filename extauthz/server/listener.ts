@@ -74,7 +74,9 @@ export class Listener {
     for (const ip of place.ip === null ? ['0.0.0.0', '::'] : [place.ip]) {
       const server = this.#server();
       await new Promise<void>((resolve, reject) => {
-        server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(flag, {ip, port: place.port}, error)));
+        server.once('error', (error: NodeJS.ErrnoException) =>
+          reject(cannotListen(flag, {ip, port: place.port}, error)),
+        );
         server.listen({host: ip, port: place.port, reusePort: shared, ipv6Only: ip === '::'}, resolve);
       });
     }
