@@ -1,4 +1,5 @@
-// Two projects: `unit` needs nothing but Node; `lab` makes network namespaces and runs real components.
+// Three projects: `unit` needs nothing but Node; `lab` makes network namespaces and runs real components; `cluster` needs a
+// real Kubernetes API server, which is built from sources (npm run test:cluster).
 const base = {
   extensionsToTreatAsEsm: ['.ts'],
   transform: {'\\.ts$': '<rootDir>/test/strip-types.mjs'},
@@ -12,8 +13,9 @@ export default {
       ...base,
       displayName: 'unit',
       testMatch: ['**/*.test.ts'],
-      testPathIgnorePatterns: ['/node_modules/', '\\.lab\\.test\\.ts$'],
+      testPathIgnorePatterns: ['/node_modules/', '\\.(lab|cluster)\\.test\\.ts$'],
     },
     {...base, displayName: 'lab', testMatch: ['**/*.lab.test.ts']},
+    {...base, displayName: 'cluster', testMatch: ['**/*.cluster.test.ts']},
   ],
 };

@@ -1,6 +1,6 @@
 // Brings a fresh machine to where `npm start`, `npm test` and `npm run bench` can run. Plain JavaScript for Node 20,
 // because it runs before our own Node is installed. Says what it does; does nothing where nothing is missing.
-//   node cli/setup.mjs demo|test|bench
+//   node cli/setup.mjs demo|test|bench|cluster
 import {execFileSync, spawnSync} from 'node:child_process';
 import {existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import {homedir} from 'node:os';
@@ -47,6 +47,12 @@ if (purpose === 'bench') {
   for (const [name, requirement] of Object.entries(readJson('test/bench/peers.json')))
     installFromPyPI(name, requirement);
   buildOpa();
+}
+
+if (purpose === 'cluster') {
+  // In our own Node, which is there by now: what is built and where is written once, for the tests too.
+  const built = ran(join(root, 'node_modules/.bin/node'), [join(root, 'test/cluster/build.ts')]);
+  if (!built) say('the cluster could not be built; what needs it is skipped');
 }
 
 function installNodeModules() {

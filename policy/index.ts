@@ -12,6 +12,8 @@ export {readDocument, describeObject} from './load/document.ts';
 export type {ReadDocument} from './load/document.ts';
 export {readShaped} from './load/shaped.ts';
 export type {Trail} from './load/trail.ts';
+export {KINDS} from './schema/kinds.ts';
+export type {Kind} from './schema/kinds.ts';
 export type {Field, ObjectShape, Shape, ValueOf} from './schema/shape.ts';
 export {formatFinding} from './load/format.ts';
 export {checkDocuments} from './load/check.ts';
