@@ -16,6 +16,7 @@ export interface Metrics {
   readonly suppressedLogLines: Counter;
   readonly limited: Counter<'limit'>;
   readonly held: Gauge<'what'>;
+  readonly memory: Gauge<'kind'>;
   readonly workloads: Gauge;
   readonly capturePackets: Gauge<'counter'>;
   decision(decision: Decision): void;
@@ -110,6 +111,12 @@ export function createMetrics(): Metrics {
       name: 'sallyport_held',
       help: 'What is held now, by what: requests, streams, bytes, legs, cached leaves and names ...',
       labelNames: ['what'],
+      registers,
+    }),
+    memory: new Gauge({
+      name: 'sallyport_memory_bytes',
+      help: 'Memory of the workers, by kind: resident, JavaScript heap in use, buffers outside of it.',
+      labelNames: ['kind'],
       registers,
     }),
     workloads: new Gauge({name: 'sallyport_workloads', help: 'Workloads in the table.', registers}),

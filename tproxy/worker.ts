@@ -194,6 +194,10 @@ class Worker {
     const legs = {idleLegs: idle, activeLegs: active, upstreamSessions: sessions};
     const held = {...this.#relay.held(), ...legs, leaves: cached, names: this.#names.cached()};
     for (const [what, value] of Object.entries(held)) this.#metrics.held.set({what}, value);
+    const {rss, heapUsed, arrayBuffers} = process.memoryUsage();
+    this.#metrics.memory.set({kind: 'resident'}, rss);
+    this.#metrics.memory.set({kind: 'heap_used'}, heapUsed);
+    this.#metrics.memory.set({kind: 'buffers'}, arrayBuffers);
     this.#metrics.leafMints.reset();
     this.#metrics.leafMints.inc(minted);
     return this.#metrics.registry.getMetricsAsJSON();

@@ -68,10 +68,6 @@ const ENDED: readonly (readonly [string, () => Buffer[]])[] = [
   ['a window update beyond 2^31-1 on the connection', () => [windowUpdate(0, 0x7fffffff)]],
   ['an initial window beyond 2^31-1', () => [settings([INITIAL_WINDOW_SIZE, 0x80000000])]],
   ['a frame larger than was agreed', () => [headers(1, POST, false), data(1, Buffer.alloc(16_385))]],
-  [
-    'more DATA than the window holds',
-    () => [headers(1, POST, false), ...times(80, () => data(1, Buffer.alloc(16_384, 'x')))],
-  ],
   ['a HEADERS frame with a table index that there is not', () => [headers(1, references(1))]],
   ['frames for streams that were never opened', () => times(100, (i) => data(stream(i), Buffer.from('x')))],
 ];
