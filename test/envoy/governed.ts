@@ -1,0 +1,226 @@
+/** A lab whose node runs `sallyport extauthz` and a real Envoy from samples/envoy: a pod, named sites, DNS, and all that is said. */
+import {mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
+import {createServer as createHttpServer, type IncomingMessage, type ServerResponse} from 'node:http';
+import {createServer as createHttpsServer} from 'node:https';
+import type {Server} from 'node:net';
+import {createInterface} from 'node:readline';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {createSecureContext} from 'node:tls';
+import {stringify} from 'yaml';
+import {answerQuery} from '../../cli/demo/dns.ts';
+import {publicCa, type PublicCa} from '../../cli/demo/public-ca.ts';
+import {createLab, listenIn, udpIn, type ExecResult, type Lab} from '../lab/index.ts';
+import {startEnvoy, type Envoy} from './envoy.ts';
+
+const RESOLVER = '9.9.9.9';
+const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
+const SAMPLES = fileURLToPath(new URL('../../samples/envoy/', import.meta.url));
+/** Where the samples keep the socket of --sds. */
+const RUN_DIR = '/run/sallyport/';
+const START_TIMEOUT_MS = 30_000;
+
+/** Who asks for the address of a name. */
+export type Asking = 'node' | 'pod';
+
+/** A request that arrived at a site. */
+export interface Arrived {
+  readonly site: string;
+  readonly method: string;
+  readonly host: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+}
+
+export interface JournalLine {
+  readonly event: string;
+  readonly [field: string]: unknown;
+}
+
+export interface Governed {
+  readonly lab: Lab;
+  readonly dir: string;
+  readonly ca: PublicCa;
+  readonly envoy: Envoy;
+  /** Every request that reached any site, in order. */
+  readonly arrived: Arrived[];
+  /** Connections that any site accepted, by the site's name. */
+  readonly connected: string[];
+  readonly journal: readonly JournalLine[];
+  /** Runs curl in the pod, with the CA bundle that the injector gives. `-s -w '\n%{http_code}'` are there already. */
+  curl(...args: readonly string[]): Promise<Curled>;
+  setPolicy(...documents: readonly object[]): void;
+  /** What the next look-ups of a name answer, in turn; the last one stays. Rebinding is made of this. */
+  setAddresses(name: string, ...ips: readonly string[]): void;
+  close(): Promise<void>;
+}
+
+export interface Curled extends ExecResult {
+  readonly code: number;
+  readonly body: string;
+}
+
+export interface Site {
+  readonly name: string;
+  readonly ip: string;
+  /** Answers instead of `NAME METHOD PATH`. */
+  readonly answer?: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Its certificate is for this name instead. */
+  readonly certificateFor?: string;
+}
+
+export interface GovernedOptions {
+  readonly version: string;
+  /** A file of samples/envoy. */
+  readonly sample: string;
+  readonly policies: readonly object[];
+  readonly sites: readonly Site[];
+  /** The pod's TCP, but DNS, is redirected to this port of the node; null: the pod is told of a proxy. */
+  readonly redirectTo: number | null;
+  readonly flags?: readonly string[];
+  /** More programs in the lab, before Envoy starts. */
+  readonly prepare?: (lab: Lab, dir: string) => Promise<void>;
+}
+
+export async function governed(options: GovernedOptions): Promise<Governed> {
+  const dir = mkdtempSync(join(tmpdir(), 'sallyport-governed-'));
+  const lab = await createLab({name: 'governed', pods: [{name: 'app'}]});
+  const ca = publicCa(join(dir, 'public-ca'));
+  const caDir = join(dir, 'ca');
+  const servers: {close(): void}[] = [];
+  const arrived: Arrived[] = [];
+  const connected: string[] = [];
+  const journal: JournalLine[] = [];
+  const addresses = new Map<string, string[]>(options.sites.map(({name, ip}) => [name, [ip]]));
+  let envoy: Envoy | null = null;
+  const close = async (): Promise<void> => {
+    await envoy?.stop();
+    for (const server of servers) server.close();
+    await lab.close();
+    rmSync(dir, {recursive: true, force: true});
+  };
+  try {
+    await lab.internet.addAddress(RESOLVER);
+    const dns = await udpIn(lab.internet.path, RESOLVER, 53);
+    dns.on('message', (query, from) => {
+      const answer = answerQuery(query, (name) => {
+        const list = addresses.get(name);
+        return list !== undefined && list.length > 1 ? list.shift() : list?.[0];
+      });
+      if (answer !== null) dns.send(answer, from.port, from.address);
+    });
+    servers.push(dns);
+    for (const where of ['app', 'node', 'internet']) lab.setResolver(where, RESOLVER);
+    for (const site of options.sites) servers.push(...(await serve(lab, ca, site, arrived, connected)));
+
+    const policyDir = join(dir, 'policies');
+    mkdirSync(policyDir);
+    const setPolicy = (...documents: readonly object[]): void => {
+      const file = join(policyDir, 'policy.yaml');
+      writeFileSync(`${file}.new~`, documents.map((document) => stringify(document)).join('---\n'));
+      renameSync(`${file}.new~`, file);
+    };
+    setPolicy(...options.policies);
+    const pod = lab.pod('app');
+    const workload = {namespace: 'default', name: 'app', labels: {app: 'web'}, trustsCa: true};
+    writeFileSync(join(dir, 'workloads.yaml'), stringify([{ips: pod.ips, ...workload}]));
+
+    const flags = [
+      ...['--policy', policyDir, '--workloads', join(dir, 'workloads.yaml'), '--listen', '127.0.0.1:9000'],
+      ...['--sds', `unix:${dir}/sds.sock`, '--ca-dir', caDir, '--resolver', RESOLVER, '--log-format', 'json'],
+      ...(options.flags ?? []),
+    ];
+    await extauthz(lab, flags, journal);
+    await options.prepare?.(lab, dir);
+
+    // What the sample calls /etc/ssl/certs/ca-certificates.crt are the lab's public roots.
+    lab.writeEtc('node', 'ssl/certs/ca-certificates.crt', readFileSync(ca.bundle, 'utf8'));
+    const sample = readFileSync(join(SAMPLES, options.sample), 'utf8').replaceAll(RUN_DIR, `${dir}/`);
+    envoy = await startEnvoy(lab, 'node', sample, {version: options.version});
+    if (options.redirectTo !== null) await redirect(lab, options.redirectTo);
+
+    const bundle = join(dir, 'pod-bundle.pem');
+    writeFileSync(bundle, readFileSync(join(caDir, 'bundle.pem'), 'utf8') + readFileSync(ca.bundle, 'utf8'));
+    return {
+      lab,
+      dir,
+      ca,
+      envoy,
+      arrived,
+      connected,
+      journal,
+      async curl(...args) {
+        const fixed = ['curl', '-s', '-S', '--max-time', '10', '-w', '\n%{http_code}'];
+        const result = await lab.exec('app', [...fixed, ...args], {env: {CURL_CA_BUNDLE: bundle}});
+        const at = result.stdout.lastIndexOf('\n');
+        return {...result, body: result.stdout.slice(0, at), code: Number(result.stdout.slice(at + 1))};
+      },
+      setPolicy,
+      setAddresses: (name, ...ips) => void addresses.set(name, [...ips]),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Starts `sallyport extauthz` on the node; resolves when it listens. */
+async function extauthz(lab: Lab, flags: readonly string[], journal: JournalLine[]): Promise<void> {
+  const child = lab.spawn('node', [process.execPath, MAIN, 'extauthz', ...flags]);
+  let said = '';
+  child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  await new Promise<void>((resolve, reject) => {
+    const failed = (why: string): void => reject(new Error(`extauthz ${why}\n${said}`));
+    const timer = setTimeout(() => failed(`did not listen within ${START_TIMEOUT_MS} ms`), START_TIMEOUT_MS);
+    child.once('exit', (code) => {
+      clearTimeout(timer);
+      failed(`ended with exit code ${code}`);
+    });
+    createInterface({input: child.stdout!}).on('line', (text) => {
+      const line = JSON.parse(text) as JournalLine;
+      journal.push(line);
+      if (line.event !== 'extauthz.listening') return;
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+async function redirect(lab: Lab, port: number): Promise<void> {
+  const rules = `table ip governed {
+  chain captured {
+    type nat hook prerouting priority dstnat;
+    iifname "${lab.pod('app').port}" meta l4proto tcp redirect to :${port}
+  }
+}
+`;
+  const {status, stderr} = await lab.exec('node', ['nft', '-f', '-'], {stdin: rules});
+  if (status !== 0) throw new Error(`nft: ${stderr}`);
+}
+
+/** http on 80 and https on 443 and 8443, at the site's own address. */
+async function serve(lab: Lab, ca: PublicCa, site: Site, arrived: Arrived[], connected: string[]): Promise<Server[]> {
+  await lab.internet.addAddress(site.ip);
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    const {method = '', url = '', headers} = request;
+    arrived.push({site: site.name, method, host: headers.host ?? '', path: url, headers});
+    if (site.answer !== undefined) site.answer(request, response);
+    else response.end(`${site.name} ${method} ${url}\n`);
+  };
+  const certificate = ca.leaves.context(site.certificateFor ?? site.name);
+  const secure = () =>
+    createHttpsServer({SNICallback: (_name, done) => done(null, certificate ?? createSecureContext())}, answer);
+  const servers: Server[] = [];
+  for (const [port, server] of [
+    [80, createHttpServer(answer)],
+    [443, secure()],
+    [8443, secure()],
+  ] as const) {
+    server.on('connection', () => connected.push(site.name));
+    await listenIn(lab.internet.path, server, site.ip, port);
+    servers.push(server);
+  }
+  return servers;
+}
