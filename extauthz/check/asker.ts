@@ -12,7 +12,10 @@ export const ASKER_KEYS = {
    * inspectors have looked at the first bytes, and they are neither TLS nor HTTP.
    */
   scheme: 'sallyport-scheme',
-  /** The port that it dials, where that is none that it tells us: behind a gateway's own listener. */
+  /**
+   * The port that it dials. A number: behind a gateway's own listener, whose port says nothing. `original`: that of the
+   * destination address, whatever the name (where connections are redirected to it). Without it: the name's, or its scheme's.
+   */
   port: 'sallyport-port',
   /** The UpstreamProxy that it sends through; `*`: the one that our answer names. Without it: none. */
   via: 'sallyport-via',
@@ -27,7 +30,7 @@ export type Dials = 'address' | 'name';
 export interface Asker {
   readonly dials: Dials;
   readonly scheme: 'http' | 'https' | 'tls' | 'tcp' | null;
-  readonly port: number | null;
+  readonly port: number | 'original' | null;
   readonly via: string | null;
   readonly claim: Claim | null;
 }
@@ -53,8 +56,8 @@ export function readAsker(told: Told, dialsByDefault: Dials): Asker | Misconfigu
   if (scheme !== null && scheme !== 'http' && scheme !== 'https' && scheme !== 'tls' && scheme !== 'tcp')
     return bad(ASKER_KEYS.scheme, 'http, https, tls or tcp');
   const portText = told(ASKER_KEYS.port);
-  const port = portText === null ? null : portNumber(portText);
-  if (portText !== null && port === null) return bad(ASKER_KEYS.port, 'a number from 1 to 65535');
+  const port = portText === null || portText === 'original' ? portText : portNumber(portText);
+  if (portText !== null && port === null) return bad(ASKER_KEYS.port, 'a number from 1 to 65535, or original');
   return {dials, scheme, port, via: told(ASKER_KEYS.via), claim: readClaim(told)};
 }
 

@@ -45,10 +45,13 @@ export function toEgressRequest(
     // Without it the question would look like one of the explicit port, whose names we resolve.
     if (destination.ip === null || destination.port === null)
       return unaskable('MalformedRequest', 'Envoy did not tell the destination address that it dials.');
-    return {...base, destination: {ip: destination.ip, port: asker.port ?? destination.port, host: null}, traffic};
+    const port = typeof asker.port === 'number' ? asker.port : destination.port;
+    return {...base, destination: {ip: destination.ip, port, host: null}, traffic};
   }
   if (http !== null && http.method === 'CONNECT' && traffic.kind === 'http') return tunnel(base, http);
-  const place = named(traffic, attributes, asker);
+  if (asker.port === 'original' && destination.port === null)
+    return unaskable('MalformedRequest', 'Envoy did not tell the port that the client dialled.');
+  const place = named(traffic, attributes, asker.port === 'original' ? destination.port : asker.port);
   return 'unaskable' in place ? place : {...base, destination: place, traffic};
 }
 
@@ -143,18 +146,18 @@ function tunnel(base: Omit<EgressRequest, 'destination' | 'traffic'>, http: Aske
   };
 }
 
-/** Envoy dials the name: what it would dial is what is asked about. */
-function named(traffic: Traffic, {destination, sni}: Attributes, asker: Asker): Destination | Unaskable {
+/** Envoy dials the name: what it would dial is what is asked about. `fixed`: the port, where the name's own is not dialled. */
+function named(traffic: Traffic, {destination, sni}: Attributes, fixed: number | null): Destination | Unaskable {
   switch (traffic.kind) {
     case 'http':
     case 'https': {
       const text = traffic.http.authority ?? traffic.http.host;
       const authority = text === null ? null : parseAuthority(text);
       if (authority === null) return unaskable('MalformedRequest', 'The request names no host that could be dialled.');
-      return {ip: null, port: asker.port ?? authority.port ?? DEFAULT_PORT[traffic.kind], host: authority.host};
+      return {ip: null, port: fixed ?? authority.port ?? DEFAULT_PORT[traffic.kind], host: authority.host};
     }
     case 'tls': {
-      const port = asker.port ?? destination.port;
+      const port = fixed ?? destination.port;
       if (sni === null || port === null)
         return unaskable('MalformedRequest', 'The ClientHello names no host that could be dialled.');
       return {ip: null, port, host: sni};
