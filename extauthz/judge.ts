@@ -6,6 +6,7 @@ import {
   type Names,
   type Needs,
   type PolicySet,
+  type Traffic,
 } from '../policy/index.ts';
 import type {Journal} from '../runtime/journal.ts';
 import {refusal} from '../runtime/refusal.ts';
@@ -51,18 +52,33 @@ export class Judge {
       });
       late = true;
     }
-    this.#round(request, names, 0, key, done);
+    const {traffic} = request;
+    // In the order in which tproxy gets to see it. A ClientHello that passes unread is first a connection: a tcp rule looks at no
+    // bytes. A request inside TLS came in a TLS connection, which a Deny of tls refuses and never holds afterwards.
+    if (traffic.kind === 'tls' && !request.canInspect)
+      this.#round({...request, traffic: {kind: 'unread'}}, names, 0, key, done, traffic);
+    else if (traffic.kind === 'https')
+      this.#round({...request, traffic: {kind: 'tls', tls: traffic.tls}}, names, 0, key, done, traffic);
+    else this.#round(request, names, 0, key, done, null);
   }
 
+  /** `next`: what is seen of the connection after this; null: no more. */
   #round(
     request: EgressRequest,
     names: Names,
     rounds: number,
     key: string | null,
     done: (decision: Decision) => void,
+    next: Traffic | null,
   ): void {
     const answer = this.#ask(request, names);
-    if (isDecision(answer)) return done(answer);
+    if (isDecision(answer)) {
+      if (next?.kind !== 'https' || answer.verdict === 'deny') return done(answer);
+      // What a tls rule would have carried is seen all the same: then the request is judged.
+      return this.#round({...request, traffic: next}, names, rounds, key, done, null);
+    }
+    if (next !== null && answer.needs !== 'addresses')
+      return this.#round({...request, traffic: next}, names, rounds, key, done, null);
     if (answer.needs !== 'addresses') return this.#unseen(request, answer, names, rounds, key, done);
     if (rounds >= EXTAUTHZ_LIMITS.rounds)
       return done(
@@ -87,7 +103,7 @@ export class Judge {
       if (left === 0) this.#lookups.delete(who);
       else this.#lookups.set(who, left);
       if (key !== null) this.#remember(key, {of, recent});
-      this.#round(request, names.size === 0 ? found : new Map([...names, ...found]), rounds + 1, key, done);
+      this.#round(request, names.size === 0 ? found : new Map([...names, ...found]), rounds + 1, key, done, next);
     });
   }
 
@@ -123,12 +139,18 @@ export class Judge {
     done: (decision: Decision) => void,
   ): void {
     if (needs.needs === 'bytes' && request.traffic.kind === 'unread')
-      return this.#round({...request, traffic: {kind: 'opaque'}}, names, rounds, key, (decision) =>
-        done(
-          decision.verdict === 'allow' && decision.enforced && decision.rule !== null
-            ? unanswerable(request)
-            : decision,
-        ),
+      return this.#round(
+        {...request, traffic: {kind: 'opaque'}},
+        names,
+        rounds,
+        key,
+        (decision) =>
+          done(
+            decision.verdict === 'allow' && decision.enforced && decision.rule !== null
+              ? unanswerable(request)
+              : decision,
+          ),
+        null,
       );
     done(unanswerable(request));
   }

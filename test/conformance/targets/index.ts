@@ -1,6 +1,7 @@
 import type {Target} from './target.ts';
+import {envoyTarget} from './envoy/target.ts';
 import {policyTarget} from './policy/target.ts';
 import {tproxyTarget} from './tproxy/target.ts';
 
-/** What can be run. Cases may name `envoy` and `istio` already; they join this list when they can run. */
-export const TARGETS: readonly Target[] = [policyTarget, tproxyTarget];
+/** What can be run. Cases may name `istio` already; it joins this list when it can run. */
+export const TARGETS: readonly Target[] = [policyTarget, tproxyTarget, envoyTarget];

@@ -12,8 +12,8 @@ import {worldAddresses} from '../../world/addresses.ts';
 import {createAuthorities, type Authorities} from '../../world/certificates.ts';
 import {RESOLVER, startWorld, type StandingWorld} from '../../world/world.ts';
 import type {OpenOptions, Target, TargetWorld} from '../target.ts';
-import {decisionOf} from './decision.ts';
-import {ProxyProcess, writeFiles, type ProxyFiles} from './process.ts';
+import {afterwards, decisionOf} from '../role/decision.ts';
+import {RoleProcess, writeFiles, type RoleFiles} from '../role/process.ts';
 
 let authorities: Authorities | null = null;
 
@@ -34,8 +34,8 @@ class TproxyWorld implements TargetWorld {
   readonly #lab: Lab;
   readonly #options: OpenOptions;
   readonly #world: StandingWorld;
-  readonly #proxy: ProxyProcess;
-  readonly #files: ProxyFiles;
+  readonly #proxy: RoleProcess;
+  readonly #files: RoleFiles;
   readonly #clients: Clients;
   #documents: readonly DocumentValue[];
 
@@ -44,8 +44,8 @@ class TproxyWorld implements TargetWorld {
     lab: Lab;
     options: OpenOptions;
     standing: StandingWorld;
-    proxy: ProxyProcess;
-    files: ProxyFiles;
+    proxy: RoleProcess;
+    files: RoleFiles;
     worldCa: string;
   }) {
     this.#case = parts.world;
@@ -77,7 +77,7 @@ class TproxyWorld implements TargetWorld {
       for (const name of lab.pods.keys()) lab.setResolver(name, RESOLVER);
       standing = await startWorld(world, lab, authorities, worldAddresses(world), options.say);
       const files = writeFiles(directory, world, world.documents, authorities.trusted, lab, podOf);
-      const proxy = await ProxyProcess.start(lab, files);
+      const proxy = await RoleProcess.start(lab, 'tproxy', files, FLAGS(files));
       options.say(`${world.name}: ready, files in ${directory}, namespaces sp-${lab.id}-*`);
       return new TproxyWorld({world, lab, options, standing, proxy, files, worldCa: authorities.trusted});
     } catch (error) {
@@ -113,7 +113,8 @@ class TproxyWorld implements TargetWorld {
       answer: attempt.answer,
       responses: attempt.responses?.length ?? 0,
     };
-    const decision = await decisionOf(this.#proxy.log, traffic, expect);
+    const {log} = this.#proxy;
+    const decision = await afterwards(log, traffic, await decisionOf(log, traffic, expect), expect);
     // A server that was reached without an answer to the client may be a moment behind.
     if (typeof expect.reached === 'string') await this.#world.ledger.until(expect.reached, LATE_SERVER_MS);
     return {
@@ -141,6 +142,11 @@ class TproxyWorld implements TargetWorld {
     else rmSync(this.#files.directory, {recursive: true, force: true});
   }
 }
+
+const FLAGS = (files: RoleFiles): string[] => [
+  ...['--upstream-ca', files.upstreamCa, '--workers', '1', '--capture', 'node'],
+  ...['--listen', `*:${PORTS.captured}`, '--explicit', `*:${PORTS.explicit}`],
+];
 
 /** A sighting is written down when the bytes arrive; a connection that is closed at once may outrun it. */
 const LATE_SERVER_MS = 1000;

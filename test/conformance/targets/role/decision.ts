@@ -1,7 +1,7 @@
 /** The step's decision, out of the log. */
 import type {Expectation} from '../../format/case.ts';
 import type {Answer, ObservedDecision} from '../../observation.ts';
-import type {ProxyLog} from './log.ts';
+import type {RoleLog} from './log.ts';
 
 /** The log is written within 100 ms of what it says, by a process that shares two cores with others. */
 const LOG_TIMEOUT_MS = 3000;
@@ -19,12 +19,17 @@ export interface StepTraffic {
   readonly responses: number;
 }
 
+/** A decision, and the id by which later lines speak of it. */
+export interface LoggedDecision extends ObservedDecision {
+  readonly id: string;
+}
+
 /** Waits for the decision line of the step and reads it; null: there is none. */
 export async function decisionOf(
-  log: ProxyLog,
+  log: RoleLog,
   traffic: StepTraffic,
   expect: Expectation,
-): Promise<ObservedDecision | null> {
+): Promise<LoggedDecision | null> {
   const wanted =
     expect.verdict !== undefined ||
     expect.reason !== undefined ||
@@ -35,12 +40,19 @@ export async function decisionOf(
   await log.until(() => lines().length >= Math.max(traffic.responses, 1), wanted ? LOG_TIMEOUT_MS : GLANCE_MS);
   const line = lines().at(-1);
   if (line === undefined) return null;
-  const decision = readDecision(line);
-  if (expect.reason === undefined || decision.verdict !== 'allow') return decision;
-  // What befell an allowed request afterwards is told by its flow line (UpstreamUntrusted ...).
-  const flow = () => log.find(traffic.from, 'egress.flow', {id: line['id']}).at(-1);
-  const failed =
-    traffic.answer.kind === 'refused' || (traffic.answer.kind === 'response' && traffic.answer.status >= 500);
+  return {...readDecision(line), id: String(line['id'])};
+}
+
+/** What befell an allowed request afterwards, by its flow line (UpstreamUntrusted ...), told as the decision's reason. */
+export async function afterwards(
+  log: RoleLog,
+  {from, answer}: StepTraffic,
+  decision: LoggedDecision | null,
+  expect: Expectation,
+): Promise<LoggedDecision | null> {
+  if (decision === null || expect.reason === undefined || decision.verdict !== 'allow') return decision;
+  const flow = () => log.find(from, 'egress.flow', {id: decision.id}).at(-1);
+  const failed = answer.kind === 'refused' || (answer.kind === 'response' && answer.status >= 500);
   if (failed) await log.until(() => flow() !== undefined, LOG_TIMEOUT_MS);
   const failure = flow()?.['failure'];
   return typeof failure === 'string' ? {...decision, reason: failure} : decision;

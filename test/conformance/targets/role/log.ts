@@ -1,4 +1,4 @@
-/** The proxy's log as it comes: decisions of a step are found by the client's own address and port. */
+/** A role's log as it comes: decisions of a step are found by the client's own address and port. */
 import {createInterface} from 'node:readline';
 import type {Readable} from 'node:stream';
 
@@ -8,7 +8,7 @@ export interface LogLine {
   readonly fields: Readonly<Record<string, unknown>> | null;
 }
 
-export class ProxyLog {
+export class RoleLog {
   readonly lines: LogLine[] = [];
   #waiting: (() => void)[] = [];
   #ended = false;

@@ -1,4 +1,4 @@
-/** `sallyport tproxy` as a process in the lab's node namespace, with its files. */
+/** A role of `sallyport` as a process in the lab's node namespace, with its files. */
 import type {ChildProcess} from 'node:child_process';
 import {mkdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs';
 import {get} from 'node:http';
@@ -10,7 +10,7 @@ import {documentsText} from '../../documents.ts';
 import {namespaceLabels, type Case, type DocumentValue, type WorkloadSpec} from '../../format/case.ts';
 import {RESOLVER} from '../../world/world.ts';
 import {INSTALLATION} from '../policy/installation.ts';
-import {ProxyLog} from './log.ts';
+import {RoleLog} from './log.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../../..');
 /** A process that makes its CA, forks a worker and sets up the capture, on a machine that does much else. */
@@ -19,7 +19,7 @@ const READY_TIMEOUT_MS = 30_000;
 const APPLY_TIMEOUT_MS = 2000;
 const POLL_MS = 20;
 
-export interface ProxyFiles {
+export interface RoleFiles {
   readonly directory: string;
   readonly policies: string;
   readonly workloads: string;
@@ -36,8 +36,8 @@ export function writeFiles(
   worldCa: string,
   lab: Lab,
   podOf: (spec: WorkloadSpec) => string,
-): ProxyFiles {
-  const files: ProxyFiles = {
+): RoleFiles {
+  const files: RoleFiles = {
     directory,
     policies: join(directory, 'policies'),
     workloads: join(directory, 'workloads.yaml'),
@@ -70,7 +70,7 @@ export function writeFiles(
 }
 
 /** All documents in one file, swapped at once: no reader sees half of a change. */
-export function writePolicies(files: ProxyFiles, documents: readonly DocumentValue[]): void {
+export function writePolicies(files: RoleFiles, documents: readonly DocumentValue[]): void {
   const next = join(files.directory, 'policies.next');
   writeFileSync(next, documentsText(documents));
   renameSync(next, join(files.policies, 'policies.yaml'));
@@ -84,8 +84,10 @@ export interface Applied {
   readonly refused: ReadonlySet<string | null>;
 }
 
-export class ProxyProcess {
-  readonly log = new ProxyLog();
+export type Role = 'tproxy' | 'extauthz';
+
+export class RoleProcess {
+  readonly log = new RoleLog();
   readonly #lab: Lab;
   readonly #child: ChildProcess;
   #ended = false;
@@ -100,47 +102,39 @@ export class ProxyProcess {
     });
   }
 
-  /** Resolves when /readyz says so; rejects with what the process said where it ends before. */
-  static async start(lab: Lab, files: ProxyFiles): Promise<ProxyProcess> {
+  /** @param more the flags of this role alone. Resolves when /readyz says so; rejects with what the process said where it ends before. */
+  static async start(lab: Lab, role: Role, files: RoleFiles, more: readonly string[]): Promise<RoleProcess> {
     const list = (flag: string, values: readonly string[]): string[] => values.flatMap((value) => [flag, value]);
     const argv = [
-      ...['tproxy', '--policy', files.policies, '--workloads', files.workloads, '--refs', files.refs],
-      ...['--ca-dir', files.ca, '--upstream-ca', files.upstreamCa],
-      ...[
-        '--listen',
-        `*:${PORTS.captured}`,
-        '--explicit',
-        `*:${PORTS.explicit}`,
-        '--admin',
-        `127.0.0.1:${PORTS.admin}`,
-      ],
-      ...['--workers', '1', '--capture', 'node', '--resolver', RESOLVER, '--log-format', 'json'],
+      ...[role, '--policy', files.policies, '--workloads', files.workloads, '--refs', files.refs],
+      ...['--ca-dir', files.ca, '--admin', `127.0.0.1:${PORTS.admin}`, '--resolver', RESOLVER, '--log-format', 'json'],
       ...['--cluster-domain', INSTALLATION.clusterDomain, '--default-action', INSTALLATION.defaultAction],
       ...list('--service-cidr', INSTALLATION.serviceCidrs),
       ...list('--pod-cidr', INSTALLATION.podCidrs),
       ...list('--node-cidr', INSTALLATION.nodeCidrs),
+      ...more,
     ];
     const child = lab.spawn('node', [process.execPath, join(ROOT, 'cli/main.ts'), ...argv], {cwd: files.directory});
-    const proxy = new ProxyProcess(lab, child);
+    const proxy = new RoleProcess(lab, child);
     const deadline = performance.now() + READY_TIMEOUT_MS;
     for (;;) {
       if ((await proxy.#readiness())?.['ready'] === true) return proxy;
       if (proxy.#ended || performance.now() > deadline) {
         await proxy.stop();
         const what = proxy.#child.exitCode === null ? 'is not ready' : `ended with ${proxy.#child.exitCode}`;
-        throw new Error(`sallyport tproxy ${what}:\n${proxy.log.lines.map(({text}) => text).join('\n')}`);
+        throw new Error(`sallyport ${role} ${what}:\n${proxy.log.lines.map(({text}) => text).join('\n')}`);
       }
       await proxy.log.until(() => false, POLL_MS);
     }
   }
 
   /** The proxy's CA, as pods are given it. */
-  caCertificate(files: ProxyFiles): string {
+  caCertificate(files: RoleFiles): string {
     return readFileSync(join(files.ca, 'ca.crt'), 'utf8');
   }
 
   /** Writes the documents and waits until they are in force, or refused. */
-  async apply(files: ProxyFiles, documents: readonly DocumentValue[]): Promise<Applied> {
+  async apply(files: RoleFiles, documents: readonly DocumentValue[]): Promise<Applied> {
     const from = this.log.lines.length;
     writePolicies(files, documents);
     const result = (): string | null =>
@@ -161,8 +155,8 @@ export class ProxyProcess {
           };
     const deadline = performance.now() + APPLY_TIMEOUT_MS;
     while (performance.now() < deadline) {
-      const {workers, capture} = (await this.#readiness()) ?? {};
-      if (isCurrent(workers) && isCurrent(capture)) return applied;
+      const detail = await this.#readiness();
+      if (detail !== null && !Object.values(detail).some(isBehind)) return applied;
       await this.log.until(() => false, POLL_MS);
     }
     return {
@@ -201,6 +195,6 @@ export class ProxyProcess {
   }
 }
 
-/** A part of /readyz that says whether it has taken the last change. */
-const isCurrent = (part: unknown): boolean =>
-  typeof part === 'object' && part !== null && 'current' in part && part.current === true;
+/** A part of /readyz that has not taken the last change. */
+const isBehind = (part: unknown): boolean =>
+  typeof part === 'object' && part !== null && 'current' in part && part.current !== true;

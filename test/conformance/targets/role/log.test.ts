@@ -2,10 +2,10 @@ import {Readable} from 'node:stream';
 import {expect, test} from '@jest/globals';
 import {NOTHING_OBSERVED} from '../../observation.ts';
 import {decisionOf, readDecision} from './decision.ts';
-import {ProxyLog} from './log.ts';
+import {RoleLog} from './log.ts';
 
-async function logOf(...lines: (object | string)[]): Promise<ProxyLog> {
-  const log = new ProxyLog();
+async function logOf(...lines: (object | string)[]): Promise<RoleLog> {
+  const log = new RoleLog();
   log.follow(Readable.from(lines.map((line) => `${typeof line === 'string' ? line : JSON.stringify(line)}\n`)));
   await log.until(() => log.lines.length === lines.length, 1000);
   log.end();
