@@ -2,7 +2,7 @@
  * Decision and flow lines as JSON. Two are written for every request, so they are put together as text from parts: what
  * one line shares with the line before it (workload, policy, rule) is not written anew.
  */
-import type {Decision, EgressRequest, Workload} from '../policy/index.ts';
+import type {Decision, EgressRequest, Endpoint} from '../policy/index.ts';
 import {claimedName} from './claimed-name.ts';
 import type {Flow, Level} from './journal.ts';
 import {isoClock, quoted, quotedOrNull, tenths} from './json-text.ts';
@@ -14,9 +14,9 @@ const MAX_METHOD_CHARS = 64;
 export class JsonLines {
   readonly #now: () => Date;
   readonly #clock = isoClock();
-  readonly #workloads = new WeakMap<Workload, string>();
-  #last: Decision | null = null;
-  #lastText = '';
+  #cause: Cause | null = null;
+  /** By the client's end of its connection, which is one value for all of its requests. */
+  readonly #parties = new WeakMap<Endpoint, Parties>();
 
   constructor(now: () => Date) {
     this.#now = now;
@@ -24,70 +24,69 @@ export class JsonLines {
 
   decision(decision: Decision, request: EgressRequest): string {
     const level = decision.verdict === 'deny' ? 'warn' : 'info';
+    const {decided, message} = this.#causeOf(decision);
     const via = decision.via.kind === 'proxy' ? quoted(decision.via.proxy) : 'null';
-    return `${this.#begin(level, 'egress.decision')}${this.#decided(decision)},"message":${quoted(decision.message)}${this.#asked(request)},"via":${via}}`;
+    return `${this.#begin(level, 'egress.decision', decision)}${decided}${message}${this.#asked(request)},"via":${via}}`;
   }
 
   flow(flow: Flow): string {
-    const {failure} = flow;
-    const why = failure === null ? 'null}' : `${quoted(failure.reason)},"message":${quoted(failure.message)}}`;
+    const {decision, request, failure, upstream, proxied} = flow;
+    const why = failure === null ? 'null' : `${quoted(failure.reason)},"message":${quoted(failure.message)}`;
     return (
-      `${this.#begin(failure === null ? 'info' : 'warn', 'egress.flow')}${this.#decided(flow.decision)}${this.#asked(flow.request)}` +
+      `${this.#begin(failure === null ? 'info' : 'warn', 'egress.flow', decision)}${this.#causeOf(decision).decided}${this.#asked(request)}` +
       `,"protocol":"${flow.protocol}","status":${flow.status},"bytesIn":${flow.bytesIn},"bytesOut":${flow.bytesOut}` +
-      `,"ms":${tenths(flow.durationMs)},"upstream":${quotedOrNull(flow.upstream)},"proxied":${quotedOrNull(flow.proxied)},"failure":${why}`
+      `,"ms":${tenths(flow.durationMs)},"upstream":${quotedOrNull(upstream)},"proxied":${quotedOrNull(proxied)},"failure":${why}}`
     );
   }
 
   notice(level: Level, event: string, message: string, fields: Record<string, unknown>): string {
-    const rest = JSON.stringify({message, ...fields});
-    return `${this.#begin(level, event)},${rest.slice(1)}`;
+    return `{"time":"${this.#clock(this.#now())}","level":"${level}","event":"${event}",${JSON.stringify({message, ...fields}).slice(1)}`;
   }
 
-  #begin(level: Level, event: string): string {
-    return `{"time":"${this.#clock(this.#now())}","level":"${level}","event":"${event}"`;
+  #begin(level: Level, event: string, {id}: Decision): string {
+    return `{"time":"${this.#clock(this.#now())}","level":"${level}","event":"${event}","id":${quoted(id)}`;
   }
 
-  /** `id` and what decided. */
-  #decided(decision: Decision): string {
-    if (this.#last === null || !sameCause(this.#last, decision)) {
-      this.#last = decision;
-      const {verdict, enforced, reason, policy, rule, wouldDeny} = decision;
-      this.#lastText =
-        `,"verdict":"${verdict}","enforced":${enforced},"reason":"${reason}","policyNamespace":${quotedOrNull(policy?.namespace ?? null)}` +
-        `,"policy":${quotedOrNull(policy?.name ?? null)},"rule":${quotedOrNull(rule)},"wouldDeny":${wouldDeny === 'unknown' ? '"unknown"' : wouldDeny}`;
-    }
-    return `,"id":${quoted(decision.id)}${this.#lastText}`;
+  /** What decided. Requests come in runs of one policy and rule, so the last text is kept. */
+  #causeOf(decision: Decision): Cause {
+    const known = this.#cause;
+    return known !== null && sameCause(known.decision, decision) ? known : (this.#cause = causeOf(decision));
   }
 
   /** The facts of a question that every line repeats. Header values and query values never are among them (invariant 9). */
   #asked(request: EgressRequest): string {
-    const {workload, traffic, destination, source} = request;
-    const place = printable(bracketed(destination.ip ?? destination.host ?? '-'));
-    const http = traffic.kind === 'http' || traffic.kind === 'https' ? traffic.http : null;
-    return (
-      `,"arrived":"${request.arrived}"${workload === 'unknown' ? STRANGER : this.#workload(workload)}` +
-      `,"source":${quoted(`${bracketed(source.ip)}:${source.port}`)},"destination":${quoted(`${place}:${destination.port}`)}` +
-      `,"scheme":"${traffic.kind}","name":${quoted(printable(claimedName(request)))}` +
-      (http === null
-        ? ''
-        : `,"method":${quoted(printable(http.method, MAX_METHOD_CHARS))},"path":${quoted(printable(http.path))}`)
-    );
-  }
-
-  #workload(workload: Workload): string {
-    let text = this.#workloads.get(workload);
-    if (text === undefined) {
-      const {namespace, name, serviceAccount} = workload;
-      text = `,"workload":${quoted(`${namespace}/${name}`)},"serviceAccount":${quoted(serviceAccount)}`;
-      this.#workloads.set(workload, text);
+    const {traffic, source} = request;
+    let parties = this.#parties.get(source);
+    if (parties === undefined || !sameParties(parties, request)) {
+      parties = partiesOf(request);
+      this.#parties.set(source, parties);
     }
-    return text;
+    const name = quoted(printable(claimedName(request)));
+    if (traffic.kind !== 'http' && traffic.kind !== 'https')
+      return `${parties.text},"scheme":"${traffic.kind}","name":${name}`;
+    const method = quoted(printable(traffic.http.method, MAX_METHOD_CHARS));
+    return `${parties.text},"scheme":"${traffic.kind}","name":${name},"method":${method},"path":${quoted(printable(traffic.http.path))}`;
   }
 }
 
-const STRANGER = ',"workload":null,"serviceAccount":null';
+interface Cause {
+  readonly decision: Decision;
+  readonly decided: string;
+  readonly message: string;
+}
 
-const bracketed = (host: string): string => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host);
+function causeOf(decision: Decision): Cause {
+  const {verdict, enforced, reason, policy, rule, message} = decision;
+  const wouldDeny = decision.wouldDeny === 'unknown' ? '"unknown"' : decision.wouldDeny;
+  return {
+    decision,
+    decided: flat(
+      `,"verdict":"${verdict}","enforced":${enforced},"reason":"${reason}","policyNamespace":${quotedOrNull(policy?.namespace ?? null)}` +
+        `,"policy":${quotedOrNull(policy?.name ?? null)},"rule":${quotedOrNull(rule)},"wouldDeny":${wouldDeny}`,
+    ),
+    message: flat(`,"message":${quoted(message)}`),
+  };
+}
 
 function sameCause(a: Decision, b: Decision): boolean {
   return (
@@ -97,6 +96,33 @@ function sameCause(a: Decision, b: Decision): boolean {
     a.enforced === b.enforced &&
     a.wouldDeny === b.wouldDeny &&
     a.policy?.name === b.policy?.name &&
-    a.policy?.namespace === b.policy?.namespace
+    a.policy?.namespace === b.policy?.namespace &&
+    a.message === b.message
   );
 }
+
+/** Who asks, from where and where to. */
+interface Parties extends Pick<EgressRequest, 'arrived' | 'workload' | 'destination'> {
+  readonly text: string;
+}
+
+function partiesOf({arrived, workload, source, destination}: EgressRequest): Parties {
+  const place = printable(bracketed(destination.ip ?? destination.host ?? '-'));
+  const who =
+    workload === 'unknown'
+      ? '"workload":null,"serviceAccount":null'
+      : `"workload":${quoted(`${workload.namespace}/${workload.name}`)},"serviceAccount":${quoted(workload.serviceAccount)}`;
+  const text = flat(
+    `,"arrived":"${arrived}",${who},"source":${quoted(`${bracketed(source.ip)}:${source.port}`)},"destination":${quoted(`${place}:${destination.port}`)}`,
+  );
+  return {arrived, workload, destination, text};
+}
+
+/** By identity: a connection's values are made once. */
+const sameParties = (a: Parties, b: EgressRequest): boolean =>
+  a.workload === b.workload && a.destination === b.destination && a.arrived === b.arrived;
+
+/** Text that is kept and written often, in one piece: V8 keeps a sum of texts as a tree, walked each time it is written. */
+const flat = (text: string): string => Buffer.from(text).toString();
+
+const bracketed = (host: string): string => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host);

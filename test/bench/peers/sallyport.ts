@@ -46,6 +46,9 @@ export const sallyport: Peer = {
         '1',
         '--log-format',
         'json',
+        // Every line of both logs: the limit of a workload's lines would be met at once.
+        '--log-lines',
+        '0',
         // Every line is written, as the peers write theirs.
         '--log-lines',
         '0',
