@@ -31,11 +31,17 @@ function dial(world: SoakWorld, ip: string, port: number): Socket {
   const {lab} = world.proxied;
   const socket = connectIn(lab.pod('app').path, {ip, port});
   socket.setNoDelay(true);
+  // Told by exchange() while an answer is waited for; at other times nobody asks.
+  socket.on('error', ignore);
   return socket;
 }
 
 function secure(socket: Socket, servername: string, ca: Buffer): TLSSocket {
-  return tlsConnect({socket, servername, ca, ALPNProtocols: ['http/1.1']});
+  return tlsConnect({socket, servername, ca, ALPNProtocols: ['http/1.1']}).on('error', ignore);
+}
+
+function ignore(): void {
+  // 'close' follows.
 }
 
 /** Writes and reads up to the byte that ends an answer. */
@@ -105,12 +111,18 @@ function overH2(open: () => Socket, headers: Record<string, string>, body: Buffe
       left--;
       const stream = session.request({':authority': 'site.test', ...headers}, {endStream: body === null});
       let whole = false;
+      let status = 'none';
+      let text = '';
+      stream.on('response', (head) => (status = String(head[':status'])));
       stream.on('data', (chunk: Buffer) => {
         if (chunk.at(-1) === END_BYTE) whole = true;
+        else text += chunk.toString();
       });
       stream.on('error', () => undefined);
       stream.once('close', () =>
-        whole ? resolve() : reject(new Error(`an HTTP/2 stream ended with code ${stream.rstCode} before its answer`)),
+        whole
+          ? resolve()
+          : reject(new Error(`an HTTP/2 stream ended with status ${status}, code ${stream.rstCode}: ${text}`)),
       );
       if (body !== null) stream.end(body);
     });
@@ -128,7 +140,10 @@ export function kinds(world: SoakWorld, roots: Roots): Kind[] {
   const {site, pass, tcp, proxied} = world;
   const tls = (): Socket => secure(dial(world, site, 443), 'site.test', roots.ours);
   const h2 = (): Socket =>
-    tlsConnect({socket: dial(world, site, 443), servername: 'site.test', ca: roots.ours, ALPNProtocols: ['h2']});
+    tlsConnect({socket: dial(world, site, 443), servername: 'site.test', ca: roots.ours, ALPNProtocols: ['h2']}).on(
+      'error',
+      ignore,
+    );
   const ok = REQUEST('/ok/a');
   const close = REQUEST('/ok/a', 'site.test', 'Connection: close\r\n');
   const [nodeIp] = proxied.lab.node.ips;

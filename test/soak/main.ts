@@ -94,11 +94,22 @@ async function metric(world: SoakWorld, name: string): Promise<number> {
 async function sample(world: SoakWorld, requests: number): Promise<Sample> {
   const resident: Record<string, number> = {};
   for (const pid of tree(world.proxied.proxy.pid!)) {
-    const worker = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('tproxy/worker.');
+    const command = commandOf(pid);
+    const worker = command.includes('tproxy/worker.');
+    // nft, asked for its counters, comes and goes.
+    if (!worker && pid !== world.proxied.proxy.pid) continue;
     const name = worker ? 'worker' : 'supervisor';
     resident[name] = (resident[name] ?? 0) + usage(pid).residentBytes - (worker ? 0 : below(pid));
   }
   return {requests, resident, heapBytes: await metric(world, 'sallyport_memory_bytes{kind="heap_used"}')};
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 /** usage() is of a tree; the supervisor's workers are told by themselves. */

@@ -2,12 +2,7 @@
 import {createHash} from 'node:crypto';
 import {openSync} from 'node:fs';
 import {createServer as createHttpServer} from 'node:http';
-import {
-  createSecureServer,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Stream,
-} from 'node:http2';
+import {createSecureServer, type Http2ServerRequest, type Http2ServerResponse} from 'node:http2';
 import {createServer as createTcpServer, type Socket} from 'node:net';
 import {createServer as createTlsServer} from 'node:tls';
 import {proxiedLab, type ProxiedLab} from '../lab/proxied.ts';
@@ -42,12 +37,11 @@ function serve(request: Http2ServerRequest, response: Http2ServerResponse): void
   response.end(`fine${END}`);
 }
 
-function serveGrpc(stream: ServerHttp2Stream): void {
-  stream.respond({':status': 200, 'content-type': 'application/grpc'}, {waitForTrailers: true});
-  stream.on('wantTrailers', () => stream.sendTrailers({'grpc-status': '0'}));
-  stream.on('error', () => undefined);
-  stream.resume();
-  stream.on('end', () => stream.end(Buffer.from([0, 0, 0, 0, 1, END.charCodeAt(0)])));
+function serveGrpc(request: Http2ServerRequest, response: Http2ServerResponse): void {
+  response.writeHead(200, {'content-type': 'application/grpc'});
+  response.addTrailers({'grpc-status': '0'});
+  request.resume();
+  request.on('end', () => response.end(Buffer.from([0, 0, 0, 0, 1, END.charCodeAt(0)])));
 }
 
 /** RFC 6455 §4.2.2; frames are echoed as they come, masked or not: the proxy looks at none. */
@@ -67,10 +61,8 @@ export async function soakWorld(): Promise<SoakWorld> {
   const names = (servername: string, done: (error: null, context: ReturnType<typeof leaves.context>) => void): void =>
     done(null, leaves.context(servername));
   const secure = createSecureServer({SNICallback: names, allowHTTP1: true}, (request, response) => {
-    if (request.headers['content-type'] !== 'application/grpc') serve(request, response);
-  });
-  secure.on('stream', (stream, headers) => {
-    if (headers['content-type'] === 'application/grpc') serveGrpc(stream);
+    if (request.headers['content-type'] === 'application/grpc') serveGrpc(request, response);
+    else serve(request, response);
   });
   secure.on('upgrade', acceptWebSocket);
   secure.on('sessionError', () => undefined);
