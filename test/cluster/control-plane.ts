@@ -19,6 +19,10 @@ export interface ControlPlane {
   kubectl(argv: readonly string[], input?: string): Ran;
   /** A kubeconfig file for a user of these groups, by a certificate of the cluster's CA. */
   kubeconfigOf(user: string, groups: readonly string[]): string;
+  /** Ends the API server, as an upgrade does; etcd stays. */
+  stopApiServer(): Promise<void>;
+  /** Starts it again on the same port, and waits until it is ready. */
+  startApiServer(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -50,7 +54,8 @@ export async function startControlPlane(): Promise<ControlPlane> {
   };
   try {
     processes.push(start(dir, 'etcd', etcdFlags(dir, etcdPort, peerPort)));
-    processes.push(start(dir, 'kube-apiserver', apiServerFlags(pki, etcdPort, apiPort)));
+    const flags = apiServerFlags(pki, etcdPort, apiPort);
+    processes.push(start(dir, 'kube-apiserver', flags));
     const url = `https://127.0.0.1:${apiPort}`;
     const kubeconfigOf = (user: string, groups: readonly string[]): string => {
       const name = user.replaceAll(/[^\w.-]/g, '-');
@@ -62,9 +67,17 @@ export async function startControlPlane(): Promise<ControlPlane> {
       const ran = spawnSync(programOf('kubectl'), ['--kubeconfig', kubeconfig, ...argv], {input, encoding: 'utf8'});
       return {status: ran.status ?? 1, stdout: ran.stdout, stderr: ran.stderr};
     };
-    await until(processes, () => kubectl(['get', '--raw', '/readyz']).stdout === 'ok');
-    await until(processes, () => kubectl(['get', 'namespace', 'default']).status === 0);
-    return {url, kubeconfig, dir, kubectl, kubeconfigOf, stop};
+    const ready = async (): Promise<void> => {
+      await until(processes, () => kubectl(['get', '--raw', '/readyz']).stdout === 'ok');
+      await until(processes, () => kubectl(['get', 'namespace', 'default']).status === 0);
+    };
+    await ready();
+    const stopApiServer = (): Promise<void> => end(processes.pop()!.child);
+    const startApiServer = (): Promise<void> => {
+      processes.push(start(dir, 'kube-apiserver', flags));
+      return ready();
+    };
+    return {url, kubeconfig, dir, kubectl, kubeconfigOf, stopApiServer, startApiServer, stop};
   } catch (error) {
     await stop();
     throw error;
