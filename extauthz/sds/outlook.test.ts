@@ -54,6 +54,11 @@ describe('the outlook of a name', () => {
     },
     {is: 'refused', where: 'no rule holds it', text: policy('default', HTTPS.replace('a.', 'b.'))},
     {is: 'refused', where: 'a Deny holds it', text: policy('default', DENY + '\n' + HTTPS)},
+    {
+      is: 'refused',
+      where: 'no rule holds it but one for bytes on another port',
+      text: policy('default', '  - {name: r, to: {cidrs: [203.0.113.0/24], schemes: [tcp], ports: [5432]}}'),
+    },
     {is: 'refused', where: 'no policy selects, and the default is Deny', text: policy('elsewhere', HTTPS)},
     {
       is: 'unseen',

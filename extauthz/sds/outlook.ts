@@ -78,7 +78,7 @@ const asked = (policies: PolicySet, name: string, workload: Workload | 'unknown'
 
 const known = new WeakMap<PolicySet, readonly number[]>();
 
-/** Ports that stand for all: between two neighbours of them no rule begins or ends that TLS may fall under. */
+/** Ports that stand for all: between two neighbours of them no rule for TLS begins or ends. */
 function portsOf(policies: PolicySet): readonly number[] {
   let ports = known.get(policies);
   if (ports === undefined) known.set(policies, (ports = standIns(policies)));
@@ -89,7 +89,8 @@ function standIns(policies: PolicySet): readonly number[] {
   const ports = new Set([DEFAULT_PORT]);
   for (const {document} of policies.selector.policies)
     for (const {action, to} of document.rules) {
-      if (to.schemes?.every((scheme) => scheme === 'http') === true) continue;
+      // Where tcp rules alone hold, an Envoy that decrypts all TLS is not the way: bytes have a filter chain of their own.
+      if (to.schemes !== null && !to.schemes.includes('https') && !to.schemes.includes('tls')) continue;
       // An Allow begins to hold at `from`; a Deny ceases to behind `to`.
       for (const {from, to: last} of to.ports ?? []) ports.add(action === 'Allow' ? from : Math.min(last + 1, 65535));
     }

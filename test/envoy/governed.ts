@@ -1,28 +1,27 @@
 /** A lab whose node runs `sallyport extauthz` and a real Envoy from samples/envoy: a pod, named sites, DNS, and all that is said. */
 import {mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
+import type {ChildProcess} from 'node:child_process';
 import {createServer as createHttpServer, type IncomingMessage, type ServerResponse} from 'node:http';
 import {createServer as createHttpsServer} from 'node:https';
-import type {Server} from 'node:net';
+import {createServer, type Server} from 'node:net';
 import {createInterface} from 'node:readline';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {createSecureContext} from 'node:tls';
 import {stringify} from 'yaml';
 import {answerQuery} from '../../cli/demo/dns.ts';
 import {publicCa, type PublicCa} from '../../cli/demo/public-ca.ts';
-import {createLab, listenIn, udpIn, type ExecResult, type Lab} from '../lab/index.ts';
+import {connectIn, createLab, listenIn, udpIn, type ExecResult, type Lab} from '../lab/index.ts';
 import {startEnvoy, type Envoy} from './envoy.ts';
 
 const RESOLVER = '9.9.9.9';
+/** Where every site says back what it hears. */
+export const ECHO_PORT = 5432;
 const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
 const SAMPLES = fileURLToPath(new URL('../../samples/envoy/', import.meta.url));
 /** Where the samples keep the socket of --sds. */
 const RUN_DIR = '/run/sallyport/';
 const START_TIMEOUT_MS = 30_000;
-
-/** Who asks for the address of a name. */
-export type Asking = 'node' | 'pod';
 
 /** A request that arrived at a site. */
 export interface Arrived {
@@ -43,6 +42,7 @@ export interface Governed {
   readonly dir: string;
   readonly ca: PublicCa;
   readonly envoy: Envoy;
+  readonly extauthz: ChildProcess;
   /** Every request that reached any site, in order. */
   readonly arrived: Arrived[];
   /** Connections that any site accepted, by the site's name. */
@@ -50,6 +50,8 @@ export interface Governed {
   readonly journal: readonly JournalLine[];
   /** Runs curl in the pod, with the CA bundle that the injector gives. `-s -w '\n%{http_code}'` are there already. */
   curl(...args: readonly string[]): Promise<Curled>;
+  /** Sends bytes from the pod; answers the first that come back, or '' where the connection is closed before. */
+  say(ip: string, port: number, text: string): Promise<string>;
   setPolicy(...documents: readonly object[]): void;
   /** What the next look-ups of a name answer, in turn; the last one stays. Rebinding is made of this. */
   setAddresses(name: string, ...ips: readonly string[]): void;
@@ -131,7 +133,7 @@ export async function governed(options: GovernedOptions): Promise<Governed> {
       ...['--sds', `unix:${dir}/sds.sock`, '--ca-dir', caDir, '--resolver', RESOLVER, '--log-format', 'json'],
       ...(options.flags ?? []),
     ];
-    await extauthz(lab, flags, journal);
+    const extauthz = await startExtauthz(lab, flags, journal);
     await options.prepare?.(lab, dir);
 
     // What the sample calls /etc/ssl/certs/ca-certificates.crt are the lab's public roots.
@@ -147,6 +149,7 @@ export async function governed(options: GovernedOptions): Promise<Governed> {
       dir,
       ca,
       envoy,
+      extauthz,
       arrived,
       connected,
       journal,
@@ -156,6 +159,7 @@ export async function governed(options: GovernedOptions): Promise<Governed> {
         const at = result.stdout.lastIndexOf('\n');
         return {...result, body: result.stdout.slice(0, at), code: Number(result.stdout.slice(at + 1))};
       },
+      say: (ip, port, text) => say(lab, ip, port, text),
       setPolicy,
       setAddresses: (name, ...ips) => void addresses.set(name, [...ips]),
       close,
@@ -167,7 +171,7 @@ export async function governed(options: GovernedOptions): Promise<Governed> {
 }
 
 /** Starts `sallyport extauthz` on the node; resolves when it listens. */
-async function extauthz(lab: Lab, flags: readonly string[], journal: JournalLine[]): Promise<void> {
+async function startExtauthz(lab: Lab, flags: readonly string[], journal: JournalLine[]): Promise<ChildProcess> {
   const child = lab.spawn('node', [process.execPath, MAIN, 'extauthz', ...flags]);
   let said = '';
   child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()));
@@ -186,6 +190,7 @@ async function extauthz(lab: Lab, flags: readonly string[], journal: JournalLine
       resolve();
     });
   });
+  return child;
 }
 
 async function redirect(lab: Lab, port: number): Promise<void> {
@@ -200,7 +205,21 @@ async function redirect(lab: Lab, port: number): Promise<void> {
   if (status !== 0) throw new Error(`nft: ${stderr}`);
 }
 
-/** http on 80 and https on 443 and 8443, at the site's own address. */
+function say(lab: Lab, ip: string, port: number, text: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connectIn(lab.pod('app').path, {ip, port});
+    const done = (answer: string): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.on('error', () => done(''));
+    socket.on('end', () => done(''));
+    socket.on('data', (chunk: Buffer) => done(chunk.toString()));
+    socket.write(text);
+  });
+}
+
+/** http on 80, https on 443 and 8443, and an echo, at the site's own address. */
 async function serve(lab: Lab, ca: PublicCa, site: Site, arrived: Arrived[], connected: string[]): Promise<Server[]> {
   await lab.internet.addAddress(site.ip);
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
@@ -209,14 +228,14 @@ async function serve(lab: Lab, ca: PublicCa, site: Site, arrived: Arrived[], con
     if (site.answer !== undefined) site.answer(request, response);
     else response.end(`${site.name} ${method} ${url}\n`);
   };
-  const certificate = ca.leaves.context(site.certificateFor ?? site.name);
-  const secure = () =>
-    createHttpsServer({SNICallback: (_name, done) => done(null, certificate ?? createSecureContext())}, answer);
+  const secureContext = ca.leaves.context(site.certificateFor ?? site.name);
+  const secure = () => createHttpsServer({SNICallback: (_name, done) => done(null, secureContext)}, answer);
   const servers: Server[] = [];
   for (const [port, server] of [
     [80, createHttpServer(answer)],
     [443, secure()],
     [8443, secure()],
+    [ECHO_PORT, createServer((socket) => socket.on('error', () => undefined).pipe(socket))],
   ] as const) {
     server.on('connection', () => connected.push(site.name));
     await listenIn(lab.internet.path, server, site.ip, port);
