@@ -1,7 +1,7 @@
 /** One way out of a locked pod, as a value. */
 import type {Socket} from 'node:net';
 import type {ExecOptions, ExecResult} from '../lab/index.ts';
-import type {World} from './world.ts';
+import type {World, WorldName} from './world.ts';
 
 /** The invariants of DESIGN §10 that a way out would break. */
 export type Invariant = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
@@ -19,6 +19,10 @@ export interface Attempt {
    */
   readonly attempt: (by: Attacker, world: World) => Promise<void | 'answered'>;
   readonly control: Control;
+  /** Where it is made; default: `routed` alone. */
+  readonly worlds?: readonly WorldName[];
+  /** In a world of its own, which it may break. */
+  readonly alone?: true;
   /** Which arrivals are ways out; default: any. For what may arrive, but not everywhere. */
   readonly out?: (place: string) => boolean;
 }

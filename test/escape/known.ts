@@ -2,4 +2,5 @@
 export const KNOWN_OPEN: ReadonlyMap<string, string> = new Map([
   ['dns-tunnel', 'the named resolver may be asked anything: name one that filters'],
   ['dns-tunnel-tcp', 'the named resolver may be asked anything: name one that filters'],
+  ['paths-wide', 'look-alikes of slash and dot are characters like any other: a server that folds them needs a Deny'],
 ]);

@@ -4,16 +4,18 @@ import {hasLabPrivileges} from '../lab/index.ts';
 import {KNOWN_OPEN} from './known.ts';
 import {runAll, type Result} from './run.ts';
 import {ATTEMPTS} from './ways/index.ts';
-import {createWorld} from './world.ts';
+import {WORLDS, type WorldName} from './world.ts';
 
-const USAGE = `npm run escape -- [--only TEXT]... [-v]
+const USAGE = `npm run escape -- [--only TEXT]... [--world NAME]... [-v]
   --only   only attempts whose id holds this text
-  -v       where what came out arrived, and what the proxy said`;
+  --world  ${Object.keys(WORLDS).join(', ')}; default: all of them
+  -v       where each token arrived, and how long it took`;
 
 async function main(): Promise<number> {
   const {values: flags} = parseArgs({
     options: {
       only: {type: 'string', multiple: true},
+      world: {type: 'string', multiple: true},
       verbose: {type: 'boolean', short: 'v', default: false},
       help: {type: 'boolean', short: 'h', default: false},
     },
@@ -27,30 +29,33 @@ async function main(): Promise<number> {
     console.error(`no attempt has ${flags.only!.join(' or ')} in its id`);
     return 2;
   }
+  const names = Object.keys(WORLDS);
+  const worlds = flags.world ?? names;
+  const unknown = worlds.find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    console.error(`no world ${unknown}: there are ${names.join(', ')}`);
+    return 2;
+  }
   const privileges = hasLabPrivileges();
   if (!privileges.ok) {
     console.error(`it needs ${privileges.missing}`);
     return 3;
   }
-  const world = await createWorld();
-  try {
-    const results = await runAll(world, chosen, (result) => console.log(line(result)));
-    if (flags.verbose) console.log(world.journal());
-    const count = (kind: string): number => results.filter(({outcome}) => outcome.kind === kind).length;
-    console.log(`${count('held')} held, ${count('open')} open, ${count('skip')} skipped`);
-    return results.some(({attempt, outcome}) => outcome.kind === 'open' && !KNOWN_OPEN.has(attempt.id)) ? 1 : 0;
-  } finally {
-    await world.close();
-  }
+  const started = Date.now();
+  const results = await runAll(chosen, worlds as readonly WorldName[], (result) => console.log(line(result)));
+  const count = (kind: string): number => results.filter(({outcome}) => outcome.kind === kind).length;
+  if (flags.verbose) console.log(`${Math.round((Date.now() - started) / 1000)} s`);
+  console.log(`${count('held')} held, ${count('open')} open, ${count('skip')} skipped`);
+  return results.some(({attempt, outcome}) => outcome.kind === 'open' && !KNOWN_OPEN.has(attempt.id)) ? 1 : 0;
 }
 
-function line({attempt, outcome}: Result): string {
-  const {id, title} = attempt;
+function line({id, attempt, outcome}: Result): string {
+  const {title} = attempt;
   switch (outcome.kind) {
     case 'held':
       return `held  ${id}  ${title}`;
     case 'open':
-      return `OPEN  ${id}  ${title} (${outcome.where}${KNOWN_OPEN.has(id) ? '; known' : ''})`;
+      return `OPEN  ${id}  ${title} (${outcome.where}${KNOWN_OPEN.has(attempt.id) ? '; known' : ''})`;
     case 'skip':
       return `skip  ${id}  ${title} (${outcome.why})`;
   }

@@ -1,5 +1,4 @@
 /** What the locked pod may do: little, and of every kind of rule something. */
-import {SITES} from './addresses.ts';
 
 const GROUP = {apiVersion: 'sallyport.dev/v1alpha1', kind: 'EgressPolicy'};
 
@@ -29,10 +28,15 @@ export const POLICY = {
   },
 };
 
+/** Nothing is allowed, and only watched. */
+export const AUDIT = {
+  ...GROUP,
+  metadata: {name: 'watched', namespace: 'default'},
+  spec: {podSelector: {}, mode: 'Audit', rules: []},
+};
+
 /** The same without one rule. */
 export const without = (rule: string): object => ({
   ...POLICY,
   spec: {...POLICY.spec, rules: POLICY.spec.rules.filter(({name}) => name !== rule)},
 });
-
-export const HOSTS_OF_SITES = Object.keys(SITES).map((name) => `${name}.test`);

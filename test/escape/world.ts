@@ -21,14 +21,14 @@ import {
   SERVICE_OF_METADATA,
 } from './addresses.ts';
 import type {Attacker} from './attempt.ts';
-import {POLICY} from './policy.ts';
+import {AUDIT, POLICY} from './policy.ts';
 import {createWitness, type Ears, type Witness} from './witness.ts';
 import {createZone} from './zone.ts';
 
 const PROGRAMS = join(import.meta.dirname, 'programs');
 const READY_TIMEOUT_MS = 30_000;
 /** A way that is closed by silence is given up after this. */
-export const PATIENCE_SECONDS = 2;
+const PATIENCE_SECONDS = 2;
 /** What of the node a pod might want: ssh, http, https, etcd, an API server, what the rule for literals holds, the kubelet. */
 const NODE_PORTS = [22, 80, 443, 2379, 6443, 8080, 8088, 10250];
 
@@ -40,13 +40,27 @@ export interface WorldOptions {
   readonly flags?: readonly string[];
 }
 
+/** The ways in which a node may be laid out and pods be captured. */
+export const WORLDS = {
+  /** A veth and a route for each pod, as most clouds' CNIs do it; TPROXY. */
+  routed: {},
+  redirect: {intercept: 'redirect'},
+  /** All pods on one bridge. */
+  bridged: {bridge: true},
+  /** The same with br_netfilter, where TPROXY does not work. */
+  'bridged-redirect': {bridge: true, bridgeNetfilter: true, intercept: 'redirect'},
+  /** Only Audit policies select the pod: it is watched, and kept from little. */
+  audit: {policies: [AUDIT]},
+} as const satisfies Readonly<Record<string, WorldOptions>>;
+export type WorldName = keyof typeof WORLDS;
+
 export interface World {
   readonly lab: Lab;
   readonly witness: Witness;
   /** The public roots of the sites and ours: what a pod is given. */
   readonly caBundle: string;
   readonly dir: string;
-  attacker(name: string, token: string): Attacker;
+  attacker(name: string, token: string, patienceSeconds?: number): Attacker;
   setPolicy(...documents: readonly object[]): void;
   /** Writes the workload table: pods of these names are captured. */
   setMembers(...pods: readonly string[]): void;
@@ -88,7 +102,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     witness,
     dir,
     caBundle: join(dir, 'ca', 'bundle.pem'),
-    attacker: (name, token) => attacker(lab, name, token),
+    attacker: (name, token, patienceSeconds = PATIENCE_SECONDS) => attacker(lab, name, token, patienceSeconds),
     setPolicy: (...documents) =>
       replace(join(policies, 'policy.yaml'), documents.map((document) => stringify(document)).join('---\n')),
     setMembers: (...pods) =>
@@ -200,6 +214,10 @@ table ip kube {
     ip daddr ${SERVICE_OF_METADATA} tcp dport 80 dnat to ${METADATA}:80
     fib daddr type local tcp dport ${NODE_PORT} dnat to ${pod}:8080
   }
+  chain back {
+    type nat hook postrouting priority srcnat;
+    ct status dnat ip daddr ${pod} masquerade
+  }
 }
 `;
 
@@ -212,7 +230,7 @@ async function must(
   if (outcome.status !== 0) throw new Error(`${program}: ${outcome.stderr}`);
 }
 
-function attacker(lab: Lab, name: string, token: string): Attacker {
+function attacker(lab: Lab, name: string, token: string, patienceSeconds: number): Attacker {
   const node = name === 'node';
   const {path} = node ? lab.node : lab.pod(name);
   const by: Attacker = {
@@ -223,7 +241,7 @@ function attacker(lab: Lab, name: string, token: string): Attacker {
     token,
     run: (argv, options) => lab.exec(name, argv, options),
     curl: (...args) =>
-      by.run(['curl', '-sk', '--path-as-is', '--noproxy', '*', '-m', String(PATIENCE_SECONDS), '-o', '-', ...args]),
+      by.run(['curl', '-sk', '--path-as-is', '--noproxy', '*', '-m', String(patienceSeconds), '-o', '-', ...args]),
     program: (program, ...args) => by.run(['python3', join(PROGRAMS, `${program}.py`), ...args]),
     connect(ip, port, from) {
       const socket = connectIn(path, {ip, port}, from);

@@ -15,27 +15,25 @@ import {OVERRIDES} from './overrides.ts';
 import {PATHS_READ} from './paths.ts';
 import {PROXY} from './proxy.ts';
 import {SPLITTING} from './splitting.ts';
+import {TLS} from './tls.ts';
 import {TUNNELS} from './tunnels.ts';
 import {UPGRADES} from './upgrades.ts';
 import {SMUGGLING} from './smuggling.ts';
 
+/** What the kernel holds, it must hold however pods are plugged in and connections are handed over. */
+const everywhere = (attempts: readonly Attempt[]): Attempt[] =>
+  attempts.map((attempt) => ({worlds: ['routed', 'redirect', 'bridged', 'bridged-redirect'], ...attempt}));
+
 export const ATTEMPTS: readonly Attempt[] = [
-  ...PORTS,
-  ...DATAGRAMS,
-  ...DNS,
-  ...IPV6,
-  ...RAW,
+  ...everywhere([...PORTS, ...DATAGRAMS, ...DNS, ...IPV6, ...RAW, ...METADATA_WAYS, ...NODE, ...NEIGHBOUR, ...PROXY]),
   ...LITERALS,
-  ...METADATA_WAYS,
-  ...NODE,
-  ...NEIGHBOUR,
   ...ADDRESSES,
   ...NAMES,
   ...SMUGGLING,
-  ...UPGRADES,
-  ...TUNNELS,
   ...SPLITTING,
-  ...PROXY,
-  ...PATHS_READ,
   ...OVERRIDES,
+  ...PATHS_READ,
+  ...TLS,
+  ...TUNNELS,
+  ...UPGRADES,
 ];

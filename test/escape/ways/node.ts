@@ -44,7 +44,13 @@ export const NODE: readonly Attempt[] = [
   ),
   way('uplink', 'the node by another address of it', (by) => by.curl(`http://10.79.0.2:8080/${by.token}`)),
   way('gateway', 'the node by the pods’ gateway', (by) => by.curl(`http://169.254.1.1:8080/${by.token}`)),
-  way('gateway6', 'the node by its link-local address', (by) => by.curl(`http://[fe80::1%25eth0]:8080/${by.token}`)),
+  {
+    ...way('gateway6', 'the node by its link-local address', (by) =>
+      by.curl(`http://[fe80::1%25eth0]:8080/${by.token}`),
+    ),
+    // On a bridge the gateway is another.
+    worlds: ['routed', 'redirect'],
+  },
   way('ranged', 'the node on a port where a rule holds every address', (by) =>
     by.curl(`http://${NODE_IP4}:8088/${by.token}`),
   ),
