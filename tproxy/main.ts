@@ -19,18 +19,20 @@ export async function tproxy(argv: readonly string[], out: Out): Promise<number>
       'sallyport check and explain run here.',
     );
   const config = tproxySettings(argv, process.env, process.stdout.isTTY);
-  const lines = createLineWriter(1, (dropped) =>
-    journal.notice('error', 'log.dropped', `${dropped} log lines were lost`),
-  );
+  let supervisor: Supervisor | null = null;
+  const lines = createLineWriter(1, {
+    lost: (count) => supervisor?.logLinesLost(count),
+    again: (count) => journal.notice('error', 'log.dropped', `${count} log lines were lost`),
+  });
   const journal: Journal =
     config.logFormat === 'json' ? createJsonJournal(lines) : createTextJournal(lines, process.stdout.isTTY);
-  const supervisor = await Supervisor.start(config, journal);
+  const running = (supervisor = await Supervisor.start(config, journal));
   const stopped = new Promise<number>((resolve) => {
     let asked = 0;
     const stop = (signal: string): void => {
       asked++;
       // A second signal is somebody who does not want to wait.
-      void supervisor.stop(asked > 1 ? 0 : config.drainDeadlineMs, signal).then(() => resolve(EXIT.ok));
+      void running.stop(asked > 1 ? 0 : config.drainDeadlineMs, signal).then(() => resolve(EXIT.ok));
     };
     process.on('SIGTERM', () => stop('SIGTERM'));
     process.on('SIGINT', () => stop('SIGINT'));
