@@ -60,6 +60,8 @@ export interface HttpRequest {
   /** Upgrade tokens or `:protocol`, lower-case, as one list; empty where no upgrade is asked for. */
   readonly upgrade: readonly string[];
   readonly headers: HeaderLines;
+  /** Lines of one name may have been joined by commas on the way (Envoy without raw headers): then the pieces are readings too. */
+  readonly linesJoined?: true;
 }
 
 /** How much of a connection has been seen. */

@@ -5,11 +5,10 @@ import type {HeaderValue} from '../gen/envoy/config/core/v3/base_pb.js';
 export interface Fields {
   /** name, value, … without pseudo-headers, as they were received (or as they were joined). */
   readonly lines: HeaderLines;
-  /**
-   * The same for the policy: where Envoy joined repeated fields, each piece of a value with a comma is a further line, since
-   * it may have been one (POLICY.md "Readings": joined and split). null: more lines than are looked at.
-   */
-  readonly readings: HeaderLines | null;
+  /** Repeated fields came joined by commas, so that each piece of a value may have been a line (POLICY.md "Readings"). */
+  readonly joined: boolean;
+  /** More lines, or pieces that may have been lines, than are looked at. */
+  readonly tooMany: boolean;
   /** `:path` as raw bytes in Latin-1; null: not among the fields. */
   readonly path: string | null;
 }
@@ -28,27 +27,21 @@ export function linesOfRaw(headers: readonly HeaderValue[]): Fields {
       if (key === ':path') path = text;
     } else lines.push(key, text);
   }
-  return {lines, readings: lines.length > 2 * MAX_LINES ? null : lines, path};
+  return {lines, joined: false, tooMany: lines.length > 2 * MAX_LINES, path};
 }
 
 /** Of `headers`: one value a name, what was repeated joined. */
 export function linesOfMap(headers: Readonly<Record<string, string>>): Fields {
   const lines: string[] = [];
-  let pieces: string[] | null = null;
-  let count = 0;
+  let pieces = 0;
   for (const key in headers) {
     if (key.startsWith(':')) continue;
     const value = bytesOf(headers[key]!);
     lines.push(key, value);
-    if (++count > MAX_LINES) return {lines, readings: null, path: null};
-    if (!value.includes(',')) continue;
-    pieces ??= [];
-    for (const piece of value.split(',', MAX_LINES + 1)) {
-      if (++count > MAX_LINES) return {lines, readings: null, path: null};
-      pieces.push(key, piece.trim());
-    }
+    pieces++;
+    for (let at = value.indexOf(','); at !== -1 && pieces <= MAX_LINES; at = value.indexOf(',', at + 1)) pieces++;
   }
-  return {lines, readings: pieces === null ? lines : [...lines, ...pieces], path: null};
+  return {lines, joined: true, tooMany: pieces > MAX_LINES, path: null};
 }
 
 const latin1 = (bytes: Uint8Array): string =>

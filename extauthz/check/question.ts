@@ -77,8 +77,7 @@ function webTraffic(asked: AskedHttp, {sni}: Attributes, {scheme}: Asker): Traff
 
 function readRequest(asked: AskedHttp): HttpRequest | Unaskable {
   const {fields, host, method} = asked;
-  if (fields.readings === null)
-    return unaskable('LimitExceeded', 'The request has more header fields than are looked at.');
+  if (fields.tooMany) return unaskable('LimitExceeded', 'The request has more header fields than are looked at.');
   if (method === '') return unaskable('MalformedRequest', 'Envoy did not tell the method.');
   const version =
     asked.protocol === 'HTTP/1.0' ? '1.0' : asked.protocol === 'HTTP/2' || asked.protocol === 'HTTP/3' ? '2' : '1.1';
@@ -105,7 +104,8 @@ function readRequest(asked: AskedHttp): HttpRequest | Unaskable {
     path: mark < 0 ? asked.path : asked.path.slice(0, mark),
     query: mark < 0 ? null : asked.path.slice(mark + 1),
     upgrade: upgrade ?? NONE,
-    headers: fields.readings,
+    headers: fields.lines,
+    ...(fields.joined ? {linesJoined: true} : {}),
   };
 }
 

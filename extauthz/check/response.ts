@@ -58,7 +58,11 @@ function metadataOf({policy, rule, reason, verdict, wouldDeny, id, dial, via}: D
   const address = dial[0];
   // For an ORIGINAL_DST cluster with metadata_key: Envoy dials the very address that was checked.
   if (address !== undefined) metadata.dial = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-  if (via.kind === 'proxy') metadata.via = via.proxy;
+  if (via.kind === 'proxy') {
+    metadata.via = via.proxy;
+    // What a CONNECT through it may name: what was not judged by its name is not sent as one.
+    metadata.sends = via.sends;
+  }
   return metadata;
 }
 

@@ -42,7 +42,7 @@ export function judgeAddresses(step: AddressStep): Outcome {
   const first = list.at(0);
   if (first === null && !step.cidrsByLookup) return noRuleMatched(subject.text, subject.port);
   if (question.request.arrived === 'mesh' && fixed !== null && subject.name !== null)
-    return judgeMesh(step, fixed, subject.name, first);
+    return judgeByParent(step) ?? judgeMesh(step, fixed, subject.name, first);
   if (first !== null && !first.hasHosts && fixed !== null) {
     const outcome = judgeFixed(step, fixed);
     if ('needs' in outcome || outcome.kind === 'allow') return outcome;
@@ -54,6 +54,14 @@ export function judgeAddresses(step: AddressStep): Outcome {
   const later = fixed === null ? null : judgeFixed(step, fixed);
   if (later !== null && !('needs' in later) && later.kind === 'allow') return later;
   return outcome ?? later ?? noRuleMatched(subject.text, subject.port);
+}
+
+/** What leaves through a parent by its name is dialled by the parent, whatever address the client had; null: it leaves otherwise, or is refused. */
+function judgeByParent(step: AddressStep): Outcome | null {
+  if (step.question.policies.proxies.size === 0) return null;
+  const outcome = judgeLooked(step);
+  if (outcome === null || 'needs' in outcome) return outcome;
+  return outcome.kind === 'allow' && outcome.via.kind === 'proxy' && outcome.via.sends === 'name' ? outcome : null;
 }
 
 /** What Envoy dials is given: a claimed name must have that address (DESIGN §5). */

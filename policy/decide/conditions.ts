@@ -36,7 +36,7 @@ export class View {
       literalOnly && all !== null
         ? {methods: all.methods.slice(0, 1), paths: all.paths.slice(0, 1), queries: all.queries.slice(0, 1)}
         : all;
-    this.#joined = request.arrived === 'mesh' && !literalOnly;
+    this.#joined = this.http?.linesJoined === true && !literalOnly;
     this.#literalOnly = literalOnly;
   }
 

@@ -101,4 +101,26 @@ describe('how an allowed request leaves', () => {
   test('resolve Both: a forbidden address is refused, parent or not', () => {
     expect(line(decided(SET, {url: 'http://lan.test/', zone}))).toBe('deny DestinationForbidden p/by-name');
   });
+
+  test.each<[string, Asking, string]>([
+    [
+      'what a parent dials by name need not have the address that the client had',
+      {url: 'http://x.b.test/'},
+      'allow RuleAllowed p/by-name',
+    ],
+    ['a name left to a blind parent is looked up by nobody', {url: 'http://a.test:86/'}, 'allow RuleAllowed p/blind'],
+    [
+      'a parent that is sent the address is sent one that was checked',
+      {url: 'http://a.test:88/'},
+      'deny HostMismatch -',
+    ],
+    ['what leaves directly is held to its address', {url: 'http://a.test:84/'}, 'deny HostMismatch -'],
+    [
+      'a forbidden address is refused all the same',
+      {url: 'http://lan.test/', ip: '10.1.1.1'},
+      'deny DestinationForbidden p/by-name',
+    ],
+  ])('in a mesh: %s', (_, asking, expected) => {
+    expect(line(decided(SET, {zone, via: 'mesh', ip: '203.0.113.77', ...asking}))).toBe(expected);
+  });
 });

@@ -152,14 +152,14 @@ describe('headers and query', () => {
     ],
     [
       'where lines may have been joined, each piece is a value',
-      {url: 'http://team.test/', via: 'mesh', headers: [['x-team', 'assets, billing']]},
+      {url: 'http://team.test/', linesJoined: true, headers: [['x-team', 'assets, billing']]},
       AMBIGUOUS,
     ],
     [
       'and a Deny sees each piece',
       {
         url: 'http://team.test/',
-        via: 'mesh',
+        linesJoined: true,
         headers: [
           ['x-team', 'assets'],
           ['x-env', 'prod,canary'],

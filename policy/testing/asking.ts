@@ -51,6 +51,7 @@ export interface Asking {
   readonly ech?: boolean;
   readonly version?: HttpRequest['version'];
   readonly upgrade?: readonly string[];
+  readonly linesJoined?: true;
   readonly via?: 'captured' | 'explicit' | 'mesh';
   readonly canInspect?: boolean;
   /** The original destination of captured traffic. */
@@ -98,6 +99,7 @@ function requestOf(asking: Asking): {base: Omit<EgressRequest, 'traffic'>; layer
     query: query ?? null,
     upgrade: asking.upgrade ?? [],
     headers: (asking.headers ?? []).flat(),
+    ...(asking.linesJoined === true ? {linesJoined: true} : {}),
   };
   const start: Traffic[] = absolute ? [] : [{kind: 'unread'}];
   const layers: Record<string, Traffic[]> = {

@@ -298,6 +298,7 @@ export const exchange: fc.Arbitrary<Exchange> = fc
     ech: fc.integer({min: 0, max: 7}).map((n) => n === 0),
     hostPort: pick('', '', '', ':443', ':80'),
     canInspect: pick(true, true, true, false),
+    joined: fc.boolean(),
   })
   .chain((drawn) => fc.tuple(fc.constant(drawn), authorityText(drawn.name), authorityText(drawn.name)))
   .map(([drawn, hostText, sniText]) => {
@@ -315,6 +316,7 @@ export const exchange: fc.Arbitrary<Exchange> = fc
       query,
       upgrade,
       headers: drawn.headers,
+      ...(arrived === 'mesh' && drawn.joined ? {linesJoined: true as const} : {}),
     };
     const last: Traffic[] =
       kind === 'opaque'

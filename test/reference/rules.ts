@@ -79,9 +79,9 @@ export function needsRequest(rule: Rule): boolean {
   );
 }
 
-/** In the mesh lines may have been joined on the way: the pieces are values too (`both`: beside the whole). */
+/** Where lines may have been joined on the way, the pieces are values too (`both`: beside the whole). */
 function split({request, literal}: World, lines: readonly string[], both: boolean): readonly string[] {
-  if (request.arrived !== 'mesh' || literal) return lines;
+  if (httpOf(request)?.linesJoined !== true || literal) return lines;
   const pieces = lines.flatMap((line) => line.split(',').map((piece) => piece.trim()));
   return both ? [...lines, ...pieces] : pieces;
 }

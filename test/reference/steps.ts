@@ -148,6 +148,10 @@ function byAddress(
   };
   // Where Envoy dials, a claimed name must have the address that it was given.
   if (world.request.arrived === 'mesh' && fixed !== null && name !== null) {
+    // Unless a parent dials, by the name.
+    const looked = world.proxies.length === 0 ? null : byName();
+    if (looked !== null && 'needs' in looked) return looked;
+    if (looked?.kind === 'allow' && looked.via.kind === 'proxy' && looked.via.sends === 'name') return looked;
     const found = names.get(name);
     if (found === undefined) return look([name]);
     if (found === 'failed') return deny('Unresolvable', candidates[0]);

@@ -17,8 +17,9 @@ import {
   TUNNEL_TO,
   tunnelCluster,
   tunnelFilter,
-  tunnelListenerOf,
+  tunnelListeners,
   type Parent,
+  type Sends,
 } from './parents.ts';
 import {INTERNAL, typed, UPSTREAM_HTTP, type Json} from './shapes.ts';
 import {unseenConnections, type UnseenConnection} from './unseen.ts';
@@ -56,7 +57,9 @@ export function bootstrap(places: EnvoyPlaces): Json {
           circuit_breakers: {thresholds: [{max_requests: 100_000, max_pending_requests: 100_000}]},
         },
         ORIGINAL_DESTINATION,
-        {...ORIGINAL_DESTINATION, name: 'direct-tls', ...upstreamTls(places.roots)},
+        {...ORIGINAL_DESTINATION, name: 'direct-http1'},
+        {...ORIGINAL_DESTINATION, name: 'direct-tls', ...upstreamTls(places.roots, AUTO)},
+        {...ORIGINAL_DESTINATION, name: 'direct-tls-http1', ...upstreamTls(places.roots, HTTP1)},
       ],
     },
   };
@@ -74,11 +77,11 @@ export function watchedFiles(world: Case, documents: readonly DocumentValue[], p
   return {
     listeners: resources('envoy.config.listener.v3.Listener', [
       capturedListener(places, parents, unseen),
-      ...parents.map(tunnelListenerOf),
+      ...parents.flatMap(tunnelListeners),
     ]),
     clusters: resources(
       'envoy.config.cluster.v3.Cluster',
-      parents.flatMap((parent) => parentClusters(parent, places.roots, upstreamTls(places.roots))),
+      parents.flatMap((parent) => parentClusters(parent, places.roots, upstreamTls(places.roots, AUTO))),
     ),
   };
 }
@@ -105,11 +108,14 @@ const ORIGINAL_DESTINATION: Json = {
 };
 
 /** TLS to the server, whose certificate must hold the name that was asked for. */
-const upstreamTls = (roots: string) => ({
+const AUTO = {auto_config: {http2_protocol_options: {}}};
+const HTTP1 = {explicit_http_config: {http_protocol_options: {}}};
+
+const upstreamTls = (roots: string, protocol: Json) => ({
   typed_extension_protocol_options: {
     [UPSTREAM_HTTP]: typed('envoy.extensions.upstreams.http.v3.HttpProtocolOptions', {
       upstream_http_protocol_options: {auto_sni: true, auto_san_validation: true},
-      auto_config: {http2_protocol_options: {}},
+      ...protocol,
     }),
   },
   transport_socket: typed.named(
@@ -176,7 +182,7 @@ function capturedListener(places: EnvoyPlaces, parents: readonly Parent[], unsee
   };
 }
 
-/** The server's TLS is by the SNI, which Host agrees with but for capitals, a dot or a port. */
+/** The server's TLS is by the SNI, which Host agrees with but for capitals, a dot or a port. Not the TLS to a parent: it is not handed on. */
 const NAME_IS_SNI = typed.named(
   'envoy.filters.network.set_filter_state',
   'envoy.extensions.filters.network.set_filter_state.v3.Config',
@@ -364,12 +370,14 @@ const chooseRoute = (scheme: 'http' | 'https'): Json => {
   );
 };
 
-/** The parent that the answer names. */
-const answeredVia = (match: Json): Json => ({
+/** The parent that the answer names, and what it may be told. */
+const answered = (key: 'via' | 'sends', match: Json): Json => ({
   filter: 'envoy.filters.http.ext_authz',
-  path: [{key: 'via'}],
+  path: [{key}],
   value: match,
 });
+
+const WEBSOCKET = {name: 'upgrade', string_match: {exact: 'websocket', ignore_case: true}};
 
 function routes(scheme: 'http' | 'https', parents: readonly Parent[]): Json {
   const direct = {cluster: scheme === 'http' ? 'direct' : 'direct-tls', timeout: '0s'};
@@ -385,20 +393,32 @@ function routes(scheme: 'http' | 'https', parents: readonly Parent[]): Json {
           'x-envoy-external-address',
         ],
         routes: [
-          ...parents.map((parent) => ({
-            match: {prefix: '/', dynamic_metadata: [answeredVia({string_match: {exact: parent.name}})]},
-            ...(scheme === 'http' && parent.sends === 'name'
-              ? absoluteForm(parent)
-              : {route: {cluster: tunnelCluster(parent, scheme), timeout: '0s'}}),
-          })),
+          ...parents.flatMap((parent) => {
+            const via = answered('via', {string_match: {exact: parent.name}});
+            const tunnel = (sends: Sends): Json => ({
+              route: {cluster: tunnelCluster(parent, scheme, sends), timeout: '0s'},
+            });
+            return [
+              {
+                match: {prefix: '/', dynamic_metadata: [via, answered('sends', {string_match: {exact: 'address'}})]},
+                ...tunnel('address'),
+              },
+              {
+                match: {prefix: '/', dynamic_metadata: [via]},
+                ...(scheme === 'http' ? absoluteForm(parent) : tunnel('name')),
+              },
+            ];
+          }),
           // A parent that is not there is no reason to go direct.
           {
-            match: {prefix: '/', dynamic_metadata: [answeredVia({present_match: true})]},
+            match: {prefix: '/', dynamic_metadata: [answered('via', {present_match: true})]},
             direct_response: {
               status: 502,
               body: {inline_string: 'UpstreamUnreachable: there is no such parent proxy\n'},
             },
           },
+          // Few servers speak WebSocket over HTTP/2 (RFC 8441).
+          {match: {prefix: '/', headers: [WEBSOCKET]}, route: {cluster: `${direct.cluster}-http1`, timeout: '0s'}},
           {match: {prefix: '/'}, route: direct},
           {match: {path: '*'}, route: direct},
         ],

@@ -8,8 +8,6 @@ export interface Parent {
   readonly endpoints: readonly {readonly tls: boolean; readonly host: string; readonly port: number}[];
   /** `Basic …`; null: it asks for none. */
   readonly authorization: string | null;
-  /** What a CONNECT names: the host, or (resolve: Local) the address that was checked. */
-  readonly sends: 'name' | 'address';
 }
 
 /** What the documents say; only what the cases use of it. */
@@ -20,7 +18,6 @@ export function parentsOf(world: Case, documents: readonly DocumentValue[]): Par
     const spec = document['spec'] as {
       endpoints: {url: string}[];
       auth?: {secretRef: {namespace: string; name: string}};
-      resolve?: string;
     };
     const ref = spec.auth?.secretRef;
     const secret = ref === undefined ? undefined : world.secrets.get(`${ref.namespace}/${ref.name}`);
@@ -32,7 +29,6 @@ export function parentsOf(world: Case, documents: readonly DocumentValue[]): Par
         return {tls: at.protocol === 'https:', host: at.hostname, port: Number(at.port)};
       }),
       authorization: basic === null ? null : `Basic ${basic.toString('base64')}`,
-      sends: spec.resolve === 'Local' ? 'address' : 'name',
     };
   });
 }
@@ -40,16 +36,24 @@ export function parentsOf(world: Case, documents: readonly DocumentValue[]): Par
 /** The parent itself, as absolute-form requests go to it. */
 export const parentCluster = ({name}: Parent): string => `parent-${name}`;
 /** What is sent here goes through the parent in a tunnel: as it is, or with our own TLS to the server inside. */
-export const tunnelCluster = ({name}: Parent, scheme: 'http' | 'https'): string => `tunnel-${scheme}-${name}`;
+export const tunnelCluster = ({name}: Parent, scheme: 'http' | 'https', sends: Sends): string =>
+  `tunnel-${scheme}-by-${sends}-${name}`;
 /** A listener of Envoy's own, which opens the tunnels. */
-const tunnelListener = ({name}: Parent): string => `tunnel-${name}`;
+const tunnelListener = ({name}: Parent, sends: Sends): string => `tunnel-by-${sends}-${name}`;
+
+/** What a CONNECT names: the host, or the address that was checked. The answer says which. */
+export type Sends = 'name' | 'address';
+const SENDS = ['name', 'address'] as const;
 
 /** Where a tunnel is to lead, written by the connection or request that wants it: the name, and the checked address. */
 export const TUNNEL_TO = {name: 'sallyport.tunnel.name', address: 'sallyport.tunnel.address'} as const;
 
 /** @param https what a cluster has that speaks TLS to servers. */
 export function parentClusters(parent: Parent, roots: string, https: {readonly transport_socket: Json} & Json): Json[] {
-  return [endpoints(parent, roots), tunnel(parent, 'http', {}), tunnel(parent, 'https', https)];
+  return [
+    endpoints(parent, roots),
+    ...SENDS.flatMap((sends) => [tunnel(parent, 'http', sends, {}), tunnel(parent, 'https', sends, https)]),
+  ];
 }
 
 /** The next endpoint is used while those before it cannot be reached. */
@@ -97,8 +101,8 @@ const TLS_TO_PARENT = (roots: string): Json =>
   });
 
 /** Dials our own listener, and hands on where the tunnel is to lead. */
-function tunnel(parent: Parent, scheme: 'http' | 'https', inside: Json): Json {
-  const name = tunnelCluster(parent, scheme);
+function tunnel(parent: Parent, scheme: 'http' | 'https', sends: Sends, inside: Json): Json {
+  const name = tunnelCluster(parent, scheme, sends);
   const raw = typed.named(
     'envoy.transport_sockets.raw_buffer',
     'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer',
@@ -114,7 +118,7 @@ function tunnel(parent: Parent, scheme: 'http' | 'https', inside: Json): Json {
       endpoints: [
         {
           lb_endpoints: [
-            {endpoint: {address: {envoy_internal_address: {server_listener_name: tunnelListener(parent)}}}},
+            {endpoint: {address: {envoy_internal_address: {server_listener_name: tunnelListener(parent, sends)}}}},
           ],
         },
       ],
@@ -127,19 +131,21 @@ function tunnel(parent: Parent, scheme: 'http' | 'https', inside: Json): Json {
   };
 }
 
-export const tunnelListenerOf = (parent: Parent): Json => ({
-  name: tunnelListener(parent),
-  internal_listener: {},
-  filter_chains: [
-    {filters: [tunnelFilter(parent, `%FILTER_STATE(${TUNNEL_TO[parent.sends]}:PLAIN)%`, tunnelListener(parent))]},
-  ],
-});
+export const tunnelListeners = (parent: Parent): Json[] =>
+  SENDS.map((sends) => {
+    const name = tunnelListener(parent, sends);
+    const to = `%FILTER_STATE(${TUNNEL_TO[sends]}:PLAIN)%`;
+    return {name, internal_listener: {}, filter_chains: [{filters: [tunnelFilter(parent, to, name)]}]};
+  });
 
 /** CONNECT to `authority` through the parent. */
 export const tunnelFilter = (parent: Parent, authority: string, name: string): Json =>
   typed.named('envoy.filters.network.tcp_proxy', 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', {
     stat_prefix: name,
     cluster: parentCluster(parent),
+    // The filter in front asks when there are bytes; until it is answered no parent is dialled.
+    upstream_connect_mode: 'ON_DOWNSTREAM_DATA',
+    max_early_data_bytes: 8192,
     tunneling_config: {
       hostname: authority,
       ...(parent.authorization === null
