@@ -2,10 +2,11 @@
  * The policy files of `--policy`, read into documents, with the last good state kept (POLICY.md, loading):
  * a bad document never replaces its good predecessor, and never touches another's.
  */
-import {readdirSync, readFileSync, statSync} from 'node:fs';
+import {readdirSync, statSync} from 'node:fs';
 import {join} from 'node:path';
 import {checkDocuments, documentName, loadDocuments, type Document, type Finding} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
+import {readRegularFile} from './regular-file.ts';
 
 export interface PolicyFile {
   readonly file: string;
@@ -26,14 +27,14 @@ export const isPolicyFile = (name: string): boolean => /\.(ya?ml|json)$/.test(na
 
 /** Reads PATH: a file, or a directory with everything below it. Throws the file system's error where PATH itself is gone. */
 export function readPolicyFiles(path: string): PolicyFile[] {
-  if (!statSync(path).isDirectory()) return [{file: path, text: readFileSync(path, 'utf8')}];
+  if (!statSync(path).isDirectory()) return [{file: path, text: readRegularFile(path)}];
   const files: PolicyFile[] = [];
   // `..data` and its kind are how the kubelet swaps a ConfigMap: the files are reached by their plain names.
   for (const name of readdirSync(path).sort()) {
     if (name.startsWith('.')) continue;
     const entry = join(path, name);
     if (statSync(entry).isDirectory()) files.push(...readPolicyFiles(entry));
-    else if (isPolicyFile(name)) files.push({file: entry, text: readFileSync(entry, 'utf8')});
+    else if (isPolicyFile(name)) files.push({file: entry, text: readRegularFile(entry)});
   }
   return files;
 }

@@ -1,7 +1,7 @@
 /** What `secretRef` and `configMapRef` find: files under `--refs DIR`, `secrets|configmaps/NAMESPACE/NAME/KEY`. */
-import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Ref, UpstreamProxyDocument} from '../policy/index.ts';
+import {readRegularFile} from './regular-file.ts';
 
 /** A parent proxy with its secrets filled in, as upstream/ dials it. */
 export interface ParentProxy {
@@ -27,7 +27,7 @@ function read(dir: string | null, ref: Ref, key: string): string {
     if (part === '.' || part === '..' || part.includes('/') || part.includes('\0'))
       throw new Error(`${JSON.stringify(part)} is no object name`);
   }
-  return readFileSync(join(dir, folder, ref.namespace, ref.name, key), 'utf8');
+  return readRegularFile(join(dir, folder, ref.namespace, ref.name, key));
 }
 
 /** Trailing line ends are what editors and `kubectl create --from-file` leave; no secret ends in one. */

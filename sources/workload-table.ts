@@ -1,10 +1,10 @@
 /** The workload table: which pod an address belongs to. From `--workloads FILE`, later from the cluster. */
-import {readFileSync} from 'node:fs';
 import {isIP} from 'node:net';
 import {LineCounter, parseDocument, isMap, isSeq, type Node} from 'yaml';
 import {canonicalAddress, type Address, type Workload} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import {closest} from '../runtime/closest.ts';
+import {readRegularFile} from './regular-file.ts';
 
 /** A workload with where it is plugged in. */
 export interface WorkloadEntry {
@@ -34,7 +34,7 @@ const FIELDS = [
 export function readWorkloads(file: string): WorkloadEntry[] {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readRegularFile(file);
   } catch (cause) {
     throw new SallyportError(
       'WorkloadsUnreadable',
