@@ -31,8 +31,11 @@ export class H2Stream implements Carrier {
   #carried: Carried | null;
   #informational = 0;
   #answered = false;
-  /** Body bytes still to come, where a length was told. */
-  #owed: number | null = null;
+  /** The length that was told; null: none. */
+  #length: number | null = null;
+  #received = 0;
+  /** Of the body, before the head. */
+  #early: Buffer[] = [];
   #trailers: HeaderLines = [];
   #outTrailers: HeaderLines = [];
   #active = true;
@@ -53,8 +56,10 @@ export class H2Stream implements Carrier {
     });
     stream.on('data', (chunk: Buffer) => {
       this.#active = true;
-      if (this.#owed !== null) this.#owed -= chunk.length;
-      if (this.#carried !== null && !this.#carried.body(chunk)) stream.pause();
+      this.#received += chunk.length;
+      // Where it reads in the middle of other work, node:http2 hands over DATA at once, and the head before it a tick later.
+      if (this.#answered) this.#pass(chunk);
+      else this.#early.push(chunk);
     });
     stream.on('drain', () => {
       this.#active = true;
@@ -146,9 +151,15 @@ export class H2Stream implements Carrier {
     let bytes: number | null | 'none' = null;
     // nghttp2 has seen to it that there is one length, that it is a number, and that the DATA frames come to it (RFC 9113 §8.1.1).
     if (bodyless) bytes = 'none';
-    else if (length !== undefined) this.#owed = bytes = Number(length);
+    else if (length !== undefined) this.#length = bytes = Number(length);
     else if ((flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) bytes = 0;
     this.#carried.head(status, endToEndOfH2(lines, bodyless && status !== 204), bytes);
+    for (const chunk of this.#early) this.#pass(chunk);
+    this.#early = [];
+  }
+
+  #pass(chunk: Buffer): void {
+    if (this.#carried !== null && !this.#carried.body(chunk)) this.#stream.pause();
   }
 
   #onEnd(): void {
@@ -156,7 +167,11 @@ export class H2Stream implements Carrier {
     if (carried === null) return;
     // RFC 9113 §8.1: a reset with NO_ERROR says that the response is complete; node:http2's own server sends it instead of
     // END_STREAM when several streams finish together. Any other reset, or less than the length, is a response that is cut.
-    if (!this.#answered || this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR || (this.#owed ?? 0) !== 0) {
+    if (
+      !this.#answered ||
+      this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR ||
+      (this.#length !== null && this.#received !== this.#length)
+    ) {
       this.#lose();
       return;
     }
