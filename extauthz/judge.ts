@@ -7,6 +7,7 @@ import {
   type Needs,
   type PolicySet,
   type Traffic,
+  type Workload,
 } from '../policy/index.ts';
 import type {Journal} from '../runtime/journal.ts';
 import {refusal} from '../runtime/refusal.ts';
@@ -33,6 +34,9 @@ export class Judge {
   readonly #services: JudgeServices;
   /** What the last decision about a host needed: found out at once the next time. Oldest first. */
   readonly #hints = new Map<string, Hint>();
+  /** By workload: where TLS is decrypted in any case, by the policies of the moment. */
+  #open = new WeakMap<Workload, Set<string>>();
+  #openedBy: PolicySet | null = null;
   /** Look-ups under way by workload. */
   readonly #lookups = new Map<string, number>();
 
@@ -57,9 +61,35 @@ export class Judge {
     // bytes. A request inside TLS came in a TLS connection, which a Deny of tls refuses and never holds afterwards.
     if (traffic.kind === 'tls' && !request.canInspect)
       this.#round({...request, traffic: {kind: 'unread'}}, names, 0, key, done, traffic);
-    else if (traffic.kind === 'https')
+    else if (traffic.kind === 'https' && !this.#opened(request, traffic.tls.sni))
       this.#round({...request, traffic: {kind: 'tls', tls: traffic.tls}}, names, 0, key, done, traffic);
     else this.#round(request, names, 0, key, done, null);
+  }
+
+  /**
+   * Whether a TLS connection of this workload to there is decrypted in any case, so that its requests alone are judged. tproxy
+   * finds that out once for a connection; Envoy does not say which requests share one, so it is remembered by what it depends on.
+   */
+  #opened(request: EgressRequest, sni: string | null): boolean {
+    const {workload, destination, traffic} = request;
+    if (traffic.kind !== 'https' || workload === 'unknown' || (sni?.length ?? 0) > EXTAUTHZ_LIMITS.hintCharacters)
+      return false;
+    const policies = this.#services.policies();
+    if (policies === 'not-loaded') return false;
+    if (this.#openedBy !== policies) {
+      this.#openedBy = policies;
+      this.#open = new WeakMap();
+    }
+    let places = this.#open.get(workload);
+    if (places === undefined) this.#open.set(workload, (places = new Set()));
+    const place = `${sni} ${destination.ip} ${destination.host} ${destination.port}`;
+    if (places.has(place)) return true;
+    // Asked without any addresses, so that what is remembered depends on none.
+    const answer = this.#ask({...request, traffic: {kind: 'tls', tls: traffic.tls}}, NO_NAMES);
+    if (isDecision(answer) || answer.needs !== 'request') return false;
+    if (places.size >= EXTAUTHZ_LIMITS.openedPerWorkload) places.clear();
+    places.add(place);
+    return true;
   }
 
   /** `next`: what is seen of the connection after this; null: no more. */

@@ -8,6 +8,8 @@ export const EXTAUTHZ_LIMITS = {
   hints: 10_000,
   /** ... of names up to this long, which is every name (RFC 1035 §2.3.4) with its port. */
   hintCharacters: 262,
+  /** Places to which one workload's TLS is known to be decrypted; a pod talks to tens of them. */
+  openedPerWorkload: 1_000,
   /** One CheckRequest. Envoy's header limit is 60 KiB by default, and bodies are not looked at: with_request_body is not needed. */
   messageBytes: 1024 * 1024,
   /** gRPC metadata of a call: Envoy sends half a kilobyte. */

@@ -119,6 +119,8 @@ export interface Answered {
 export interface Envoy {
   readonly services: CheckServices;
   ask(asked: Question | Uint8Array, caller?: {peer?: string; metadata?: Readonly<Record<string, string>>}): Answered;
+  /** Other policies are in force from now on. */
+  replace(policy: string): void;
   /** Names that were looked up. */
   readonly looked: string[];
   /** Events of notices. */
@@ -127,7 +129,7 @@ export interface Envoy {
 
 /** Everything answers at once here. */
 export function envoyBefore(setting: Setting): Envoy {
-  const set =
+  let set =
     typeof setting.policy === 'string' && setting.policy !== 'not-loaded' ? compile(setting.policy) : setting.policy;
   const zone = setting.zone ?? {[SITE]: [SITE_IP]};
   const looked: string[] = [];
@@ -161,6 +163,9 @@ export function envoyBefore(setting: Setting): Envoy {
   };
   return {
     services,
+    replace(policy) {
+      set = compile(policy);
+    },
     looked,
     notices,
     ask(asked, {peer, metadata = {}} = {}) {
