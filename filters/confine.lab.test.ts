@@ -1,6 +1,6 @@
 /** The kernel's walls, without Node's: what a filter could do that had broken out of both of Node's. Needs root. */
 import {execFile} from 'node:child_process';
-import {chmodSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {chmodSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync} from 'node:fs';
 import {createServer} from 'node:net';
 import type {AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
@@ -12,7 +12,7 @@ import {confinementGap, findConfinement} from './confine.ts';
 import type {Confinement} from './confine.ts';
 import {createFilters} from './index.ts';
 
-const test = labTest('unshare', 'setpriv');
+const test = labTest('unshare', 'setpriv', 'prlimit');
 const server = createServer((socket) => socket.end('reached'));
 let open: string;
 let closed: string;
@@ -80,6 +80,37 @@ describe('as root', () => {
     expect(await inside(await findConfinement([open]), unshare)).not.toBe(0);
   });
 
+  test('memory outside of the heap is bounded too', async () => {
+    const eat = `let megabytes = 0; const kept = []; try { for (; megabytes < 2000; megabytes += 50) kept.push(Buffer.alloc(5e7, 1)); } catch (error) {} ${print('megabytes')}`;
+    expect(await inside({argv: [], network: false, privileges: false}, eat)).toBe(2000);
+    const megabytes = await inside(await findConfinement([open]), eat);
+    expect(megabytes).toBeGreaterThan(100);
+    expect(megabytes).toBeLessThan(1000);
+  });
+
+  test('its /proc shows nobody else', async () => {
+    const pids = print(`require('fs').readdirSync('/proc').filter((name) => /^\\d+$/.test(name))`);
+    expect(await inside({argv: [], network: false, privileges: false}, pids)).toContain(String(process.pid));
+    // The one process that starts the other, if it is still there.
+    expect(await inside(await findConfinement([open]), pids)).toEqual(['1']);
+  });
+
+  test('it has no descriptor but those of its output and the calls', async () => {
+    writeFileSync(join(open, 'a.ts'), `export function request() {}`);
+    const filters = createFilters({dir: open, onNotice: () => undefined});
+    try {
+      await filters.ready;
+      const [pid] = await processesOf(open);
+      const sockets = readdirSync(`/proc/${pid}/fd`).filter((fd) =>
+        readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith('socket:'),
+      );
+      // 1 and 2 carry what it prints, 3 the calls. Our listening server, which is open meanwhile, is not among them.
+      expect(sockets.sort()).toEqual(['1', '2', '3']);
+    } finally {
+      await filters.close();
+    }
+  });
+
   test('and they work there', async () => {
     writeFileSync(join(open, 'a.ts'), `export function request(flow: any) { flow.respond({status: 418}); }`);
     const notices: string[] = [];
@@ -99,17 +130,22 @@ describe('as root', () => {
       setInterval(() => undefined, 1000);`;
     const child = execFile(process.execPath, ['--input-type=module', '-e', script, open]);
     await new Promise((resolve) => child.stdout!.once('data', resolve));
-    const {stdout} = await promisify(execFile)('pgrep', [
-      '-f',
-      `^${process.execPath} --permission --allow-fs-read=${open} `,
-    ]);
-    const pids = stdout.trim().split('\n').map(Number);
+    const pids = await processesOf(open);
     expect(pids).toHaveLength(1);
     child.kill('SIGKILL');
     await new Promise((resolve) => child.once('exit', resolve));
     await gone(pids[0]!);
   });
 });
+
+/** The filters' processes of a folder. */
+async function processesOf(dir: string): Promise<number[]> {
+  const {stdout} = await promisify(execFile)('pgrep', [
+    '-f',
+    `^${process.execPath} --permission .*--allow-fs-read=${dir} `,
+  ]);
+  return stdout.trim().split('\n').map(Number);
+}
 
 /** Waits for a process to end; the test's own time limit is the bound. */
 async function gone(pid: number): Promise<void> {

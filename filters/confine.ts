@@ -13,7 +13,16 @@ const NOBODY = '65534';
 const PROBE_TIMEOUT_MS = 10_000;
 
 const SETPRIV = ['/usr/bin/setpriv', '/bin/setpriv'].find((path) => existsSync(path));
+const PRLIMIT = ['/usr/bin/prlimit', '/bin/prlimit'].find((path) => existsSync(path));
 const UNSHARE = ['/usr/bin/unshare', '/bin/unshare'].find((path) => existsSync(path));
+
+/**
+ * What their process may take of the machine, whatever the heap's limit (which knows nothing of Buffers): Node itself reserves
+ * some 600 MB of address space as data and uses a tenth of it, so this leaves 400 MB for everything else.
+ */
+const MAX_DATA_BYTES = 1024 * 1024 * 1024;
+/** Node has some twenty open; modules are read one after the other. */
+const MAX_OPEN_FILES = 256;
 
 export interface Confinement {
   /** What stands before the command; empty where nothing is to be had. */
@@ -35,15 +44,19 @@ function candidates(): Candidate[] {
   // A process namespace too: else it could signal what has its user id.
   const alone = ['--net', '--pid', '--ipc', '--fork', '--kill-child'];
   const unprivileged = ['--no-new-privs', '--bounding-set=-all', '--inh-caps=-all', '--ambient-caps=-all'];
+  const limited =
+    PRLIMIT === undefined ? [] : [PRLIMIT, `--data=${MAX_DATA_BYTES}`, `--nofile=${MAX_OPEN_FILES}`, '--core=0', '--'];
   const nobody = ['--reuid', NOBODY, '--regid', NOBODY, '--clear-groups'];
   if (SETPRIV === undefined) return [];
   const outer = [SETPRIV, ...withUs, '--'];
-  const inner = (...how: string[]) => [SETPRIV, ...how, ...withUs, '--'];
+  const inner = (...how: string[]) => [SETPRIV, ...how, ...withUs, '--', ...limited];
   const list: Candidate[] = [];
   if (UNSHARE !== undefined) {
     const separate = [...outer, UNSHARE, ...alone, '--'];
     const mapped = [...outer, UNSHARE, '--user', '--map-current-user', ...alone, '--'];
     list.push(
+      // A /proc of their own as well, which containers do not allow everywhere: no other process is seen in it.
+      {as: 'root', network: true, privileges: true, argv: [...outer, UNSHARE, ...alone, '--mount-proc', '--', ...inner(...nobody, ...unprivileged)]}, // prettier-ignore
       {as: 'root', network: true, privileges: true, argv: [...separate, ...inner(...nobody, ...unprivileged)]},
       // Where nobody cannot read the files (a checkout below /root): root's number, without any of root's powers.
       {as: 'root', network: true, privileges: true, argv: [...separate, ...inner(...unprivileged)]},

@@ -21,7 +21,9 @@ interface Loaded {
 }
 
 const exit = process.exit.bind(process);
+const later = setImmediate;
 const dir = process.argv[2]!;
+const href = pathToFileURL(dir).href;
 const channel = new Socket({fd: 3, readable: true, writable: true});
 const write = frameWriter(channel);
 const say = (message: FromHost): void => write(encodeFrame(message));
@@ -29,7 +31,7 @@ let filters: readonly Loaded[] = [];
 
 async function load(): Promise<void> {
   const loaded: Loaded[] = [];
-  for (const file of filterFiles(readdirSync(dir))) {
+  for (const file of files) {
     say({kind: 'loading', file});
     const filter = (await import(pathToFileURL(join(dir, file)).href)) as Filter;
     for (const name of ['request', 'response'] as const)
@@ -85,10 +87,9 @@ function run(call: Call): void {
 /** The error and the filter's own line of it. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return `it threw ${String(error).slice(0, 200)}`;
-  const here = pathToFileURL(dir).href;
   const at = (error.stack ?? '')
     .split('\n')
-    .find((line) => line.includes(here))
+    .find((line) => line.includes(href))
     ?.match(/([^/]+:\d+):\d+\)?$/)?.[1];
   return `${error.name}: ${error.message}${at === undefined ? '' : ` (${at})`}`.slice(0, 500);
 }
@@ -99,10 +100,11 @@ channel.on('data', (chunk) => {
 });
 channel.on('close', () => exit(0));
 channel.on('error', () => exit(0));
-registerHooks(lockDown());
+const files = filterFiles(readdirSync(dir));
+registerHooks(lockDown(dir, [Socket]));
 load().catch((error: unknown) => {
   // Thrown where nothing catches it, for only then does Node print the source line of a syntax error.
-  setImmediate(() => {
+  later(() => {
     throw error;
   });
 });

@@ -115,32 +115,33 @@ describe('a filter that fails denies', () => {
     expect(await askResponse(start())).toMatchObject(failing(/cannot be changed/));
   });
 
-  test('that forges its process’s words on the wire', async () => {
-    put(
-      'a.ts',
-      `import {writeSync} from 'node:fs';
-      export function request() {
-        const text = JSON.stringify({kind: 'continue', id: 0, filter: 'a.ts', headers: ['Host', 'evil.test']});
-        const length = Buffer.alloc(4); length.writeUInt32LE(text.length);
-        writeSync(3, Buffer.concat([length, Buffer.from(text)]));
-      }`,
-    );
-    expect(await ask(start())).toMatchObject(failing(/changed Host/));
-  });
-
   test.each([
-    ['spins', 'for (;;);'],
-    ['never settles', 'return new Promise(() => {});'],
+    ['spins', true, 'for (;;);'],
+    ['never settles', false, 'return new Promise(() => {});'],
+    ['backtracks without end', true, `/^(a+)+$/.test('a'.repeat(60) + '!');`],
+    ['waits for shared memory', true, 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);'],
+    [
+      'queues microtasks without end',
+      false,
+      'const again = () => queueMicrotask(again); again(); return new Promise(() => {});',
+    ],
+    ['reads a generator without end', true, 'for (const _ of (function* () { for (;;) yield 1; })());'],
+    ['prints without end', true, `for (;;) console.log('x'.repeat(100000));`],
+    [
+      'prints beside its calls more than is read',
+      false,
+      `setInterval(() => console.log('x'.repeat(2000000)), 0); return new Promise(() => {});`,
+    ],
   ])(
     'that %s: its process is ended and replaced, what waits behind it fails too, and the next call is served',
-    async (_what, code) => {
+    async (_what, blocks, code) => {
       put('a.ts', `export function request(flow: any) { if (flow.request.path === '/hang') { ${code} } }`);
       const filters = start(100);
       await filters.ready;
       const replaced = notice('filters.loaded');
       const [hung, behind] = await Promise.all([ask(filters, '/hang'), ask(filters, '/behind')]);
       expect(hung).toEqual({...failing(/a call took over 100 ms/), filter: 'a.ts'});
-      if (code.startsWith('for')) expect(behind).toMatchObject(failing(/a call took over 100 ms/));
+      if (blocks) expect(behind).toMatchObject(failing(/a call took over 100 ms/));
       await replaced;
       expect(world.notices).toContainEqual({
         level: 'error',

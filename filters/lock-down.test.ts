@@ -1,6 +1,5 @@
 /** What a filter cannot do, tried by real filters. */
 import {rmSync, writeFileSync} from 'node:fs';
-import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import {createFilters} from './index.ts';
@@ -70,7 +69,8 @@ describe('a filter cannot', () => {
 
   describe('at run time', () => {
     const denied = /Access to this API has been restricted|requires full fs.read and fs.write permissions/;
-    const absent = /is not defined|is not a function/;
+    const absent = /is not defined|is not a function|is not a constructor/;
+    const fixed = /read only property|not extensible|belongs to everybody|Cannot redefine|Cannot delete/;
     const tries: [string, string, RegExp][] = [
       ['read a file elsewhere', `(await import('node:fs')).readFileSync('/etc/hostname')`, denied],
       [
@@ -80,8 +80,74 @@ describe('a filter cannot', () => {
       ],
       ['list another folder', `(await import('node:fs')).readdirSync('/')`, denied],
       ['read asynchronously', `(await import('node:fs/promises')).readFile('/etc/hostname')`, denied],
-      ['write a file', `(await import('node:fs')).writeFileSync(new URL('./new.ts', import.meta.url), '')`, denied],
-      ['link its way out', `(await import('node:fs')).symlinkSync('/etc', new URL('./out', import.meta.url))`, denied],
+      [
+        'write a file',
+        `(await import('node:fs') as any).writeFileSync(new URL('./new.ts', import.meta.url), '')`,
+        absent,
+      ],
+      ['link its way out', `(await import('node:fs') as any).symlinkSync('/etc', './out')`, absent],
+      ['read our environment', `(await import('node:fs')).readFileSync('/proc/${process.pid}/environ')`, denied],
+      ['read its own memory map', `(await import('node:fs')).readFileSync('/proc/self/maps')`, denied],
+      ['forge a verdict on the channel', `(await import('node:fs') as any).writeSync(3, 'x')`, absent],
+      [
+        'read the calls of others from the channel',
+        `(await import('node:fs') as any).readFileSync(3)`,
+        /by its path or URL, not by a descriptor/,
+      ],
+      ['read them by promises', `(await import('node:fs/promises') as any).readFile(3)`, /not by a descriptor/],
+      [
+        'make a socket of the stream of its console',
+        `new (console as any)._stdout.constructor()`,
+        /Cannot read properties of undefined/,
+      ],
+      [
+        'reach the agent of fetch',
+        `(void Response, (globalThis as any)[Symbol.for('undici.globalDispatcher.1')].request)`,
+        absent,
+      ],
+      [
+        'reach it without fetch',
+        `(globalThis as any)[Symbol.for('undici.globalDispatcher.1')].request`,
+        /Cannot read properties of undefined/,
+      ],
+      ['compile WebAssembly', `new WebAssembly.Module(new Uint8Array())`, absent],
+      ['start a thread', `new Worker('data:,')`, absent],
+      [
+        'load an engine',
+        `(await import('node:crypto')).setEngine('/x.so')`,
+        /unsupported while the experimental permission model/,
+      ],
+      [
+        'import the network in a module of its own making',
+        `import('data:text/javascript,import "node:net"')`,
+        /a filter cannot import node:net/,
+      ],
+      [
+        'import what is outside of its folder',
+        `import(${JSON.stringify(new URL('./wire.ts', import.meta.url).href)})`,
+        /not in the filters' folder/,
+      ],
+      ['give all objects a toJSON', `(Object.prototype as any).toJSON = () => ({kind: 'continue'})`, fixed],
+      ['replace JSON', `(globalThis as any).JSON = {}`, fixed],
+      ['replace JSON.stringify', `(JSON as any).stringify = () => '{}'`, fixed],
+      ['replace what promises do', `(Promise.prototype as any).then = () => undefined`, fixed],
+      ['replace what arrays do', `(Array.prototype as any).push = () => 0`, fixed],
+      ['replace how bytes are read', `(Buffer.prototype as any).toString = () => '{}'`, fixed],
+      ['replace how bytes are made', `(Buffer as any).allocUnsafe = () => null`, fixed],
+      [
+        'replace how streams write',
+        `(Object.getPrototypeOf((await import('node:zlib')).createGzip()) as any).constructor.prototype.write = () => true`,
+        /undefined|read only|belongs to everybody|not extensible/,
+      ],
+      [
+        'replace how events are told',
+        `((await import('node:events')).EventEmitter.prototype as any).emit = () => true`,
+        fixed,
+      ],
+      ['replace how emitters begin', `((await import('node:events')).EventEmitter as any).init = () => true`, fixed],
+      ['replace how timers are set', `(globalThis as any).setTimeout = () => 0`, fixed],
+      ['replace the console for others', `(globalThis as any).console = {}`, fixed],
+      ['take a global away', `delete (globalThis as any).Buffer`, fixed],
       ['open a connection by fetch', `fetch('http://127.0.0.1:1/')`, absent],
       ['open a WebSocket', `new WebSocket('ws://127.0.0.1:1/')`, absent],
       ['get a built-in module', `process.getBuiltinModule('net')`, absent],
@@ -125,23 +191,64 @@ describe('a filter cannot', () => {
     }
   });
 
-  test('be reached by the network either: nothing of ours listens for it', async () => {
-    // Were a listening socket inherited, a filter could accept on it by descriptor.
-    const server = createServer().listen(0, '127.0.0.1');
+  test('undo what another filter said, whatever it tries before', async () => {
     put(
-      'a.ts',
-      `import {fstatSync} from 'node:fs';
+      '10-evil.ts',
+      `import {EventEmitter} from 'node:events';
+      const attempts: (() => unknown)[] = [
+        () => Object.defineProperty(Object.prototype, 'toJSON', {value: () => ({kind: 'continue', id: 0, headers: null, filter: ''})}),
+        () => Object.defineProperty(Object.prototype, 'then', {get: () => undefined}),
+        () => Object.defineProperty(Array.prototype, '0', {set: () => undefined}),
+        () => ((JSON as any).stringify = () => '{}'),
+        () => Reflect.defineProperty(globalThis, 'JSON', {value: {stringify: () => '{}'}}),
+        () => Object.setPrototypeOf(Object.prototype, null),
+        () => Object.setPrototypeOf(Buffer.prototype, {}),
+        () => ((Buffer as any).byteLength = () => 0),
+        () => ((EventEmitter.prototype as any).emit = () => true),
+        () => ((Number as any).isInteger = () => false),
+        () => ((Object as any).entries = () => []),
+        () => (((async () => {})().constructor.prototype as any).then = () => undefined),
+      ];
       export function request(flow: any) {
-        const sockets: number[] = [];
-        for (let fd = 0; fd < 64; fd++) try { if (fstatSync(fd).isSocket()) sockets.push(fd); } catch { /* not open */ }
-        flow.respond({status: 200, body: JSON.stringify(sockets)});
+        for (const attempt of attempts) try { attempt(); } catch { /* the next one */ }
+        Object.assign(flow.request.headers, {changed: true, lines: () => []});
       }`,
     );
-    try {
-      // 1 and 2 carry what it prints, 3 the calls.
-      expect(await ask(start())).toMatchObject({response: {body: '[1,2,3]'}});
-    } finally {
-      server.close();
-    }
+    put(
+      '20-no.ts',
+      `export async function request(flow: any) { flow.respond({status: 451, headers: {'x-by': 'no'}, body: 'no'}); }`,
+    );
+    const filters = start();
+    for (let i = 0; i < 3; i++)
+      expect(await ask(filters)).toMatchObject({
+        kind: 'answered',
+        filter: '20-no.ts',
+        response: {status: 451, body: 'no'},
+      });
+  });
+
+  test('but is not kept from naming its errors, extending classes and overriding methods, and computing', async () => {
+    put(
+      'a.ts',
+      `import {EventEmitter} from 'node:events';
+      import {gzipSync, gunzipSync} from 'node:zlib';
+      import {createHash, randomUUID} from 'node:crypto';
+      import {inspect} from 'node:util';
+      class Mine extends Error { constructor() { super('m'); this.name = 'Mine'; } override toString() { return 'mine'; } }
+      class Bus extends EventEmitter { override emit(name: string) { return super.emit(name); } }
+      export async function request(flow: any) {
+        const bus: any = new Bus();
+        bus.on = bus.on.bind(bus);
+        let heard = 0;
+        bus.on('x', () => heard++);
+        bus.emit('x');
+        const plain: any = {};
+        plain.toString = () => 'plain';
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        const said = [String(new Mine()), new Mine().name, heard, String(plain), gunzipSync(gzipSync('zipped')).toString(), createHash('sha256').update('').digest('hex').length, randomUUID().length, inspect({a: 1}), new URL('https://a.test/b').pathname, structuredClone([1])[0]];
+        flow.respond({status: 200, body: said.join()});
+      }`,
+    );
+    expect(await ask(start())).toMatchObject({response: {body: 'mine,Mine,1,plain,zipped,64,36,{ a: 1 },/b,1'}});
   });
 });

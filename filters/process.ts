@@ -9,7 +9,7 @@ import {fileURLToPath} from 'node:url';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Confinement} from './confine.ts';
 import type {FilterRequest, FilterResponse, FilterVerdict} from './contract.ts';
-import {LineReader, failureAt} from './output.ts';
+import {LineReader, failureAt, throttle} from './output.ts';
 import {readHostMessage, readVerdict} from './verdict.ts';
 import {FrameReader, encodeFrame, frameWriter} from './wire.ts';
 import type {LoadedFilter} from './wire.ts';
@@ -78,6 +78,8 @@ export class FilterProcess {
       ...confinement.argv,
       process.execPath,
       '--permission',
+      // Without it one filter could change what the others, and the code that writes their verdicts, are made of.
+      '--frozen-intrinsics',
       `--allow-fs-read=${dir}`,
       `--allow-fs-read=${dirname(HOST)}`,
       // The nearest package.json says that our own files are modules.
@@ -159,6 +161,7 @@ export class FilterProcess {
     const lines = (stream: Readable, take: (line: string) => void) => {
       const reader = new LineReader(take);
       stream.on('data', (chunk: Buffer) => reader.push(chunk));
+      throttle(stream, this.#child);
     };
     lines(this.#child.stdout!, this.#options.onOutput);
     lines(this.#child.stderr!, (line) => {
