@@ -139,6 +139,8 @@ describe('what is left to the library', () => {
     'a: "b"c',
     'a: b\n c: d\n',
     'a:\n  b: c\n d: e\n',
+    // Found by the fuzzer: "implicit keys need to be on a single line", says the library.
+    'a:\n\n#\n a\naa:',
     '- a\nb: c',
     'a: b\n- c',
     'a: "b"#c',

@@ -215,7 +215,10 @@ class Reader {
         const next = this.#column();
         if (this.#at < this.#end && (next > column || (next === column && this.#isDash()))) {
           offsets.push(keyAt, this.#at);
-          map[key] = this.#block(next === column ? column - 1 : column);
+          const value = this.#block(next === column ? column - 1 : column);
+          // Behind an empty line and a comment the library takes a text on a line of its own for the key of the next one.
+          if (value === null || typeof value !== 'object') throw UNSURE;
+          map[key] = value;
         } else {
           // Nothing is written, which the reader of the document places at the key.
           offsets.push(keyAt, keyAt);
