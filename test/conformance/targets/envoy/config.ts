@@ -192,7 +192,6 @@ const NAME_IS_SNI = typed.named(
         object_key: key,
         format_string: {text_format_source: {inline_string: '%REQUESTED_SERVER_NAME%'}, omit_empty_values: true},
         skip_if_empty: true,
-        shared_with_upstream: 'ONCE',
       }),
     ),
   },

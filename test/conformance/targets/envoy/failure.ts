@@ -1,12 +1,13 @@
-/** What befell an allowed request afterwards, out of Envoy's access log: tproxy tells it in its flow line. */
+/** What Envoy says and does by itself, out of its access log: what befell an allowed request, and what it never asked about. */
 import type {AccessLogLine, Envoy} from '../../../envoy/index.ts';
 import type {Attempt} from '../../client/clients.ts';
 import type {Expectation} from '../../format/case.ts';
+import type {ObservedDecision} from '../../observation.ts';
 
-/** The access log is flushed every 20 ms. */
+/** The access log is flushed every 20 ms, of a machine that does much else. */
 const LOG_TIMEOUT_MS = 1000;
 
-/** The reason by which tproxy calls it; null: nothing failed, or nobody asks. */
+/** The reason by which tproxy calls what befell an allowed request; null: nothing failed, or nobody asks. */
 export async function upstreamFailure(
   envoy: Envoy,
   from: number,
@@ -14,10 +15,7 @@ export async function upstreamFailure(
   expect: Expectation,
 ): Promise<string | null> {
   if (expect.reason === undefined || answer.kind !== 'response' || answer.status < 500) return null;
-  const fits = (line: AccessLogLine): boolean => line['source'] === source;
-  const line = await envoy
-    .logged((one) => fits(one) && envoy.accessLog().indexOf(one) >= from, LOG_TIMEOUT_MS)
-    .catch(() => null);
+  const line = await lineOf(envoy, from, source);
   return line === null ? null : failureOf(line);
 }
 
@@ -27,4 +25,28 @@ export function failureOf(line: AccessLogLine): string | null {
   if (!flags.some((flag) => flag === 'UF' || flag === 'UH')) return null;
   const transport = String(line['transport']);
   return /CERTIFICATE_VERIFY_FAILED|verify (SAN|cert)/i.test(transport) ? 'UpstreamUntrusted' : 'UpstreamUnreachable';
+}
+
+/** A message that Envoy's codec refuses is asked about by nobody: its log line is all that there is of a decision; null: it is none. */
+export async function refusedByCodec(
+  envoy: Envoy,
+  from: number,
+  {answer, source, responses}: Attempt,
+): Promise<ObservedDecision | null> {
+  if (answer.kind !== 'response' || answer.status !== 400 || (responses?.length ?? 0) > 1) return null;
+  const line = await lineOf(envoy, from, source);
+  if (line === null || !isCodecs(line)) return null;
+  return {verdict: 'deny', reason: 'MalformedRequest', rule: null, wouldDeny: true};
+}
+
+/** Nothing was asked, and the message is what is wrong: a protocol error of the client, or no Host. */
+export const isCodecs = (line: AccessLogLine): boolean =>
+  line['decision'] === null &&
+  (String(line['flags']).split(',').includes('DPE') || line['details'] === 'missing_host_header');
+
+async function lineOf(envoy: Envoy, from: number, source: string | null): Promise<AccessLogLine | null> {
+  const fits = (line: AccessLogLine): boolean => line['source'] === source;
+  return envoy
+    .logged((one) => fits(one) && envoy.accessLog().findLastIndex(fits) >= from, LOG_TIMEOUT_MS)
+    .catch(() => null);
 }

@@ -15,7 +15,7 @@ import {decisionOf} from '../role/decision.ts';
 import {RoleProcess, writeFiles, type RoleFiles} from '../role/process.ts';
 import type {OpenOptions, Target, TargetWorld} from '../target.ts';
 import {bootstrap, watchedFiles, type EnvoyPlaces} from './config.ts';
-import {upstreamFailure} from './failure.ts';
+import {refusedByCodec, upstreamFailure} from './failure.ts';
 
 let authorities: Authorities | null = null;
 
@@ -146,7 +146,8 @@ class EnvoyWorld implements TargetWorld {
       answer: attempt.answer,
       responses: attempt.responses?.length ?? 0,
     };
-    const decision = await decisionOf(extauthz.log, traffic, expect);
+    const decision =
+      (await refusedByCodec(envoy, logged, attempt)) ?? (await decisionOf(extauthz.log, traffic, expect));
     const failure = await upstreamFailure(envoy, logged, attempt, expect);
     if (typeof expect.reached === 'string') await standing.ledger.until(expect.reached, LATE_SERVER_MS);
     return {

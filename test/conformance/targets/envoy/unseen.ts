@@ -10,7 +10,6 @@ import {
   loadDocuments,
   type Address,
   type Decision,
-  type Names,
   type PolicySet,
   type Traffic,
   type Via,
@@ -81,7 +80,7 @@ function decided(
         canInspect: true,
         traffic,
       },
-      names as Names,
+      names,
     );
     if (isDecision(answer)) return answer;
     if (answer.needs !== 'addresses') return null;

@@ -1,7 +1,7 @@
 import {Readable} from 'node:stream';
 import {expect, test} from '@jest/globals';
 import {NOTHING_OBSERVED} from '../../observation.ts';
-import {decisionOf, readDecision} from './decision.ts';
+import {afterwards, decisionOf, readDecision} from './decision.ts';
 import {RoleLog} from './log.ts';
 
 async function logOf(...lines: (object | string)[]): Promise<RoleLog> {
@@ -39,6 +39,7 @@ test('the decision of a step is the last one about its own connection', async ()
     line('3', '10.0.0.2:4711'),
   );
   expect(await decisionOf(log, traffic, {verdict: 'deny'})).toEqual({
+    id: '2',
     verdict: 'deny',
     reason: 'HostMismatch',
     rule: null,
@@ -48,7 +49,9 @@ test('the decision of a step is the last one about its own connection', async ()
 
 test('what befell an allowed request afterwards is its reason', async () => {
   const log = await logOf(line('1', '10.0.0.1:4711'), {event: 'egress.flow', id: '1', failure: 'UpstreamUntrusted'});
-  expect(await decisionOf(log, traffic, {reason: 'UpstreamUntrusted'})).toMatchObject({
+  const wanted = {reason: 'UpstreamUntrusted'} as const;
+  const decision = await decisionOf(log, traffic, wanted);
+  expect(await afterwards(log, traffic, decision, wanted)).toMatchObject({
     reason: 'UpstreamUntrusted',
     verdict: 'allow',
   });
