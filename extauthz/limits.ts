@@ -12,8 +12,6 @@ export const EXTAUTHZ_LIMITS = {
   openedPerWorkload: 1_000,
   /** One CheckRequest. Envoy's header limit is 60 KiB by default, and bodies are not looked at: with_request_body is not needed. */
   messageBytes: 1024 * 1024,
-  /** gRPC metadata of a call: Envoy sends half a kilobyte. */
-  metadataBytes: 16 * 1024,
   /** Checks under way of one Envoy's connection; its circuit breaker allows 1,024 by default. */
   streamsPerConnection: 1_024,
   /** One Envoy has one connection per worker thread: a thousand pods. */

@@ -34,6 +34,8 @@ export interface ListenerOptions {
   readonly tls: TlsFiles | null;
   /** Whether other processes listen there too. */
   readonly shared: boolean;
+  /** For tests. */
+  readonly limits?: {readonly connections?: number; readonly streamsPerConnection?: number};
 }
 
 export class Listener {
@@ -49,8 +51,7 @@ export class Listener {
     this.#options = options;
     this.grpc = new Server({
       'grpc.max_receive_message_length': LIMITS.messageBytes,
-      'grpc.max_concurrent_streams': LIMITS.streamsPerConnection,
-      'grpc.max_metadata_size': LIMITS.metadataBytes,
+      'grpc.max_concurrent_streams': options.limits?.streamsPerConnection ?? LIMITS.streamsPerConnection,
       'grpc.enable_channelz': 0,
       'grpc-node.max_session_memory': LIMITS.sessionMemoryMegabytes,
     });
@@ -91,7 +92,7 @@ export class Listener {
             {...secureContext(tls), ALPNProtocols: ['h2'], handshakeTimeout: LIMITS.handshakeMs},
             (socket) => this.#acceptTls(socket),
           );
-    server.maxConnections = LIMITS.connections;
+    server.maxConnections = this.#options.limits?.connections ?? LIMITS.connections;
     this.#servers.push(server);
     return server;
   }
