@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: this proxy beside its peers, in one run, in the same namespaces. Absolute figures mean little on a shared
  * machine; the ratios in a run do.
- *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|decide|http1|leaf|start|idle]... [--json FILE]
+ *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|filters|decide|http1|leaf|start|idle]... [--json FILE]
  */
 import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
@@ -9,6 +9,7 @@ import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {createLab, hasLabPrivileges} from '../lab/index.ts';
 import {benchDecide} from './decide.ts';
+import {benchFilters} from './filters.ts';
 import {benchHttp1} from './http1.ts';
 import {benchIdle} from './idle.ts';
 import {benchLeaf} from './leaf.ts';
@@ -42,6 +43,8 @@ if (!privileges.ok) {
   try {
     const site = await startSite(lab, dir);
     if (!skipped('proxies')) tables.push(await proxies());
+    if (!skipped('filters'))
+      tables.push(await benchFilters(lab, {...site, dir: join(dir, 'filters')}, Number(values.seconds), say));
     if (!skipped('start')) tables.push(await benchStart(lab, {...site, dir: join(dir, 'start')}));
     if (!skipped('idle')) tables.push(await benchIdle(lab, {...site, dir: join(dir, 'idle')}));
 

@@ -24,13 +24,14 @@ export interface Row extends Measured {
 /** How long a proxy may take to come up. */
 const START_TIMEOUT_MS = 20_000;
 
-/** Every load on one peer; the peer is started before and ended after. */
+/** Every load (of those given) on one peer; the peer is started before and ended after. */
 export async function benchPeer(
   lab: Lab,
   peer: Peer,
   site: Site,
   seconds: number,
   say: (text: string) => void,
+  loads: readonly Load[] = LOADS,
 ): Promise<Row[]> {
   mkdirSync(site.dir, {recursive: true});
   const command = peer.prepare(site);
@@ -43,7 +44,7 @@ export async function benchPeer(
     await up(lab, child, command, peer.name);
     if (command.redirectTo !== null) await redirect(lab, site.podInterface, command.redirectTo);
     const rows: Row[] = [];
-    for (const load of LOADS) {
+    for (const load of loads) {
       await wrk(lab, load, site.host, 1);
       const before = usage(child.pid!);
       const measured = await wrk(lab, load, site.host, seconds);
