@@ -1,6 +1,6 @@
 /** The fast YAML reader against the library: what it answers, the library answers too, value and positions. */
 import {readPlainYaml} from '../../../policy/load/plain-yaml.ts';
-import {Lines} from '../../../policy/load/split.ts';
+import {Lines, splitDocuments} from '../../../policy/load/split.ts';
 import {readYaml} from '../../../policy/load/yaml.ts';
 import type {YamlDocument} from '../../../policy/load/yaml.ts';
 import type {PlainYaml} from '../../../policy/load/plain-yaml.ts';
@@ -10,7 +10,7 @@ import {POLICY_TEXTS, POLICY_WORDS} from './policy-words.ts';
 
 function run(input: Buffer): string {
   const text = input.toString('utf8');
-  const stretch = {from: 0, to: text.length};
+  const stretch = splitDocuments(text)[0]!;
   const plain = readPlainYaml(text, stretch);
   if (plain === null) return 'left to the library';
   const lines = new Lines('f', text);
