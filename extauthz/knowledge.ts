@@ -1,17 +1,15 @@
 /** The files of `--policy`, `--workloads` and `--tls-*`, watched: what of them is good becomes the state that is in force. */
-import {readFileSync} from 'node:fs';
-import {createSecureContext} from 'node:tls';
 import {isDeepStrictEqual} from 'node:util';
 import {formatFinding} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
 import type {Metrics} from '../runtime/metrics.ts';
 import {changingCidrs} from '../runtime/own-addresses.ts';
+import {readTlsFiles, type TlsFiles} from '../runtime/tls-files.ts';
 import {watchPaths} from '../runtime/watch.ts';
 import {PolicyStore, requireGood, type PolicyLoad} from '../sources/policy-store.ts';
 import {readWorkloads, type WorkloadEntry} from '../sources/workload-table.ts';
-import type {TlsFiles} from './server/listener.ts';
-import type {ExtauthzConfig, TlsPaths} from './settings.ts';
+import type {ExtauthzConfig} from './settings.ts';
 import type {State} from './state.ts';
 
 type Watched = 'policies' | 'workloads' | 'tls';
@@ -44,7 +42,7 @@ export class Knowledge {
     this.#load = this.#store.load();
     requireGood(this.#load, formatFinding);
     this.#workloads = config.workloadsFile === null ? [] : readWorkloads(config.workloadsFile);
-    this.#tls = config.tls === null ? null : readTls(config.tls);
+    this.#tls = config.tls === null ? null : readTlsFiles(config.tls);
     this.#sayLoad();
   }
 
@@ -125,7 +123,7 @@ export class Knowledge {
         break;
       case 'tls':
         try {
-          this.#tls = readTls(this.#config.tls!);
+          this.#tls = readTlsFiles(this.#config.tls!);
           this.#tlsError = null;
           this.#journal.notice('info', 'tls.loaded', 'new certificates serve new connections');
         } catch (error) {
@@ -173,35 +171,3 @@ export class Knowledge {
 }
 
 const describe = (error: unknown): string => (error instanceof SallyportError ? error.describe() : String(error));
-
-/** Reads and tries the files: a key that does not fit its certificate is refused here, not at the first handshake. */
-function readTls({cert, key, clientCa}: TlsPaths): TlsFiles {
-  const read = (flag: string, file: string): string => {
-    try {
-      return readFileSync(file, 'utf8');
-    } catch (cause) {
-      throw new SallyportError(
-        'FileUnreadable',
-        `${flag} ${file}: ${(cause as Error).message}`,
-        `Give ${flag} a PEM file that can be read.`,
-        {cause},
-      );
-    }
-  };
-  const files = {
-    cert: read('--tls-cert', cert),
-    key: read('--tls-key', key),
-    clientCa: clientCa === null ? null : read('--client-ca', clientCa),
-  };
-  try {
-    createSecureContext({cert: files.cert, key: files.key, ...(files.clientCa === null ? {} : {ca: files.clientCa})});
-  } catch (cause) {
-    throw new SallyportError(
-      'CertificatesUnusable',
-      `--tls-cert ${cert}, --tls-key ${key}: ${(cause as Error).message}`,
-      'Give a PEM certificate chain and the key that belongs to it.',
-      {cause},
-    );
-  }
-  return files;
-}

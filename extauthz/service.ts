@@ -15,7 +15,8 @@ import {EXTAUTHZ_LIMITS} from './limits.ts';
 import {createSecretService, secretPeers, type SecretEvent, type SecretService} from './sds/index.ts';
 import {AUTHORIZATION, authorization} from './server/authorization.ts';
 import {HEALTH, Health} from './server/health.ts';
-import {Listener, type TlsFiles} from './server/listener.ts';
+import type {TlsFiles} from '../runtime/tls-files.ts';
+import {Listener} from './server/listener.ts';
 import type {ExtauthzConfig} from './settings.ts';
 import type {State} from './state.ts';
 

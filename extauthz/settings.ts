@@ -7,6 +7,7 @@ import {INSTALLATION_FLAGS, installationOf, requirePolicy, SOURCE_FLAGS} from '.
 import {JOURNAL_LIMITS} from '../runtime/journal-limits.ts';
 import {parseListen, parseResolver, type Listen} from '../runtime/listen.ts';
 import {PORTS} from '../runtime/names.ts';
+import {tlsPaths, type TlsPaths} from '../runtime/tls-files.ts';
 import type {Dials} from './check/asker.ts';
 import {readHops} from './identity/hops.ts';
 import type {Place} from './server/listener.ts';
@@ -69,12 +70,6 @@ export const EXTAUTHZ_FLAGS = {
   'drain-deadline': {kind: 'text', value: 'SECONDS', help: 'How long SIGTERM lets Checks finish. Default: 5.'},
   config: {kind: 'text', value: 'FILE', help: 'A YAML file of these settings.'},
 } as const satisfies FlagTable;
-
-export interface TlsPaths {
-  readonly cert: string;
-  readonly key: string;
-  readonly clientCa: string | null;
-}
 
 export interface ExtauthzConfig {
   readonly policyPaths: readonly string[];
@@ -144,7 +139,7 @@ export function extauthzSettings(argv: readonly string[], env: NodeJS.ProcessEnv
     filterTimeoutMs: wholeNumber(settings['filter-timeout'] ?? '250', 1, 60_000, at('filter-timeout')),
     listen,
     admin,
-    tls: tlsPaths(settings),
+    tls: tlsPaths(settings['tls-cert'], settings['tls-key'], settings['client-ca']),
     hops: settings.hop,
     dials: oneOf(settings.dials ?? 'address', ['address', 'name'], at('dials')),
     sds:
@@ -164,18 +159,6 @@ export function extauthzSettings(argv: readonly string[], env: NodeJS.ProcessEnv
     drainDeadlineMs:
       wholeNumber(settings['drain-deadline'] ?? String(DEFAULT_DRAIN_SECONDS), 0, 3600, at('drain-deadline')) * 1000,
   };
-}
-
-function tlsPaths(settings: Raw): TlsPaths | null {
-  const {'tls-cert': cert, 'tls-key': key, 'client-ca': clientCa} = settings;
-  if (cert === null && key === null && clientCa === null) return null;
-  if (cert === null || key === null)
-    throw new SallyportError(
-      'Usage',
-      `${cert === null ? '--tls-cert' : '--tls-key'} is missing`,
-      'TLS takes --tls-cert and --tls-key together; --client-ca is beside them.',
-    );
-  return {cert, key, clientCa};
 }
 
 /** `unix:PATH`, or as parseListen. */

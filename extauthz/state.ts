@@ -1,7 +1,7 @@
 /** Everything that may change while it runs. Given whole: a process is never between two states. */
 import type {Document} from '../policy/index.ts';
 import type {WorkloadEntry} from '../sources/workload-table.ts';
-import type {TlsFiles} from './server/listener.ts';
+import type {TlsFiles} from '../runtime/tls-files.ts';
 
 export interface State {
   readonly version: number;

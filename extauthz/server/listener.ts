@@ -5,27 +5,16 @@
 import {Server, ServerCredentials, type ConnectionInjector} from '@grpc/grpc-js';
 import {chmodSync, rmSync, statSync} from 'node:fs';
 import {connect, createServer, type AddressInfo, type Server as NetServer, type Socket} from 'node:net';
-import {
-  createServer as createTlsServer,
-  type SecureContextOptions,
-  type Server as TlsServer,
-  type TLSSocket,
-} from 'node:tls';
+import {createServer as createTlsServer, type Server as TlsServer, type TLSSocket} from 'node:tls';
 import {SallyportError} from '../../runtime/errors.ts';
 import {cannotListen} from '../../runtime/listen.ts';
+import type {TlsFiles} from '../../runtime/tls-files.ts';
 import {identitiesOf} from '../sds/index.ts';
 import {EXTAUTHZ_LIMITS as LIMITS} from '../limits.ts';
 
 export type Place =
   | {readonly kind: 'tcp'; readonly ip: string | null; readonly port: number}
   | {readonly kind: 'unix'; readonly path: string};
-
-export interface TlsFiles extends SecureContextOptions {
-  readonly key: string;
-  readonly cert: string;
-  /** PEM of the client CA; null: clients show no certificate. */
-  readonly clientCa: string | null;
-}
 
 export interface ListenerOptions {
   /** The flag that named the place, for messages. */

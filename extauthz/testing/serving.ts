@@ -5,7 +5,8 @@ import {fromBinary} from '@bufbuild/protobuf';
 import {CheckResponseSchema, type CheckResponse} from '../gen/envoy/service/auth/v3/external_auth_pb.js';
 import {AUTHORIZATION, authorization} from '../server/authorization.ts';
 import {HEALTH, Health} from '../server/health.ts';
-import {Listener, type Place, type TlsFiles} from '../server/listener.ts';
+import type {TlsFiles} from '../../runtime/tls-files.ts';
+import {Listener, type Place} from '../server/listener.ts';
 import {envoyBefore, type Envoy, type Setting} from './asking.ts';
 
 export const CHECK_PATH = '/envoy.service.auth.v3.Authorization/Check';

@@ -1,0 +1,65 @@
+/** Certificates that a role serves with: named by flags, read and tried before they are used. */
+import {readFileSync} from 'node:fs';
+import {createSecureContext} from 'node:tls';
+import {SallyportError} from './errors.ts';
+
+export interface TlsPaths {
+  readonly cert: string;
+  readonly key: string;
+  /** `--client-ca`; null: clients show no certificate. */
+  readonly clientCa: string | null;
+}
+
+/** PEM. */
+export interface TlsFiles {
+  readonly key: string;
+  readonly cert: string;
+  readonly clientCa: string | null;
+}
+
+/** Of `--tls-cert`, `--tls-key` and `--client-ca`; null: no TLS. Throws SallyportError `Usage` for one without the other. */
+export function tlsPaths(cert: string | null, key: string | null, clientCa: string | null): TlsPaths | null {
+  if (cert === null && key === null && clientCa === null) return null;
+  if (cert === null || key === null)
+    throw new SallyportError(
+      'Usage',
+      `${cert === null ? '--tls-cert' : '--tls-key'} is missing`,
+      'TLS takes --tls-cert and --tls-key together; --client-ca is beside them.',
+    );
+  return {cert, key, clientCa};
+}
+
+/**
+ * Reads and tries the files: a key that does not fit its certificate is refused here, not at the first handshake. Throws
+ * SallyportError `FileUnreadable`, `CertificatesUnusable`.
+ */
+export function readTlsFiles({cert, key, clientCa}: TlsPaths): TlsFiles {
+  const read = (flag: string, file: string): string => {
+    try {
+      return readFileSync(file, 'utf8');
+    } catch (cause) {
+      throw new SallyportError(
+        'FileUnreadable',
+        `${flag} ${file}: ${(cause as Error).message}`,
+        `Give ${flag} a PEM file that can be read.`,
+        {cause},
+      );
+    }
+  };
+  const files = {
+    cert: read('--tls-cert', cert),
+    key: read('--tls-key', key),
+    clientCa: clientCa === null ? null : read('--client-ca', clientCa),
+  };
+  try {
+    createSecureContext({cert: files.cert, key: files.key, ...(files.clientCa === null ? {} : {ca: files.clientCa})});
+  } catch (cause) {
+    throw new SallyportError(
+      'CertificatesUnusable',
+      `--tls-cert ${cert}, --tls-key ${key}: ${(cause as Error).message}`,
+      'Give a PEM certificate chain and the key that belongs to it.',
+      {cause},
+    );
+  }
+  return files;
+}
