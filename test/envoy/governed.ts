@@ -14,7 +14,7 @@ import {publicCa, type PublicCa} from '../../cli/demo/public-ca.ts';
 import {connectIn, createLab, listenIn, udpIn, type ExecResult, type Lab} from '../lab/index.ts';
 import {startEnvoy, type Envoy} from './envoy.ts';
 
-const RESOLVER = '9.9.9.9';
+export const RESOLVER = '9.9.9.9';
 /** Where every site says back what it hears. */
 export const ECHO_PORT = 5432;
 const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
@@ -26,6 +26,8 @@ const START_TIMEOUT_MS = 30_000;
 /** A request that arrived at a site. */
 export interface Arrived {
   readonly site: string;
+  /** The site's port that it came to. */
+  readonly port: number;
   readonly method: string;
   readonly host: string;
   readonly path: string;
@@ -48,8 +50,10 @@ export interface Governed {
   /** Connections that any site accepted, by the site's name. */
   readonly connected: string[];
   readonly journal: readonly JournalLine[];
-  /** Runs curl in the pod, with the CA bundle that the injector gives. `-s -w '\n%{http_code}'` are there already. */
+  /** Runs curl in the pod, with the CA bundle that the injector gives. Quiet, and with what Curled says. */
   curl(...args: readonly string[]): Promise<Curled>;
+  /** The same, and what of it arrived where. */
+  tried(...args: readonly string[]): Promise<Tried>;
   /** Sends bytes from the pod; answers the first that come back, or '' where the connection is closed before. */
   say(ip: string, port: number, text: string): Promise<string>;
   setPolicy(...documents: readonly object[]): void;
@@ -61,6 +65,19 @@ export interface Governed {
 export interface Curled extends ExecResult {
   readonly code: number;
   readonly body: string;
+  /** Address and port of its last connection, as the samples log them. */
+  readonly client: string;
+}
+
+export interface Tried {
+  /** Status and trimmed body. */
+  readonly answer: readonly [number, string];
+  /** curl's exit code. */
+  readonly status: number | null;
+  /** SITE/PATH of the requests that arrived. */
+  readonly reached: readonly string[];
+  /** Sites that accepted a connection. */
+  readonly connected: readonly string[];
 }
 
 export interface Site {
@@ -144,7 +161,7 @@ export async function governed(options: GovernedOptions): Promise<Governed> {
 
     const bundle = join(dir, 'pod-bundle.pem');
     writeFileSync(bundle, readFileSync(join(caDir, 'bundle.pem'), 'utf8') + readFileSync(ca.bundle, 'utf8'));
-    return {
+    const world: Governed = {
       lab,
       dir,
       ca,
@@ -154,16 +171,29 @@ export async function governed(options: GovernedOptions): Promise<Governed> {
       connected,
       journal,
       async curl(...args) {
-        const fixed = ['curl', '-s', '-S', '--max-time', '10', '-w', '\n%{http_code}'];
+        const fixed = ['curl', '-s', '-S', '--max-time', '10', '-w', '\n%{http_code} %{local_port}'];
         const result = await lab.exec('app', [...fixed, ...args], {env: {CURL_CA_BUNDLE: bundle}});
         const at = result.stdout.lastIndexOf('\n');
-        return {...result, body: result.stdout.slice(0, at), code: Number(result.stdout.slice(at + 1))};
+        const [code, localPort] = result.stdout.slice(at + 1).split(' ');
+        const client = `${lab.pod('app').ip4}:${localPort}`;
+        return {...result, body: result.stdout.slice(0, at), code: Number(code), client};
+      },
+      async tried(...args) {
+        const [requests, connections] = [arrived.length, connected.length];
+        const {code, body, status} = await world.curl(...args);
+        return {
+          answer: [code, body.trim()],
+          status,
+          reached: arrived.slice(requests).map(({site, path}) => `${site}${path}`),
+          connected: connected.slice(connections),
+        };
       },
       say: (ip, port, text) => say(lab, ip, port, text),
       setPolicy,
       setAddresses: (name, ...ips) => void addresses.set(name, [...ips]),
       close,
     };
+    return world;
   } catch (error) {
     await close();
     throw error;
@@ -224,7 +254,14 @@ async function serve(lab: Lab, ca: PublicCa, site: Site, arrived: Arrived[], con
   await lab.internet.addAddress(site.ip);
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     const {method = '', url = '', headers} = request;
-    arrived.push({site: site.name, method, host: headers.host ?? '', path: url, headers});
+    arrived.push({
+      site: site.name,
+      port: request.socket.localPort ?? 0,
+      method,
+      host: headers.host ?? '',
+      path: url,
+      headers,
+    });
     if (site.answer !== undefined) site.answer(request, response);
     else response.end(`${site.name} ${method} ${url}\n`);
   };

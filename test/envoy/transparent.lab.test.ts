@@ -52,17 +52,7 @@ describe.each([...ENVOY_VERSIONS])('samples/envoy/transparent.yaml in Envoy %s',
   }, 60_000);
   afterAll(() => world.close());
 
-  /** What of this curl arrived where, beside its status and body. */
-  async function curl(...args: readonly string[]) {
-    const [requests, connections] = [world.arrived.length, world.connected.length];
-    const {code, body, status} = await world.curl(...args);
-    return {
-      answer: [code, body.trim()],
-      status,
-      reached: world.arrived.slice(requests).map(({site, path}) => `${site}${path}`),
-      connected: world.connected.slice(connections),
-    };
-  }
+  const curl = (...args: readonly string[]) => world.tried(...args);
   const reasonOf = async (path: string) => (await world.envoy.logged((line) => line['path'] === path))['reason'];
 
   it('https is inspected: an allowed request arrives, changed by its rule alone', async () => {
