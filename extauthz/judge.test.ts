@@ -17,14 +17,12 @@ function counting(policy: string) {
       return decide(set, request, names);
     },
   });
-  return {
-    envoy,
-    times(question: Question): string[] {
-      asked.length = 0;
-      envoy.ask(question);
-      return asked.map(({traffic}) => traffic.kind);
-    },
+  const times = (question: Question): string[] => {
+    asked.length = 0;
+    envoy.ask(question);
+    return asked.map(({traffic}) => traffic.kind);
   };
+  return {envoy, times};
 }
 
 describe('how often the policy is asked:', () => {

@@ -108,6 +108,11 @@ function extension(type: Buffer, critical: boolean, value: Buffer): Buffer {
   return critical ? sequence(type, derTrue, octetString(value)) : sequence(type, octetString(value));
 }
 
+function generalName(name: {readonly dns: string} | {readonly ip: Buffer} | {readonly uri: string}): Buffer {
+  if ('dns' in name) return contextPrimitive(2, Buffer.from(name.dns, 'latin1'));
+  return 'ip' in name ? contextPrimitive(7, name.ip) : contextPrimitive(6, Buffer.from(name.uri, 'latin1'));
+}
+
 /** The extensions we write. None points anywhere: no AIA, CRL or OCSP address, for a client that followed one would leave the pod's policy. */
 export const extensions = {
   subjectKeyIdentifier: (id: Buffer): Buffer => extension(OID.subjectKeyIdentifier, false, octetString(id)),
@@ -121,13 +126,11 @@ export const extensions = {
   /** digitalSignature alone: what ECDHE with ECDSA needs. */
   signsHandshakes: extension(OID.keyUsage, true, bitString(Buffer.from([0x80]), 7)),
   serverAuth: extension(OID.extKeyUsage, false, sequence(OID.serverAuth)),
-  /** One name. Critical where the subject is empty (RFC 5280 §4.2.1.6). */
-  subjectAltName: (name: {readonly dns: string} | {readonly ip: Buffer}, critical: boolean): Buffer =>
-    extension(
-      OID.subjectAltName,
-      critical,
-      sequence('dns' in name ? contextPrimitive(2, Buffer.from(name.dns, 'latin1')) : contextPrimitive(7, name.ip)),
-    ),
+  /** One name. Critical where the subject is empty (RFC 5280 §4.2.1.6). `uri`: a workload's identity (SPIFFE). */
+  subjectAltName: (
+    name: {readonly dns: string} | {readonly ip: Buffer} | {readonly uri: string},
+    critical: boolean,
+  ): Buffer => extension(OID.subjectAltName, critical, sequence(generalName(name))),
 } as const;
 
 /** DER to PEM (RFC 7468). */

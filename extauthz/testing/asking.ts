@@ -100,8 +100,8 @@ export function question(asked: Question): Uint8Array {
 }
 
 export interface Setting {
-  /** YAML, as policies() of policy/testing takes it; or what is compiled already. */
-  readonly policy: string | PolicySet | 'not-loaded';
+  /** YAML, as policies() of policy/testing takes it; `not-loaded`; or what is compiled already. */
+  readonly policy: string | PolicySet;
   readonly zone?: Readonly<Record<string, readonly Address[]>>;
   readonly workloads?: readonly {readonly workload: Workload; readonly ips: readonly Address[]}[];
   readonly hops?: readonly string[];

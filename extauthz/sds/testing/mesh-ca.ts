@@ -4,8 +4,8 @@ import {certificatePem, distinguishedName, extensions, signCertificate, signingK
 
 export interface MeshCa {
   readonly root: Buffer;
-  /** A certificate for a DNS name with its key, as grpc-js takes them. */
-  pair(dns: string): {readonly cert_chain: Buffer; readonly private_key: Buffer};
+  /** A certificate for a DNS name or a SPIFFE ID with its key, as grpc-js takes them. */
+  pair(name: string): {readonly cert_chain: Buffer; readonly private_key: Buffer};
 }
 
 const HOUR_MS = 3_600_000;
@@ -27,7 +27,7 @@ export function meshCa(): MeshCa {
   );
   return {
     root: Buffer.from(certificatePem(root)),
-    pair(dns) {
+    pair(subject) {
       const own = generateKeyPairSync('ec', {namedCurve: 'P-256'});
       const certificate = signCertificate(
         {
@@ -35,7 +35,11 @@ export function meshCa(): MeshCa {
           issuer: name,
           subject: distinguishedName({}),
           publicKey: own.publicKey.export({type: 'spki', format: 'der'}),
-          extensions: [extensions.notCa, extensions.signsHandshakes, extensions.subjectAltName({dns}, true)],
+          extensions: [
+            extensions.notCa,
+            extensions.signsHandshakes,
+            extensions.subjectAltName(subject.includes('://') ? {uri: subject} : {dns: subject}, true),
+          ],
         },
         key,
       );
