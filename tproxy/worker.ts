@@ -190,8 +190,8 @@ class Worker {
   async metrics(): Promise<object> {
     this.#metrics.connections.set({kind: 'client'}, this.#relay.connections());
     const {cached, minted} = this.#leaves.stats();
-    const {idle, active, sessions} = this.#upstream.counts();
-    const legs = {idleLegs: idle, activeLegs: active, upstreamSessions: sessions};
+    const {idle, active, sessions, replayBytes} = this.#upstream.counts();
+    const legs = {idleLegs: idle, activeLegs: active, upstreamSessions: sessions, replayBytes};
     const held = {...this.#relay.held(), ...legs, leaves: cached, names: this.#names.cached()};
     for (const [what, value] of Object.entries(held)) this.#metrics.held.set({what}, value);
     const {rss, heapUsed, arrayBuffers} = process.memoryUsage();

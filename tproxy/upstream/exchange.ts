@@ -9,6 +9,7 @@ import {carriageOf, type Carriage} from './open.ts';
 import type {Parents} from './parent.ts';
 import type {Acquired, LegPool} from './pool.ts';
 import type {AbsoluteForm} from './request-head.ts';
+import type {Share} from './shares.ts';
 
 /** RFC 9110 §9.2.2: sending these twice asks for nothing more than sending them once. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
@@ -23,6 +24,7 @@ export class UpstreamExchange implements Exchange, Carried {
   #acquiring: {cancel(): void} | null = null;
   /** The body so far, to be sent when there is a leg and again on another; null: too much of it, or no longer needed. */
   #kept: Buffer[] | null = [];
+  readonly #share: Share;
   #keptBytes = 0;
   #endTrailers: HeaderLines | null = null;
   /** A write() said false. */
@@ -33,6 +35,7 @@ export class UpstreamExchange implements Exchange, Carried {
 
   constructor(pool: LegPool, parents: Parents, route: Route, request: OutgoingRequest, handlers: ResponseHandlers) {
     this.#pool = pool;
+    this.#share = pool.shareOf(route.workload);
     this.#parents = parents;
     this.#route = route;
     this.#request = request;
@@ -88,7 +91,7 @@ export class UpstreamExchange implements Exchange, Carried {
     this.#carrier = carrier;
     let ready = true;
     for (const chunk of this.#kept ?? []) ready = carrier.write(chunk);
-    if (this.#keptBytes > LIMITS.maxReplayBytes) this.#kept = null;
+    if (this.#keptBytes > LIMITS.maxReplayBytes) this.#forget();
     if (this.#endTrailers !== null) carrier.end(this.#endTrailers);
     else if (ready && this.#blocked) this.drain();
   }
@@ -106,7 +109,8 @@ export class UpstreamExchange implements Exchange, Carried {
     if (this.#kept !== null) {
       this.#kept.push(chunk);
       this.#keptBytes += chunk.length;
-      if (this.#carrier !== null && this.#keptBytes > LIMITS.maxReplayBytes) this.#kept = null;
+      const fits = this.#share.keep(chunk.length);
+      if (this.#carrier !== null && (!fits || this.#keptBytes > LIMITS.maxReplayBytes)) this.#forget();
     }
     const ready = this.#carrier !== null && this.#carrier.write(chunk);
     if (!ready) this.#blocked = true;
@@ -138,7 +142,7 @@ export class UpstreamExchange implements Exchange, Carried {
 
   head(status: number, headers: HeaderLines, bytes: number | null | 'none'): void {
     this.#headPassed = true;
-    this.#kept = null;
+    this.#forget();
     this.#handlers.head(status, headers, bytes);
   }
 
@@ -184,6 +188,13 @@ export class UpstreamExchange implements Exchange, Carried {
 
   #finish(): void {
     this.#over = true;
+    this.#forget();
+  }
+
+  /** What was kept of the body is no longer needed, or too much. */
+  #forget(): void {
+    if (this.#kept === null) return;
     this.#kept = null;
+    this.#share.replayBytes -= this.#keptBytes;
   }
 }

@@ -93,6 +93,17 @@ export class H2Stream implements Carrier {
     }
   }
 
+  /** Of the answer, read and not yet taken by the client; 0 where it keeps up. */
+  get waitingBytes(): number {
+    return this.#stream.isPaused() ? this.#stream.readableLength : 0;
+  }
+
+  /** The client is slow, and too much waits for it already. */
+  cutSlow(): void {
+    const message = `the clients of this workload do not take what ${this.#context.place.where} answers`;
+    this.#fail({failure: {reason: 'LimitExceeded', message}, retry: 'never'});
+  }
+
   write(chunk: Buffer): boolean {
     if (this.#carried === null || this.#stream.destroyed || this.#stream.writableEnded) return true;
     return this.#stream.write(chunk);

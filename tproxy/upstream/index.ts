@@ -34,6 +34,8 @@ export interface UpstreamCounts {
   readonly idle: number;
   readonly active: number;
   readonly sessions: number;
+  /** Of request bodies, kept to be sent again. */
+  readonly replayBytes: number;
 }
 
 export interface OwnedUpstream extends Upstream {

@@ -19,6 +19,28 @@ function headerBlock(route: Route, request: OutgoingRequest): string[] {
   return out;
 }
 
+/** Every option of node:http2 and nghttp2 said, since the defaults leave holes. (@types/node does not know all of them.) */
+const SESSION_OPTIONS = {
+  settings: {
+    enablePush: false,
+    initialWindowSize: LIMITS.streamWindowBytes,
+    maxHeaderListSize: LIMITS.maxHeaderListBytes,
+    headerTableSize: LIMITS.headerTableBytes,
+    maxFrameSize: 16_384,
+  },
+  // nghttp2 itself ends a header block of more than 8 CONTINUATION frames (CVE-2024-28182).
+  maxHeaderListPairs: LIMITS.maxHeaderPairs,
+  maxSessionMemory: LIMITS.sessionMemoryMb,
+  peerMaxConcurrentStreams: LIMITS.maxStreamsPerSession,
+  maxSessionInvalidFrames: LIMITS.maxInvalidFrames,
+  maxSettings: LIMITS.maxSettings,
+  // We send one ping and one SETTINGS frame at a time.
+  maxOutstandingPings: 2,
+  // A server opens no streams: pushes are off.
+  maxReservedRemoteStreams: 0,
+  maxDeflateDynamicTableSize: LIMITS.headerTableBytes,
+};
+
 export class H2Leg {
   readonly place: LegPlace;
   readonly #session: ClientHttp2Session;
@@ -45,17 +67,7 @@ export class H2Leg {
     // A session has no half-open state: where the server ends the connection, it ends (and node:http2 would not notice).
     socket.allowHalfOpen = false;
     // Each request says its own authority. The server's name as a URL would throw for those that URLs read as IPv4 ("a.5").
-    this.#session = connect('http://leg.invalid', {
-      createConnection: () => socket,
-      settings: {
-        enablePush: false,
-        initialWindowSize: LIMITS.streamWindowBytes,
-        maxHeaderListSize: LIMITS.maxHeaderListBytes,
-      },
-      maxHeaderListPairs: LIMITS.maxHeaderPairs,
-      maxSessionMemory: LIMITS.sessionMemoryMb,
-      peerMaxConcurrentStreams: LIMITS.maxStreamsPerSession,
-    });
+    this.#session = connect('http://leg.invalid', {createConnection: () => socket, ...SESSION_OPTIONS});
     const session = this.#session;
     session.setLocalWindowSize(LIMITS.sessionWindowBytes);
     session.on('error', () => this.#gone());
@@ -67,6 +79,26 @@ export class H2Leg {
     session.on('remoteSettings', () => this.#controlFrame());
     session.on('ping', () => this.#controlFrame());
     // An ORIGIN or ALTSVC frame would be a way around the decision; neither is listened to.
+  }
+
+  /** Bytes of answers that wait here for clients to take them. */
+  waitingBytes(): number {
+    let bytes = 0;
+    for (const stream of this.#streams) bytes += stream.waitingBytes;
+    return bytes;
+  }
+
+  /** Cuts streams whose clients are slow until `bytes` are free, or none is left; answers what they held. */
+  cutWaiting(bytes: number): number {
+    let freed = 0;
+    for (const stream of [...this.#streams]) {
+      if (freed >= bytes) break;
+      const held = stream.waitingBytes;
+      if (held === 0) continue;
+      stream.cutSlow();
+      freed += held;
+    }
+    return freed;
   }
 
   get usable(): boolean {

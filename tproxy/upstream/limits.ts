@@ -27,6 +27,11 @@ export const LIMITS = {
   maxIdleLegsPerKey: 256,
   /** Idle HTTP/1 legs in all: each holds a socket and TLS state of some 40 KB. */
   maxIdleLegs: 4_096,
+  /** Of these, of one workload: a crawler's idle legs do not take the place of others'. */
+  maxIdleLegsPerWorkload: 1_024,
+  /** HTTP/2 sessions in all, and of one workload: a name each; beyond it the oldest idle one is closed, and where none is, the request is refused. */
+  maxSessions: 4_096,
+  maxSessionsPerWorkload: 512,
   /** HTTP/2 sessions of one key: 8 x 100 streams are more than one workload uses; then streams wait in node:http2. */
   maxSessionsPerKey: 8,
   /** Streams we put on one HTTP/2 session, whatever more the server offers. */
@@ -42,6 +47,8 @@ export const LIMITS = {
 
   /** Request body kept so that it can be sent again on a fresh leg, and while a leg is being opened. */
   maxReplayBytes: 64 * 1024,
+  /** ... of one workload: beyond it bodies are not kept, and what fails is not sent again. */
+  maxReplayBytesPerWorkload: 32 * 1024 * 1024,
   /** Times one exchange is sent again (RFC 9110 §9.2.2); more would hammer a server that is restarting. */
   maxRetries: 1,
   /** An upstream that neither sends nor takes a byte for this long while it owes us something is given up. */
@@ -59,6 +66,14 @@ export const LIMITS = {
   streamWindowBytes: 512 * 1024,
   /** HTTP/2 receive window of a session, shared by its streams. */
   sessionWindowBytes: 4 * 1024 * 1024,
+  /** Answers over HTTP/2 that wait for slow clients, of one workload: 256 windows; beyond it those that hold most are cut. */
+  maxWaitingBytesPerWorkload: 128 * 1024 * 1024,
+  /** Frames that are no use to anybody (empty DATA, CVE-2019-9518; bad ones) before a session ends; node:http2's default is 1,000. */
+  maxInvalidFrames: 32,
+  /** Entries in one SETTINGS frame: there are 9 in the registry. */
+  maxSettings: 32,
+  /** The table that a server may fill (RFC 7541 §4.2): the default, said. Its entries are counted after expansion. */
+  headerTableBytes: 4_096,
   /** SETTINGS and PING frames in one tick of the clock: a server sends a handful; each makes us answer (CVE-2019-9512, -9515). */
   maxControlFramesPerTick: 50,
   /** A session with streams is pinged when it was quiet for this long, and closed when the answer is missing as long again. */

@@ -11,6 +11,7 @@ import {H1Leg} from './leg-h1.ts';
 import {H2Leg} from './leg-h2.ts';
 import {LIMITS} from './limits.ts';
 import type {Carriage, Opener, OpenResult} from './open.ts';
+import {Shares, type Share} from './shares.ts';
 
 /** What the request can travel on. */
 export type Wanted = 'h1' | 'h2';
@@ -33,6 +34,8 @@ export interface Demand {
 /** What is kept under one key. */
 interface Slot {
   readonly key: string;
+  /** Its workload's. */
+  readonly share: Share;
   /** The one used last is at the end, and is used first: the others grow old and are closed. */
   readonly idle: H1Leg[];
   readonly sessions: H2Leg[];
@@ -72,6 +75,9 @@ export class LegPool {
   readonly #rootsId: string;
   readonly #now: () => number;
   readonly #slots = new Map<string, Slot>();
+  readonly #shares = new Shares();
+  #sessions = 0;
+  #opening = 0;
   readonly #active = new Set<H1Leg>();
   /** Servers that refused http/1.1, or have no h2; asked again after a while. */
   readonly #speaks = new LRUCache<string, 'h1' | 'h2'>({max: LIMITS.maxRememberedServers, ttl: 10 * 60_000});
@@ -88,7 +94,7 @@ export class LegPool {
   acquire(demand: Demand, done: (acquired: Acquired) => void): {cancel(): void} {
     const {route, carriage} = demand;
     const key = keyOf(route, carriage, this.#rootsId);
-    const slot = this.#slot(key);
+    const slot = this.#slot(key, route.workload);
     if (route.scheme === 'http') {
       // In the clear nothing is negotiated: what the client speaks is spoken on (h2c with prior knowledge, RFC 9113 §3.3).
       return demand.wants === 'h2' && carriage.kind !== 'absolute'
@@ -119,10 +125,13 @@ export class LegPool {
   }
 
   /** Legs as they are now, for metrics. */
-  counts(): {idle: number; active: number; sessions: number} {
-    let sessions = 0;
-    for (const slot of this.#slots.values()) sessions += slot.sessions.length;
-    return {idle: this.#idleLegs, active: this.#active.size, sessions};
+  counts(): {idle: number; active: number; sessions: number; replayBytes: number} {
+    return {
+      idle: this.#idleLegs,
+      active: this.#active.size,
+      sessions: this.#sessions,
+      replayBytes: this.#shares.replayBytes(),
+    };
   }
 
   /** To be called by the coarse clock. */
@@ -134,19 +143,27 @@ export class LegPool {
       for (const session of slot.sessions.slice()) session.tick(nowMs);
       this.#tidy(slot);
     }
+    this.#shares.tick();
   }
 
-  #slot(key: string): Slot {
+  /** What the workload has of the legs. */
+  shareOf(workload: string): Share {
+    return this.#shares.of(workload);
+  }
+
+  #slot(key: string, workload: string): Slot {
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = {key, idle: [], sessions: [], waiting: null, users: 0};
+      slot = {key, share: this.#shares.of(workload), idle: [], sessions: [], waiting: null, users: 0};
+      slot.share.slots++;
       this.#slots.set(key, slot);
     }
     return slot;
   }
 
   #tidy(slot: Slot): void {
-    if (slot.users === 0 && slot.sessions.length === 0 && slot.waiting === null) this.#slots.delete(slot.key);
+    if (slot.users === 0 && slot.sessions.length === 0 && slot.waiting === null && this.#slots.delete(slot.key))
+      slot.share.slots--;
   }
 
   /** An idle connection, or a new one. */
@@ -162,6 +179,7 @@ export class LegPool {
         const leg = slot.idle[i]!;
         if (!mayUse(leg.place, carriage, route.dial)) continue;
         slot.idle.splice(i, 1);
+        slot.share.idleLegs--;
         this.#idleLegs--;
         this.#active.add(leg);
         done({kind: 'h1', leg, reused: true});
@@ -217,14 +235,40 @@ export class LegPool {
       slot.waiting.push(waiter);
       return cancel;
     }
+    if (!this.#roomForSession(slot.share)) {
+      const failure: Failure = {
+        reason: 'LimitExceeded',
+        message: 'this workload has too many HTTP/2 sessions in use at once',
+      };
+      setImmediate(() => {
+        if (!waiter.cancelled) done({failure});
+      });
+      return cancel;
+    }
     slot.waiting = [waiter];
+    slot.share.opening++;
+    this.#opening++;
     this.#opener.open({route, carriage, alpn, key: slot.key}, (result) => this.#sessionOpened(slot, alpn, result));
     return cancel;
+  }
+
+  /** Where there is none, the oldest session that carries nothing makes room. */
+  #roomForSession(share: Share): boolean {
+    const mine = share.sessions.size + share.opening;
+    if (mine < LIMITS.maxSessionsPerWorkload && this.#sessions + this.#opening < LIMITS.maxSessions) return true;
+    for (const session of share.sessions) {
+      if (session.streams > 0) continue;
+      session.close();
+      return true;
+    }
+    return false;
   }
 
   #sessionOpened(slot: Slot, alpn: readonly string[] | null, result: OpenResult): void {
     const waiters = (slot.waiting ?? []).filter((waiter) => !waiter.cancelled);
     slot.waiting = null;
+    slot.share.opening--;
+    this.#opening--;
     if ('failure' in result) {
       for (const waiter of waiters) waiter.done({failure: result.failure});
       this.#tidy(slot);
@@ -255,11 +299,16 @@ export class LegPool {
       result.place,
       (closed) => {
         const at = slot.sessions.indexOf(closed);
-        if (at >= 0) slot.sessions.splice(at, 1);
+        if (at < 0) return;
+        slot.sessions.splice(at, 1);
+        slot.share.sessions.delete(closed);
+        this.#sessions--;
       },
       this.#now,
     );
     slot.sessions.push(leg);
+    slot.share.sessions.add(leg);
+    this.#sessions++;
     for (const waiter of waiters) {
       // The connection was made for the first of them; each has its own decision and addresses.
       if (
@@ -291,6 +340,7 @@ export class LegPool {
         const at = slot.idle.indexOf(closed);
         if (at < 0) return;
         slot.idle.splice(at, 1);
+        slot.share.idleLegs--;
         this.#idleLegs--;
       },
       this.#now,
@@ -301,11 +351,17 @@ export class LegPool {
 
   #rest(slot: Slot, leg: H1Leg): void {
     this.#active.delete(leg);
-    if (slot.idle.length >= LIMITS.maxIdleLegsPerKey || this.#idleLegs >= LIMITS.maxIdleLegs) {
+    const {share} = slot;
+    if (
+      slot.idle.length >= LIMITS.maxIdleLegsPerKey ||
+      share.idleLegs >= LIMITS.maxIdleLegsPerWorkload ||
+      this.#idleLegs >= LIMITS.maxIdleLegs
+    ) {
       leg.destroy();
       return;
     }
     slot.idle.push(leg);
+    share.idleLegs++;
     this.#idleLegs++;
   }
 }
