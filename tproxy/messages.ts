@@ -1,6 +1,7 @@
 /** What the supervisor and its workers say to each other, over the fork's channel (structured clone). */
 import type {Document} from '../policy/index.ts';
 import type {ParentProxy} from '../sources/refs.ts';
+import type {ToWorker as Generic} from '../runtime/worker-messages.ts';
 import type {TproxyConfig} from './settings.ts';
 import type {WorkloadEntry} from '../sources/workload-table.ts';
 
@@ -14,19 +15,5 @@ export interface State {
   readonly ownCidrs: readonly string[];
 }
 
-export type ToWorker =
-  | {readonly kind: 'start'; readonly config: TproxyConfig; readonly state: State}
-  | {readonly kind: 'state'; readonly state: State}
-  | {readonly kind: 'metrics'; readonly question: number}
-  /** Does your event loop still turn? Answered at once. */
-  | {readonly kind: 'ping'}
-  /** Finish what runs within the deadline, accept nothing more, exit. */
-  | {readonly kind: 'drain'; readonly deadlineMs: number};
-
-export type ToSupervisor =
-  | {readonly kind: 'listening'}
-  /** It could not start (a port in use, a missing capability): the message for the operator. Then it exits. */
-  | {readonly kind: 'failed'; readonly message: string}
-  | {readonly kind: 'applied'; readonly version: number}
-  | {readonly kind: 'pong'}
-  | {readonly kind: 'metrics'; readonly question: number; readonly metrics: object};
+export type ToWorker = Generic<TproxyConfig, State>;
+export type {ToSupervisor} from '../runtime/worker-messages.ts';
