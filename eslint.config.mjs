@@ -84,7 +84,7 @@ export default tseslint.config(
   ),
   // The two enforcement points do not know each other: what they share is in the folders above.
   layer(['tproxy/**/*.ts'], [outer('cli', 'cluster', 'extauthz', 'injector', 'mesh-config')]),
-  // Everything in injector/ but its server is a function of a pod.
-  layer(['injector/**/*.ts'], [outer('tproxy', 'extauthz', 'cli', 'cluster', 'mesh-config')]),
+  layer(['injector/**/*.ts'], [outer('tproxy', 'extauthz', 'cli', 'mesh-config')]),
+  layer(['cluster/**/*.ts'], [outer('tproxy', 'extauthz', 'injector', 'cli', 'mesh-config')]),
   layer(['extauthz/**/*.ts'], [outer('tproxy', 'cli', 'cluster', 'injector', 'mesh-config')]),
 );

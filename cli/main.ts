@@ -19,6 +19,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return (await import('../tproxy/main.ts')).tproxy(argv, out);
     },
   },
+  injector: {
+    summary: 'the admission webhook of pods',
+    run: async (argv, out) => (await import('../injector/main.ts')).injector(argv, out),
+  },
   inject: {
     summary: "the admission webhook's patch, offline",
     run: async (argv, out) => (await import('./inject.ts')).inject(argv, out),

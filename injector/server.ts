@@ -19,12 +19,13 @@ export interface InjectorServerOptions {
   readonly namespaceOf: (name: string) => Promise<Namespace | null>;
   readonly certificate: Certificate;
   /** Told of every answer, for metrics. */
-  readonly onAnswer?: (webhook: Webhook, outcome: 'injected' | 'skipped' | 'refused' | 'failed') => void;
+  readonly onAnswer?: (webhook: Webhook, outcome: Outcome) => void;
   /** Told of what went wrong in us. */
   readonly onError?: (error: unknown) => void;
 }
 
 export type Webhook = 'mutate' | 'validate';
+export type Outcome = 'injected' | 'skipped' | 'refused' | 'failed';
 
 export interface InjectorServer {
   /** Listens; the port, which is new where 0 was asked for. */
@@ -80,10 +81,7 @@ async function answer(
   request: AdmissionRequest,
   {installation, namespaceOf, onAnswer, onError}: InjectorServerOptions,
 ): Promise<AdmissionResponse> {
-  const told = (
-    outcome: 'injected' | 'skipped' | 'refused' | 'failed',
-    response: AdmissionResponse,
-  ): AdmissionResponse => {
+  const told = (outcome: Outcome, response: AdmissionResponse): AdmissionResponse => {
     onAnswer?.(webhook, outcome);
     return response;
   };

@@ -15,6 +15,8 @@ export const PORTS = {
   dns: 15083,
   /** healthz, readyz, metrics. */
   admin: 15084,
+  /** The admission webhook. */
+  injector: 8443,
   /** gRPC ext_authz, for Envoy. */
   extauthz: 9000,
 } as const;

@@ -1,11 +1,11 @@
 /** A real etcd and a real kube-apiserver on loopback: a cluster's API without nodes. Up in seconds, gone without a trace. */
 import {spawn, spawnSync, type ChildProcess} from 'node:child_process';
 import {mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
-import {createServer} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {stringify} from 'yaml';
 import {programPath, type Program} from './binaries.ts';
+import {freePorts} from './ports.ts';
 import {makeAuthority, makeCertificate, makeSigningKey} from './certificates.ts';
 
 export interface ControlPlane {
@@ -180,19 +180,4 @@ async function until(processes: readonly Running[], holds: () => boolean): Promi
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-}
-
-/** Ports that were free a moment ago, on loopback. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({length: count}, () => createServer().listen(0, '127.0.0.1'));
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve) =>
-          server.once('listening', () => resolve((server.address() as {port: number}).port)),
-        ),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

@@ -1,0 +1,42 @@
+/** Policies and UpstreamProxies of the cluster as documents: read as files are, one object at a time. */
+import type {KubeConfig, KubernetesObject} from '@kubernetes/client-node';
+import {readDocument, type Document, type Finding, type Kind} from '../policy/index.ts';
+import {startReflector, type Reflector} from './reflector.ts';
+
+/** What an object came to; `document` is null where it has errors. */
+export interface ClusterDocument {
+  readonly document: Document | null;
+  readonly findings: readonly Finding[];
+  readonly uid: string;
+  readonly generation: number;
+}
+
+const PLURALS: Readonly<Record<Kind, string>> = {
+  EgressPolicy: 'egresspolicies',
+  ClusterEgressPolicy: 'clusteregresspolicies',
+  UpstreamProxy: 'upstreamproxies',
+};
+
+export interface DocumentsOptions {
+  readonly config: KubeConfig;
+  readonly kind: Kind;
+  readonly onChange: (key: string, now: ClusterDocument | null) => void;
+  readonly onSynced: () => void;
+  readonly onTrouble: (message: string, retryMs: number) => void;
+}
+
+/** Watches one kind, over all namespaces. */
+export function watchDocuments({kind, ...options}: DocumentsOptions): Reflector<ClusterDocument> {
+  return startReflector({
+    ...options,
+    resource: {apiVersion: 'sallyport.dev/v1alpha1', kind, path: `/apis/sallyport.dev/v1alpha1/${PLURALS[kind]}`},
+    keep: (object) => read(object, kind),
+  });
+}
+
+/** An object of a list has no kind of its own. */
+function read(object: KubernetesObject, kind: Kind): ClusterDocument {
+  const {uid = '', generation = 0} = object.metadata ?? {};
+  const {document, findings} = readDocument({...object, apiVersion: 'sallyport.dev/v1alpha1', kind});
+  return {document, findings, uid, generation};
+}
