@@ -3,6 +3,7 @@
  * `initial_metadata` of its grpc_service (of a filter; the network filter has only that). A workload cannot write either.
  * The more particular place wins. A value that is not understood refuses: it was meant to say something.
  */
+import {parseAuthority} from '../../policy/index.ts';
 
 export const ASKER_KEYS = {
   /** `address`: it dials the destination address that it tells us; `name`: it looks the name up itself, or hands it to a proxy. */
@@ -17,6 +18,11 @@ export const ASKER_KEYS = {
    * destination address, whatever the name (where connections are redirected to it). Without it: the name's, or its scheme's.
    */
   port: 'sallyport-port',
+  /**
+   * Inside the tunnel of a client's CONNECT that this Envoy ends: the authority of that CONNECT, handed on as filter state
+   * (`%FILTER_STATE(NAME:PLAIN)%`). It is where the connection goes, and every name inside has to agree with it.
+   */
+  connect: 'sallyport-connect',
   /** The UpstreamProxy that it sends through; `*`: the one that our answer names. Without it: none. */
   via: 'sallyport-via',
   /** Who asks through it: heeded only from a peer entitled to that namespace (identity/claim.ts). */
@@ -31,6 +37,7 @@ export interface Asker {
   readonly dials: Dials;
   readonly scheme: 'http' | 'https' | 'tls' | 'tcp' | null;
   readonly port: number | 'original' | null;
+  readonly connect: {readonly host: string; readonly port: number} | null;
   readonly via: string | null;
   readonly claim: Claim | null;
 }
@@ -58,7 +65,17 @@ export function readAsker(told: Told, dialsByDefault: Dials): Asker | Misconfigu
   const portText = told(ASKER_KEYS.port);
   const port = portText === null || portText === 'original' ? portText : portNumber(portText);
   if (portText !== null && port === null) return bad(ASKER_KEYS.port, 'a number from 1 to 65535, or original');
-  return {dials, scheme, port, via: told(ASKER_KEYS.via), claim: readClaim(told)};
+  const connectText = told(ASKER_KEYS.connect);
+  const connect = connectText === null ? null : parseAuthority(connectText);
+  if (connectText !== null && (connect === null || connect.port === null)) return bad(ASKER_KEYS.connect, 'HOST:PORT');
+  return {
+    dials,
+    scheme,
+    port,
+    connect: connect === null ? null : {host: connect.host, port: connect.port!},
+    via: told(ASKER_KEYS.via),
+    claim: readClaim(told),
+  };
 }
 
 function readClaim(told: Told): Claim | null {

@@ -189,6 +189,16 @@ describe('where Envoy dials the name', () => {
     expect(reasonOf({host: `${SITE}:8080`, path: '/ok', extensions})).toBe('HostMismatch');
   });
 
+  test('the port that the client dialled counts where connections are redirected to it, whatever Host leaves out', () => {
+    const extensions = {'sallyport-dials': 'name', 'sallyport-port': 'original'};
+    const at = (port: number, host: string): string =>
+      reasonOf({host, path: '/ok', ip: '198.51.100.7', port, extensions});
+    expect(at(8080, SITE)).toBe('RuleAllowed');
+    expect(at(81, SITE)).toBe('NoRuleMatched');
+    expect(at(81, `${SITE}:80`)).toBe('HostMismatch');
+    expect(at(0, SITE)).toBe('MalformedRequest');
+  });
+
   test('a flag says so for those that do not, and gRPC metadata for one filter', () => {
     const flagged = envoyBefore({policy: ALLOW, zone: ZONE, dials: 'name'});
     expect(flagged.ask({path: '/ok', ip: '10.0.0.1', port: 3128}).decision.reason).toBe('RuleAllowed');
@@ -200,6 +210,34 @@ describe('where Envoy dials the name', () => {
       'HostMismatch',
     );
   });
+});
+
+describe('inside the tunnel of a CONNECT that Envoy ends', () => {
+  const inside = (connect: string, asked: Question): Question => ({
+    path: '/ok',
+    ip: null,
+    ...asked,
+    extensions: {'sallyport-dials': 'name', 'sallyport-connect': connect, ...asked.extensions},
+  });
+  const https = (sni: string, host: string): Question => ({sni, host, extensions: {'sallyport-scheme': 'https'}});
+  const bytes: Question = {network: true, extensions: {'sallyport-scheme': 'tcp'}};
+  test.each<[string, Question, string]>([
+    ['a request inside TLS', inside(`${SITE}:443`, https(SITE, SITE)), 'RuleAllowed'],
+    ['a request in the clear', inside(`${SITE}:80`, {host: SITE}), 'RuleAllowed'],
+    ['a request at a port that no rule has', inside(`${SITE}:8443`, https(SITE, SITE)), 'NoRuleMatched'],
+    ['SNI and Host of another name than the CONNECT', inside('host-only.test:443', https(SITE, SITE)), 'HostMismatch'],
+    ['Host of another name alone', inside(`${SITE}:443`, https(SITE, 'host-only.test')), 'HostMismatch'],
+    ['Host with another port', inside(`${SITE}:443`, https(SITE, `${SITE}:80`)), 'HostMismatch'],
+    [
+      'another CONNECT',
+      inside(`${SITE}:80`, {method: 'CONNECT', host: `${SITE}:443`, path: ''}),
+      'UnsupportedProtocol',
+    ],
+    ['other bytes', inside(`${SITE}:443`, bytes), 'NoRuleMatched'],
+    ['other bytes to an address that a tcp rule has', inside('203.0.113.50:5432', bytes), 'RuleAllowed'],
+    ['a CONNECT without a port', inside(SITE, {}), 'MalformedRequest'],
+    ['a CONNECT that was not handed on', inside('-', {}), 'MalformedRequest'],
+  ])('%s', (_, asked, reason) => expect(reasonOf(asked)).toBe(reason));
 });
 
 describe('a network filter, which has seen no request,', () => {

@@ -41,6 +41,8 @@ export function toEgressRequest(
     // What a network filter passes through, nobody decrypts.
     canInspect: http !== null,
   };
+  const {connect} = asker;
+  if (connect !== null) return {...base, connectAuthority: connect, destination: {ip: null, ...connect}, traffic};
   if (asker.dials === 'address') {
     // Without it the question would look like one of the explicit port, whose names we resolve.
     if (destination.ip === null || destination.port === null)

@@ -56,6 +56,8 @@ export interface Governed {
   tried(...args: readonly string[]): Promise<Tried>;
   /** Sends bytes from the pod; answers the first that come back, or '' where the connection is closed before. */
   say(ip: string, port: number, text: string): Promise<string>;
+  /** The same inside a CONNECT through the proxy on the node's port 3128; '' where the proxy refuses, or closes the tunnel. */
+  tunnelled(host: string, port: number, text: string): Promise<string>;
   setPolicy(...documents: readonly object[]): void;
   /** What the next look-ups of a name answer, in turn; the last one stays. Rebinding is made of this. */
   setAddresses(name: string, ...ips: readonly string[]): void;
@@ -188,7 +190,11 @@ export async function governed(options: GovernedOptions): Promise<Governed> {
           connected: connected.slice(connections),
         };
       },
-      say: (ip, port, text) => say(lab, ip, port, text),
+      say: (ip, port, text) => say(lab, {ip, port}, text),
+      async tunnelled(host, port, text) {
+        const connect = `CONNECT ${host}:${port} HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`;
+        return say(lab, {ip: lab.node.ips[0]!, port: 3128}, text, connect);
+      },
       setPolicy,
       setAddresses: (name, ...ips) => void addresses.set(name, [...ips]),
       close,
@@ -235,17 +241,24 @@ async function redirect(lab: Lab, port: number): Promise<void> {
   if (status !== 0) throw new Error(`nft: ${stderr}`);
 }
 
-function say(lab: Lab, ip: string, port: number, text: string): Promise<string> {
+/** With `first`, that is sent and its answer awaited before. */
+function say(lab: Lab, to: {ip: string; port: number}, text: string, first?: string): Promise<string> {
   return new Promise((resolve) => {
-    const socket = connectIn(lab.pod('app').path, {ip, port});
+    const socket = connectIn(lab.pod('app').path, to);
+    let waiting = first !== undefined;
     const done = (answer: string): void => {
       socket.destroy();
       resolve(answer);
     };
     socket.on('error', () => done(''));
     socket.on('end', () => done(''));
-    socket.on('data', (chunk: Buffer) => done(chunk.toString()));
-    socket.write(text);
+    socket.on('data', (chunk: Buffer) => {
+      if (!waiting) return done(chunk.toString());
+      waiting = false;
+      if (chunk.toString().startsWith('HTTP/1.1 200')) socket.write(text);
+      else done('');
+    });
+    socket.write(first ?? text);
   });
 }
 
