@@ -72,8 +72,10 @@ export function createWitness(lab: Lab, ca: PublicCa): Ears {
         listen(first);
         socket.pause();
         socket.unshift(first);
-        if (first[0] === TLS_HANDSHAKE) endTls(socket, at);
-        else serveHttp1(socket, listen);
+        if (first[0] === TLS_HANDSHAKE) return endTls(socket, at);
+        serveHttp1(socket, listen);
+        // Paused by hand, so a new listener alone does not set it going.
+        socket.resume();
       });
     });
     servers.push(server);

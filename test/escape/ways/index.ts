@@ -4,6 +4,7 @@ import {ADDRESSES} from './addresses.ts';
 import {DATAGRAMS} from './datagrams.ts';
 import {DNS} from './dns.ts';
 import {IPV6} from './ipv6.ts';
+import {LIFE} from './life.ts';
 import {LITERALS} from './literals.ts';
 import {METADATA_WAYS} from './metadata.ts';
 import {NAMES} from './names.ts';
@@ -36,4 +37,5 @@ export const ATTEMPTS: readonly Attempt[] = [
   ...TLS,
   ...TUNNELS,
   ...UPGRADES,
+  ...LIFE,
 ];
