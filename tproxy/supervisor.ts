@@ -191,6 +191,7 @@ export class Supervisor {
     try {
       this.#workloads = readWorkloads(this.#config.workloadsFile!);
       this.#workloadsError = null;
+      this.#journal.notice('info', 'workloads.loaded', `${this.#workloads.length} workloads in the table`);
     } catch (error) {
       this.#workloadsError = error instanceof SallyportError ? error.describe() : String(error);
       this.#journal.notice('error', 'workloads.failed', `${this.#workloadsError} The last good table stays in force.`);

@@ -25,7 +25,7 @@ import {filterRequest} from './filter-request.ts';
 import type {LivingFlow} from './live.ts';
 import {mutate, without} from './mutate.ts';
 import {claimedName as routeName} from './naming.ts';
-import {hostOf, routeOf} from './route.ts';
+import {carrierOf, hostOf, rerouted, routeOf} from './route.ts';
 import {Splice} from './splice.ts';
 
 type Phase = 'deciding' | 'filtering' | 'sent' | 'filtering-response' | 'responding' | 'upgraded' | 'done';
@@ -41,6 +41,8 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
   #phase: Phase = 'deciding';
   /** The policy changed while a filter was thinking. */
   #stale = false;
+  /** The policy changed before there was a connection: its address was judged by the former one. */
+  #recheckWhenDialled = false;
   #requestEnded = false;
   #status: number | null = null;
   #bytesIn = 0;
@@ -242,6 +244,7 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
   dialled(address: string, proxy: string | null): void {
     this.#address = address;
     this.#proxied = proxy;
+    if (this.#recheckWhenDialled) this.recheck();
   }
 
   drain(): void {
@@ -367,20 +370,32 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
       id: this.#connection.ask(this.#request.traffic).id,
       workload: this.#connection.workload,
     };
+    this.#recheckWhenDialled = this.#address === null;
     judgeAgain(this.#connection.core, this.#connection, request, hostOf(this.#address, this.#proxied), (answer) => {
-      if (this.#done() || (isDecision(answer) && answer.verdict === 'allow')) return;
+      if (this.#done()) return;
+      if (isDecision(answer) && answer.verdict === 'allow') {
+        const other = rerouted(answer, carrierOf(this.#decision!));
+        if (other === null) return;
+        this.#end(other, () => failureAnswer(answer, other, this.#message.grpc));
+        return;
+      }
       const denial = isDecision(answer) ? answer : unanswerable(request);
       this.#connection.core.services.journal.decision(denial, request);
       const failure = {reason: denial.reason, message: `The policy changed: ${denial.message}`};
-      this.#upstream?.abort();
-      if (this.#phase === 'sent' || this.#phase === 'filtering-response') {
-        this.#answer(denialAnswer(denial, this.#message.grpc), failure);
-        return;
-      }
-      this.#finish(failure);
-      this.#client.cut();
-      this.#splice?.destroy();
+      this.#end(failure, () => denialAnswer(denial, this.#message.grpc));
     });
+  }
+
+  /** Ends it in the middle: with an answer where none has begun, else by a cut. */
+  #end(failure: Failure, answer: () => ReturnType<typeof denialAnswer>): void {
+    this.#upstream?.abort();
+    if (this.#phase === 'sent' || this.#phase === 'filtering-response') {
+      this.#answer(answer(), failure);
+      return;
+    }
+    this.#finish(failure);
+    this.#client.cut();
+    this.#splice?.destroy();
   }
 
   #answer(answer: ReturnType<typeof denialAnswer>, failure: Failure | null): void {

@@ -72,7 +72,7 @@ export function judgeAgain(
   connected: Address | null,
   done: (answer: Answer) => void,
 ): void {
-  round(core, asking, request, NO_NAMES, 0, done, connected);
+  round(core, asking, request, NO_NAMES, 0, done, {connected});
 }
 
 function round(
@@ -82,7 +82,8 @@ function round(
   names: Names,
   rounds: number,
   done: (answer: Answer) => void,
-  connected: Address | null,
+  /** null: a new flow. */
+  living: {readonly connected: Address | null} | null,
 ): void {
   let answer: Decision | Needs;
   try {
@@ -123,9 +124,9 @@ function round(
   const {usages} = core.live;
   const known = core.services.known?.(of) === true;
   if (!known && !usages.ask(asking.usage, of, core.now())) {
-    if (connected !== null) {
+    if (living !== null) {
       // A living flow is not cut because many are judged again at once: it waits, and what it waits for is being cached.
-      setTimeout(round, RECHECK_AGAIN_MS, core, asking, request, names, rounds, done, connected);
+      setTimeout(round, RECHECK_AGAIN_MS, core, asking, request, names, rounds, done, living);
       return;
     }
     limited(core, 'lookups');
@@ -139,26 +140,27 @@ function round(
     );
     return;
   }
-  const recent = answer.recent || connected !== null;
+  const recent = answer.recent || living !== null;
+  const connected = living === null ? null : living.connected;
   core.services.resolve(of, recent, (found) => {
     if (!known) usages.answered(asking.usage, of);
-    if (connected === null) asking.hint = {of, recent};
+    if (living === null) asking.hint = {of, recent};
     const these = connected === null || answer.recent ? found : onlyConnected(found, connected);
-    round(core, asking, request, names.size === 0 ? these : new Map([...names, ...these]), rounds + 1, done, connected);
+    round(core, asking, request, names.size === 0 ? these : new Map([...names, ...these]), rounds + 1, done, living);
   });
 }
 
 /**
  * The names as of the time when the flow was dialled: a name that has moved on since, even long ago, does not acquit the
- * address that still gets the bytes. Of several readings of a name, the one that has the address was dialled.
+ * address that still gets the bytes, and one that does not resolve at the moment does not forbid it. Of several readings of
+ * a name, the one that has the address was dialled.
  */
 function onlyConnected(names: Names, connected: Address): Names {
   const holds = (addresses: readonly Address[] | 'failed'): boolean =>
     addresses !== 'failed' && addresses.includes(connected);
   const moved = ![...names.values()].some(holds);
   const out = new Map<string, readonly Address[] | 'failed'>();
-  for (const [name, addresses] of names)
-    out.set(name, holds(addresses) || (moved && addresses !== 'failed') ? [connected] : addresses);
+  for (const [name, addresses] of names) out.set(name, holds(addresses) || moved ? [connected] : addresses);
   return out;
 }
 

@@ -49,3 +49,19 @@ export function hostOf(upstream: string | null, proxied: string | null): Address
   const host = upstream.slice(0, upstream.lastIndexOf(':'));
   return host.startsWith('[') ? host.slice(1, -1) : host;
 }
+
+/** The UpstreamProxy that a decision sends its flow through; null: none. */
+export function carrierOf({via}: Decision): string | null {
+  return via.kind === 'direct' ? null : via.proxy;
+}
+
+/**
+ * A living flow that is still allowed, but by another way than it goes: what went direct would go on around a parent that is
+ * asked for now. Why it is closed; null: it goes as it should. Where all is Audit the wire is left as it is.
+ */
+export function rerouted(decision: Decision, carrier: string | null): Failure | null {
+  const now = carrierOf(decision);
+  if (!decision.enforced || now === carrier) return null;
+  const way = now === null ? 'it goes direct now' : `it goes through the UpstreamProxy ${now} now`;
+  return {reason: 'UpstreamUnreachable', message: `The policy changed: ${way}.`};
+}

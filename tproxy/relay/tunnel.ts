@@ -2,9 +2,9 @@
 import {isDecision, type Decision, type EgressRequest} from '../../policy/index.ts';
 import type {Failure} from '../upstream/contract.ts';
 import type {ClientConnection, Stage} from './connection.ts';
-import {judgeAgain} from './judge.ts';
+import {judgeAgain, type Answer} from './judge.ts';
 import type {LivingFlow} from './live.ts';
-import {hostOf, routeOf} from './route.ts';
+import {carrierOf, hostOf, rerouted, routeOf} from './route.ts';
 import {Splice} from './splice.ts';
 
 /** Dial what `decision` allows and carry the connection there. `first`: what was read of the client already. */
@@ -26,12 +26,17 @@ class Tunnel implements Stage, LivingFlow {
   #splice: Splice | null = null;
   #upstream: string | null = null;
   #proxied: string | null = null;
+  /** The UpstreamProxy that it was sent through. */
+  readonly #carrier: string | null;
+  /** The policy changed while it was being dialled: the address was judged by the former one. */
+  #recheckWhenDialled = false;
   #done = false;
 
   constructor(connection: ClientConnection, request: EgressRequest, decision: Decision) {
     this.#connection = connection;
     this.#request = request;
     this.#decision = decision;
+    this.#carrier = carrierOf(decision);
     this.#protocol = request.traffic.kind === 'tls' ? 'tls' : 'tcp';
     connection.stage = this;
     // The upstream has its own time limits for dialling.
@@ -71,6 +76,7 @@ class Tunnel implements Stage, LivingFlow {
         closed: (failed) => this.#finish(failed === null ? null : {reason: 'UpstreamUnreachable', message: failed}),
       });
       this.#splice.start(first);
+      if (this.#recheckWhenDialled) this.recheck();
     });
     if (!answered) this.#dialling = dialling;
   }
@@ -91,21 +97,44 @@ class Tunnel implements Stage, LivingFlow {
   recheck(): void {
     const connection = this.#connection;
     const request = {...this.#request, id: connection.ask(this.#request.traffic).id, workload: connection.workload};
-    judgeAgain(connection.core, connection, request, hostOf(this.#upstream, this.#proxied), (answer) => {
-      if (this.#done) return;
-      // What has to be decrypted now was not: it cannot go on as it is (a tls rule became an https rule).
-      if (isDecision(answer) && answer.verdict === 'allow' && (request.canInspect || !answer.enforced)) {
-        this.#decision = answer;
-        this.#request = request;
-        return;
-      }
-      if (isDecision(answer) && answer.verdict === 'deny') connection.core.services.journal.decision(answer, request);
-      this.#finish(
-        isDecision(answer) && answer.verdict === 'deny'
-          ? {reason: answer.reason, message: `The policy changed: ${answer.message}`}
-          : {reason: 'Uninspectable', message: 'The policy changed: it asks for a request to be seen now.'},
-      );
+    this.#recheckWhenDialled = this.#upstream === null;
+    this.#judgeAgain(request, (answer) => {
+      if (isDecision(answer)) this.#judged(request, answer);
+      // Nobody read the bytes when it was opened: they are bytes, then.
+      else if (answer.needs === 'bytes')
+        this.#judgeAgain({...request, traffic: {kind: 'opaque'}}, (opaque) => this.#judged(request, opaque));
+      // A request is to be seen now, and this connection was sealed: while all is Audit it goes on so, and else the decision
+      // about a sealed one says why it cannot.
+      else this.#judgeAgain({...request, canInspect: false}, (sealed) => this.#judged(request, sealed, true));
     });
+  }
+
+  #judgeAgain(request: EgressRequest, done: (answer: Answer) => void): void {
+    judgeAgain(this.#connection.core, this.#connection, request, hostOf(this.#upstream, this.#proxied), (answer) => {
+      if (!this.#done) done(answer);
+    });
+  }
+
+  #judged(request: EgressRequest, answer: Answer, sealed = !request.canInspect): void {
+    if (!isDecision(answer) || (answer.verdict === 'allow' && answer.enforced && sealed)) {
+      this.#finish({
+        reason: 'Uninspectable',
+        message: 'The policy changed: it asks for a request to be seen now.',
+      });
+      return;
+    }
+    if (answer.verdict === 'deny') {
+      this.#connection.core.services.journal.decision(answer, request);
+      this.#finish({reason: answer.reason, message: `The policy changed: ${answer.message}`});
+      return;
+    }
+    const other = rerouted(answer, this.#carrier);
+    if (other !== null) {
+      this.#finish(other);
+      return;
+    }
+    this.#decision = answer;
+    this.#request = request;
   }
 
   #finish(failure: Failure | null): void {
