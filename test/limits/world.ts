@@ -186,6 +186,8 @@ export async function limitsWorld(name: string): Promise<LimitsWorld> {
       socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
       socket.write(`GET ${pathname} HTTP/1.1\r\nHost: ${hostname}\r\nConnection: close\r\n\r\n`);
       await new Promise((resolve) => socket.once('close', resolve));
+      // Interim responses come before the one that counts.
+      while (text.startsWith('HTTP/1.1 1')) text = text.slice(text.indexOf('\r\n\r\n') + 4);
       const split = text.indexOf('\r\n\r\n');
       return {status: split < 0 ? 0 : Number(text.split(' ')[1]), body: text.slice(split + 4)};
     },
