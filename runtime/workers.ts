@@ -15,6 +15,12 @@ const HEALTHY_AFTER_MS = 30_000;
 const METRICS_TIMEOUT_MS = 2000;
 /** After the drain deadline a worker gets this long to exit by itself. */
 const EXIT_GRACE_MS = 1000;
+/**
+ * V8's young space in a worker. Bodies come in buffers of 16 KB that die young, but they are freed when the young space is
+ * collected, and until then they count as memory of the old one: with V8's 16 MB that is collected every 10 MB of bodies,
+ * a third of the CPU of large answers. With 2 MB it hardly is, and the same buffers stay in the processor's cache.
+ */
+const YOUNG_SPACE = '--max-semi-space-size=2';
 
 interface Slot {
   child: ChildProcess;
@@ -81,6 +87,7 @@ export class Workers<C extends {readonly workers: number}, S extends {readonly v
 
   #spawn(index: number, restartDelayMs: number): Promise<void> {
     const child = fork(this.#program, [], {
+      execArgv: [...process.execArgv, YOUNG_SPACE],
       env: {...process.env, ...codeCacheEnvironment()},
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
