@@ -10,8 +10,8 @@ import {createMetrics, exposition} from '../runtime/metrics.ts';
 import {isOwnAddress} from '../runtime/own-addresses.ts';
 import {createLineWriter, type Out} from '../runtime/output.ts';
 import {Knowledge} from './knowledge.ts';
+import {startProcesses} from './processes.ts';
 import type {Place} from './server/listener.ts';
-import {Service} from './service.ts';
 import {EXTAUTHZ_FLAGS, extauthzSettings} from './settings.ts';
 
 /** Runs until SIGTERM or SIGINT; the result is the exit code. Throws SallyportError for what cannot start. */
@@ -32,16 +32,19 @@ export async function extauthz(argv: readonly string[], out: Out): Promise<numbe
   // Made here once, so that Envoy's clients find the bundle.
   if (config.sds !== null) publishTrust({dir: config.sds.caDir, ca: openCa({dir: config.sds.caDir}), extra: []});
   let draining = false;
-  const service = await Service.start(config, knowledge.state);
+  const processes = await startProcesses(config, knowledge.state, journal, () => metrics.workerRestarts.inc());
   const admin = await startAdmin(config.admin, {
     isLocal: isOwnAddress,
-    readiness: () => ({ready: !draining, draining, ...knowledge.describe()}),
-    metrics: async () => exposition([await service.metrics(), await metrics.registry.getMetricsAsJSON()]),
-  }).catch((error: unknown) => {
-    service.close();
+    readiness: () => {
+      const detail = processes.readiness();
+      return {...detail, ready: detail.ready && !draining, draining, ...knowledge.describe()};
+    },
+    metrics: async () => exposition([...(await processes.metrics()), await metrics.registry.getMetricsAsJSON()]),
+  }).catch(async (error: unknown) => {
+    await processes.drain(0);
     throw error;
   });
-  await knowledge.watch((state) => service.apply(state));
+  await knowledge.watch((state) => processes.apply(state));
   keepCodeCache();
   journal.notice(
     'info',
@@ -51,17 +54,10 @@ export async function extauthz(argv: readonly string[], out: Out): Promise<numbe
   await new Promise<void>((resolve) => {
     const stop = (signal: string): void => {
       // A second signal is somebody who does not want to wait.
-      if (draining) {
-        service.close();
-        return resolve();
-      }
+      const deadlineMs = draining ? 0 : config.drainDeadlineMs;
       draining = true;
-      journal.notice(
-        'info',
-        'extauthz.draining',
-        `${signal}: Checks may finish for ${config.drainDeadlineMs / 1000} s`,
-      );
-      void service.drain(config.drainDeadlineMs).then(resolve);
+      journal.notice('info', 'extauthz.draining', `${signal}: Checks may finish for ${deadlineMs / 1000} s`);
+      void processes.drain(deadlineMs).then(resolve);
     };
     process.on('SIGTERM', () => stop('SIGTERM'));
     process.on('SIGINT', () => stop('SIGINT'));

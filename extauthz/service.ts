@@ -187,6 +187,7 @@ export class Service {
       'unfinished messages fill the memory; the connection that sent most is cut',
     );
     this.#checks.shed();
+    this.#secrets?.listener.shed();
   }
 
   async metrics(): Promise<object> {

@@ -85,8 +85,8 @@ export function rawCall(
   return new Promise((resolve) => {
     const stream = session.request({':method': 'POST', ':path': CHECK_PATH, ...headers});
     const seen: IncomingHttpHeaders = {};
-    stream.on('response', (more) => Object.assign(seen, more));
-    stream.on('trailers', (more) => Object.assign(seen, more));
+    stream.on('response', (more) => void Object.assign(seen, more));
+    stream.on('trailers', (more) => void Object.assign(seen, more));
     stream.on('error', () => undefined);
     stream.on('close', () => resolve(Object.keys(seen).length === 0 ? null : seen));
     stream.resume();
