@@ -8,7 +8,7 @@ import {createInterface} from 'node:readline';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {stringify} from 'yaml';
+import {parse, stringify} from 'yaml';
 import {answerQuery} from '../../cli/demo/dns.ts';
 import {publicCa, type PublicCa} from '../../cli/demo/public-ca.ts';
 import {connectIn, createLab, listenIn, udpIn, type ExecResult, type Lab} from '../lab/index.ts';
@@ -71,6 +71,14 @@ export interface Curled extends ExecResult {
   readonly client: string;
 }
 
+/** As much of an Envoy configuration as tests change. */
+export interface Bootstrap {
+  readonly static_resources: {
+    readonly listeners: {readonly filter_chains: Record<string, unknown>[]}[];
+    readonly clusters: ({readonly name: string} & Record<string, unknown>)[];
+  };
+}
+
 export interface Tried {
   /** Status and trimmed body. */
   readonly answer: readonly [number, string];
@@ -99,9 +107,12 @@ export interface GovernedOptions {
   readonly sites: readonly Site[];
   /** The pod's TCP, but DNS, is redirected to this port of the node; null: the pod is told of a proxy. */
   readonly redirectTo: number | null;
-  readonly flags?: readonly string[];
-  /** More programs in the lab, before Envoy starts. */
-  readonly prepare?: (lab: Lab, dir: string) => Promise<void>;
+  /** Beside policies, workloads, CA and resolver. Default: as the samples have it, 127.0.0.1:9000 and the unix socket. */
+  readonly flags?: (dir: string) => readonly string[];
+  /** More programs in the lab, before anything of ours starts. */
+  readonly prepare?: (lab: Lab, dir: string) => Promise<void> | void;
+  /** The sample as a user changes it; what it may refer to is in `dir`. */
+  readonly change?: (bootstrap: Bootstrap, dir: string) => void;
 }
 
 export async function governed(options: GovernedOptions): Promise<Governed> {
@@ -148,17 +159,18 @@ export async function governed(options: GovernedOptions): Promise<Governed> {
     writeFileSync(join(dir, 'workloads.yaml'), stringify([{ips: pod.ips, ...workload}]));
 
     const flags = [
-      ...['--policy', policyDir, '--workloads', join(dir, 'workloads.yaml'), '--listen', '127.0.0.1:9000'],
-      ...['--sds', `unix:${dir}/sds.sock`, '--ca-dir', caDir, '--resolver', RESOLVER, '--log-format', 'json'],
-      ...(options.flags ?? []),
+      ...['--policy', policyDir, '--workloads', join(dir, 'workloads.yaml'), '--ca-dir', caDir],
+      ...['--resolver', RESOLVER, '--log-format', 'json'],
+      ...(options.flags?.(dir) ?? ['--listen', '127.0.0.1:9000', '--sds', `unix:${dir}/sds.sock`]),
     ];
-    const extauthz = await startExtauthz(lab, flags, journal);
     await options.prepare?.(lab, dir);
+    const extauthz = await startExtauthz(lab, flags, journal);
 
     // What the sample calls /etc/ssl/certs/ca-certificates.crt are the lab's public roots.
     lab.writeEtc('node', 'ssl/certs/ca-certificates.crt', readFileSync(ca.bundle, 'utf8'));
-    const sample = readFileSync(join(SAMPLES, options.sample), 'utf8').replaceAll(RUN_DIR, `${dir}/`);
-    envoy = await startEnvoy(lab, 'node', sample, {version: options.version});
+    const bootstrap = readSample(options.sample, dir);
+    options.change?.(bootstrap, dir);
+    envoy = await startEnvoy(lab, 'node', bootstrap, {version: options.version});
     if (options.redirectTo !== null) await redirect(lab, options.redirectTo);
 
     const bundle = join(dir, 'pod-bundle.pem');
@@ -204,6 +216,11 @@ export async function governed(options: GovernedOptions): Promise<Governed> {
     await close();
     throw error;
   }
+}
+
+/** A file of samples/envoy, with its sockets in `dir`. */
+export function readSample(file: string, dir: string): Bootstrap {
+  return parse(readFileSync(join(SAMPLES, file), 'utf8').replaceAll(RUN_DIR, `${dir}/`)) as Bootstrap;
 }
 
 /** Starts `sallyport extauthz` on the node; resolves when it listens. */
