@@ -5,6 +5,7 @@ import {createSecureContext} from 'node:tls';
 import type {SecureContext} from 'node:tls';
 import ipaddr from 'ipaddr.js';
 import {LRUCache} from 'lru-cache';
+import {CIPHERS} from '../runtime/ciphers.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Ca} from './ca.ts';
 import {certificatePem, distinguishedName, extensions, keyIdentifier, signCertificate} from './certificate.ts';
@@ -175,6 +176,8 @@ function leafContext(name: string, cert: string, key: string): SecureContext {
     cert,
     key,
     minVersion: 'TLSv1.2',
+    ciphers: CIPHERS,
+    honorCipherOrder: true,
     // Renegotiation would let a client change what was agreed after the decision (and Node accepts it by default).
     // Compression: CRIME (CVE-2012-4929).
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION,

@@ -7,7 +7,6 @@ import {tallyCounter, tallyHistogram, type Count, type Spread} from './tally.ts'
 export interface Metrics {
   readonly registry: Registry;
   readonly leafMints: Counter;
-  readonly relayEvents: Counter<'event'>;
   readonly connections: Gauge<'kind'>;
   readonly policyLoads: Counter<'result'>;
   readonly policyDocuments: Gauge<'kind'>;
@@ -19,6 +18,8 @@ export interface Metrics {
   readonly memory: Gauge<'kind'>;
   readonly workloads: Gauge;
   readonly capturePackets: Gauge<'counter'>;
+  /** Of a connection. */
+  relayEvent(event: string): void;
   decision(decision: Decision): void;
   flow(flow: Flow): void;
 }
@@ -59,15 +60,16 @@ export function createMetrics(): Metrics {
   const decided = new Map<string, Count>();
   const finished = new Map<string, {readonly count: Count; readonly seconds: Spread}>();
   const durations = new Map<string, Spread>();
+  const relayEvents = tallyCounter({
+    name: 'sallyport_connection_events_total',
+    help: 'Connections accepted, limited, timed out; handshakes done, failed and leaves rejected.',
+    labelNames: ['event'],
+    registers,
+  });
+  const happened = new Map<string, Count>();
   return {
     registry,
     leafMints: new Counter({name: 'sallyport_leaf_mints_total', help: 'Leaf certificates made.', registers}),
-    relayEvents: new Counter({
-      name: 'sallyport_connection_events_total',
-      help: 'Connections accepted, limited, timed out; handshakes done, failed and leaves rejected.',
-      labelNames: ['event'],
-      registers,
-    }),
     connections: new Gauge({
       name: 'sallyport_connections',
       help: 'Client connections that are open now.',
@@ -126,6 +128,11 @@ export function createMetrics(): Metrics {
       labelNames: ['counter'],
       registers,
     }),
+    relayEvent(event) {
+      let count = happened.get(event);
+      if (count === undefined) happened.set(event, (count = relayEvents({event})));
+      count.value++;
+    },
     decision({verdict, reason, wouldDeny}) {
       const key = `${verdict} ${reason} ${wouldDeny}`;
       let count = decided.get(key);

@@ -81,13 +81,13 @@ class Worker {
       decide,
       workloadAt: (ip) => this.#workloads.get(ip) ?? 'unknown',
       known: (of) => this.#names.known(of),
-      resolve: (of, recent, done) => this.#names.lookup(of, recent, done),
+      resolve: (of, recent, done, owner) => this.#names.lookup(of, recent, done, owner),
       leaves: this.#leaves,
       upstream: this.#upstream,
       filters: filtersOf(this.#journal),
       journal: this.#journal,
       isOwnListener,
-      count: (event) => this.#metrics.relayEvents.inc({event}),
+      count: (event) => this.#metrics.relayEvent(event),
       limited: (limit) => this.#metrics.limited.inc({limit}),
     });
   }

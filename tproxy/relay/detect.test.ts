@@ -1,6 +1,6 @@
 import {describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
-import {detect} from './detect.ts';
+import {detect, Detector} from './detect.ts';
 import type {Detection} from './detect.ts';
 
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1');
@@ -141,6 +141,22 @@ describe('for all bytes', () => {
         const line = latin1(`${m} ${t} HTTP/1.1\r\n`);
         expect(detect(line.subarray(0, Math.max(1, cut))).kind).not.toBe('opaque');
         expect(detect(line).kind).toBe('http1');
+      }),
+    );
+  });
+
+  test('pieces are what the same bytes are in one', () => {
+    const bytes = fc.oneof(anyBytes, fc.constantFrom(clientHello('a.test'), clientHello('b.test').subarray(0, 40)));
+    fc.assert(
+      fc.property(bytes, fc.array(fc.integer({min: 1, max: 30}), {minLength: 1}), (whole, sizes) => {
+        const detector = new Detector();
+        for (let at = 0, i = 0; at < whole.length; i++) {
+          const to = Math.min(whole.length, at + sizes[i % sizes.length]!);
+          const detection = detector.push(whole.subarray(at, to));
+          expect(detection).toEqual(detect(whole.subarray(0, to)));
+          if (detection.kind !== 'more') break;
+          at = to;
+        }
       }),
     );
   });

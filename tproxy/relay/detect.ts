@@ -14,8 +14,8 @@
  */
 import {isToken, TOKEN} from '../http1/chars.ts';
 import {DEFAULT_LIMITS} from '../http1/limits.ts';
-import {parseClientHello} from '../../pki/client-hello.ts';
-import type {ClientHello, HelloError} from '../../pki/client-hello.ts';
+import {createClientHelloReader} from '../../pki/client-hello.ts';
+import type {ClientHello, ClientHelloReader, ClientHelloResult, HelloError} from '../../pki/client-hello.ts';
 
 export type Detection =
   /** `length`: how many bytes the ClientHello's records took. */
@@ -62,13 +62,26 @@ const OPAQUE: Detection = {kind: 'opaque'};
 
 /** Says what `bytes`, all that was read of a connection so far, are. Looks at no more than a ClientHello or a request line. */
 export function detect(bytes: Buffer): Detection {
-  if (bytes.length === 0) return MORE_NOTHING;
-  if (bytes[0] === TLS_HANDSHAKE) return detectTls(bytes);
-  return detectH2(bytes) ?? detectHttp1(bytes);
+  return new Detector().push(bytes);
 }
 
-function detectTls(bytes: Buffer): Detection {
-  const result = parseClientHello(bytes);
+/** The same for bytes that come in pieces: of a ClientHello none is read twice. */
+export class Detector {
+  /** All that came. */
+  bytes: Buffer = Buffer.alloc(0);
+  #hello: ClientHelloReader | null = null;
+
+  push(chunk: Buffer): Detection {
+    this.bytes = this.bytes.length === 0 ? chunk : Buffer.concat([this.bytes, chunk]);
+    const {bytes} = this;
+    if (bytes.length === 0) return MORE_NOTHING;
+    if (bytes[0] !== TLS_HANDSHAKE) return detectH2(bytes) ?? detectHttp1(bytes);
+    this.#hello ??= createClientHelloReader();
+    return detectTls(this.#hello.push(chunk));
+  }
+}
+
+function detectTls(result: ClientHelloResult): Detection {
   switch (result.kind) {
     case 'done':
       return {kind: 'tls', hello: result.hello, length: result.length};

@@ -11,7 +11,7 @@ import {refusal} from './answers.ts';
 import type {ClientConnection, Stage} from './connection.ts';
 import {serveH1} from './client-h1.ts';
 import {serveH2} from './client-h2.ts';
-import {detect} from './detect.ts';
+import {Detector} from './detect.ts';
 import {intercept} from './intercept.ts';
 import {journalRefusal} from './journal-refusal.ts';
 import {judge, unanswerable, type Answer} from './judge.ts';
@@ -24,7 +24,7 @@ export class FirstBytes implements Stage {
   readonly #connection: ClientConnection;
   /** A refusal that is fixed already: only the way to tell it to the client is looked for. */
   readonly #forced: Decision | null;
-  #bytes: Buffer = NOTHING;
+  readonly #detector = new Detector();
   #silence: NodeJS.Timeout | null = null;
   /** What a silent client is refused with when its time is up. */
   #silentDenial: {readonly decision: Decision; readonly request: EgressRequest} | null = null;
@@ -62,7 +62,7 @@ export class FirstBytes implements Stage {
     if (first.length > 0) this.#onData(first);
     if (this.#settled) return;
     socket.resume();
-    if (this.#bytes.length === 0) this.#silence = setTimeout(this.#silent, core.limits.detectTimeoutMs);
+    if (this.#detector.bytes.length === 0) this.#silence = setTimeout(this.#silent, core.limits.detectTimeoutMs);
   }
 
   /** From now on the bytes belong to the next stage. */
@@ -81,13 +81,12 @@ export class FirstBytes implements Stage {
       clearTimeout(this.#silence);
       this.#silence = null;
     }
-    if (this.#bytes.length === 0) this.#connection.expireIn(this.#connection.core.limits.headTimeoutMs);
-    this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
-    const detection = detect(this.#bytes);
+    if (this.#detector.bytes.length === 0) this.#connection.expireIn(this.#connection.core.limits.headTimeoutMs);
+    const detection = this.#detector.push(chunk);
     switch (detection.kind) {
       case 'more':
         this.#protocol = detection.of === 'tls' ? 'tls' : detection.of === 'http1' ? 'http1' : 'unknown';
-        if (this.#bytes.length > this.#connection.core.limits.peekBytes)
+        if (this.#detector.bytes.length > this.#connection.core.limits.peekBytes)
           this.#refuse('MalformedRequest', 'The first message of this connection is larger than any that is read.');
         return;
       case 'tls':
@@ -96,11 +95,15 @@ export class FirstBytes implements Stage {
         return;
       case 'http1':
         this.#stop();
-        serveH1(this.#connection, this.#connection.socket, {tls: null, forced: this.#forced, first: this.#bytes});
+        serveH1(this.#connection, this.#connection.socket, {
+          tls: null,
+          forced: this.#forced,
+          first: this.#detector.bytes,
+        });
         return;
       case 'h2-preface':
         this.#stop();
-        if (this.#bytes.length > 0) this.#connection.socket.unshift(this.#bytes);
+        if (this.#detector.bytes.length > 0) this.#connection.socket.unshift(this.#detector.bytes);
         serveH2(this.#connection, this.#connection.socket, {tls: null, forced: this.#forced});
         return;
       case 'opaque':
@@ -116,7 +119,8 @@ export class FirstBytes implements Stage {
 
   /** The client is done before it said what it is: nothing to carry. Half of a message is malformed. */
   readonly #onEnd = (): void => {
-    if (this.#bytes.length > 0) this.#refuse('MalformedRequest', 'The connection ended inside its first message.');
+    if (this.#detector.bytes.length > 0)
+      this.#refuse('MalformedRequest', 'The connection ended inside its first message.');
     else this.#connection.socket.end();
   };
 
@@ -126,7 +130,7 @@ export class FirstBytes implements Stage {
     const connection = this.#connection;
     const request = connection.ask({kind: 'opaque'});
     this.#ask(request, (answer) => {
-      if (this.#settled || this.#bytes.length > 0) return;
+      if (this.#settled || this.#detector.bytes.length > 0) return;
       if (answer.verdict === 'allow') {
         this.#stop();
         this.#tunnel(request, answer, NOTHING);
@@ -139,7 +143,7 @@ export class FirstBytes implements Stage {
 
   expire(): void {
     if (this.#settled) this.#connection.destroy();
-    else if (this.#bytes.length > 0) {
+    else if (this.#detector.bytes.length > 0) {
       const of = this.#protocol === 'tls' ? 'a ClientHello' : 'a request';
       this.#refuse('MalformedRequest', `Only part of ${of} came in time.`);
     } else if (this.#silentDenial !== null) {
@@ -149,7 +153,7 @@ export class FirstBytes implements Stage {
   }
 
   drain(): void {
-    if (!this.#settled && this.#bytes.length === 0) this.#connection.socket.end();
+    if (!this.#settled && this.#detector.bytes.length === 0) this.#connection.socket.end();
   }
 
   #tls(tls: TlsHello): void {
@@ -163,9 +167,9 @@ export class FirstBytes implements Stage {
     const go = (answer: Answer): void => {
       if (connection.socket.destroyed) return;
       if (!isDecision(answer)) {
-        if (answer.needs === 'request') intercept(connection, this.#bytes, tls, null);
+        if (answer.needs === 'request') intercept(connection, this.#detector.bytes, tls, null);
         else this.#refuseTls(request, tls, unanswerable(request));
-      } else if (answer.verdict === 'allow') this.#tunnel(request, answer, this.#bytes);
+      } else if (answer.verdict === 'allow') this.#tunnel(request, answer, this.#detector.bytes);
       else this.#refuseTls(request, tls, answer);
     };
     if (!core.audit.has(connection.workloadKey, claimedName(request))) {
@@ -177,14 +181,14 @@ export class FirstBytes implements Stage {
     judge(core, connection, sealed, (answer) => {
       if (connection.socket.destroyed) return;
       if (isDecision(answer) && answer.verdict === 'allow' && !answer.enforced)
-        this.#tunnel(sealed, answer, this.#bytes);
+        this.#tunnel(sealed, answer, this.#detector.bytes);
       else judge(core, connection, request, go);
     });
   }
 
   /** Finished with a leaf so that the answer can be read; reset where nobody would believe the leaf. */
   #refuseTls(request: EgressRequest, tls: TlsHello, decision: Decision): void {
-    if (decision.inspect) intercept(this.#connection, this.#bytes, tls, decision);
+    if (decision.inspect) intercept(this.#connection, this.#detector.bytes, tls, decision);
     else this.#reset(request, decision);
   }
 
@@ -192,7 +196,7 @@ export class FirstBytes implements Stage {
     const request = this.#connection.ask({kind: 'opaque'});
     this.#ask(request, (decision) => {
       if (this.#connection.socket.destroyed) return;
-      if (decision.verdict === 'allow') this.#tunnel(request, decision, this.#bytes);
+      if (decision.verdict === 'allow') this.#tunnel(request, decision, this.#detector.bytes);
       else this.#reset(request, decision);
     });
   }
@@ -203,9 +207,13 @@ export class FirstBytes implements Stage {
     this.#ask(request, (decision) => {
       if (this.#connection.socket.destroyed) return;
       if (decision.verdict === 'allow' && decision.enforced && decision.reason === 'RuleAllowed')
-        this.#tunnel(request, decision, this.#bytes);
+        this.#tunnel(request, decision, this.#detector.bytes);
       else if (of === 'http1')
-        serveH1(this.#connection, this.#connection.socket, {tls: null, forced: this.#forced, first: this.#bytes});
+        serveH1(this.#connection, this.#connection.socket, {
+          tls: null,
+          forced: this.#forced,
+          first: this.#detector.bytes,
+        });
       else this.#reset(request, this.#forced ?? refusal(request.id, 'MalformedRequest', message, false));
     });
   }

@@ -2,6 +2,7 @@
 import {createHash, X509Certificate} from 'node:crypto';
 import {createSecureContext, rootCertificates, type SecureContext} from 'node:tls';
 import {LRUCache} from 'lru-cache';
+import {CIPHERS} from '../../runtime/ciphers.ts';
 import {SallyportError} from '../../runtime/errors.ts';
 import {LIMITS} from './limits.ts';
 
@@ -59,7 +60,7 @@ export function createRootStore(
 ): RootStore {
   const extra = upstreamCa === null ? [] : parseCertificates(upstreamCa, '--upstream-ca');
   // TLS 1.0 and 1.1 are gone (RFC 8996); no renegotiation is initiated or accepted by OpenSSL clients in 1.3.
-  const build = (ca: string[]): SecureContext => createSecureContext({ca, minVersion: 'TLSv1.2'});
+  const build = (ca: string[]): SecureContext => createSecureContext({ca, minVersion: 'TLSv1.2', ciphers: CIPHERS});
   const bundles = new LRUCache<string, Roots>({max: LIMITS.maxSecureContexts});
   return {
     standard: {id: 'standard', context: build([...publicRoots, ...extra])},
