@@ -6,6 +6,7 @@ export interface ResolverLimits {
   readonly failedTtlMs: number;
   readonly recentMs: number;
   readonly maxNames: number;
+  readonly maxNamesPerOwner: number;
   readonly maxRecentAddresses: number;
   readonly maxInFlight: number;
   readonly queryTimeoutMs: number;
@@ -26,6 +27,8 @@ export const RESOLVER_LIMITS: ResolverLimits = {
   recentMs: 10 * 60_000,
   /** Names kept; about 0.5 KB each. The least recently used goes first. */
   maxNames: 10_000,
+  /** Of these, first asked for by one workload: who invents names pushes out his own. */
+  maxNamesPerOwner: 2_000,
   /** Recent addresses of one name: names of large services answer with a few of some hundred each time. */
   maxRecentAddresses: 256,
   /** Names being asked for at one time: each holds two questions; more means that the resolver does not keep up. */

@@ -234,3 +234,32 @@ test('a name is looked up as written only: a search list would hide from the pol
 test('a server that is no address is refused at once', () => {
   expect(() => createResolver({server: 'nonsense'})).toThrow(/nonsense/);
 });
+
+describe('names kept', () => {
+  test("who asks for many pushes out his own and nobody else's", async () => {
+    const names = ['quiet.test', 'a.test', 'b.test', 'c.test'];
+    const {server, asked} = await serverOf(Object.fromEntries(names.map((name) => [name, {A: ['5.6.7.8']}])));
+    const of = resolver({server, limits: {maxNamesPerOwner: 2}});
+    const lookUp = (name: string, owner: string): Promise<Names> =>
+      new Promise((resolve) => of.lookup([name], false, resolve, owner));
+    await lookUp('quiet.test', 'quiet');
+    for (const name of ['a.test', 'b.test', 'c.test']) await lookUp(name, 'noisy');
+    expect(names.map((name) => of.known([name]))).toEqual([true, false, true, true]);
+    expect(of.cached()).toBe(3);
+    asked.length = 0;
+    await lookUp('a.test', 'noisy');
+    expect(asked.sort()).toEqual(['A a.test', 'AAAA a.test']);
+    expect(of.known(['quiet.test'])).toBe(true);
+  });
+
+  test('known() tells beforehand whether lookup() answers at once', async () => {
+    const {server} = await serverOf({'a.test': {A: ['5.6.7.8']}});
+    const of = resolver({server});
+    expect([of.known(['a.test']), of.known(['192.0.2.1'])]).toEqual([false, true]);
+    await ask(of, ['a.test']);
+    let answered = false;
+    expect(of.known(['a.test', '192.0.2.1'])).toBe(true);
+    of.lookup(['a.test', '192.0.2.1'], false, () => (answered = true));
+    expect(answered).toBe(true);
+  });
+});

@@ -23,9 +23,10 @@ export interface Resolver {
   /**
    * Looks the names up (lower-case, no trailing dot; IP literals answer themselves). `recent` adds the addresses that
    * were answered a while ago. `done` is called once, before this returns where all is cached. Never fails: a name
-   * without an answer is 'failed', as is one beyond the limit of lookups under way.
+   * without an answer is 'failed', as is one beyond the limit of lookups under way. `owner`: who asks; of the names kept
+   * so many were first asked for by one.
    */
-  lookup(names: readonly string[], recent: boolean, done: (names: Names) => void): void;
+  lookup(names: readonly string[], recent: boolean, done: (names: Names) => void, owner?: string): void;
   /** Whether lookup() would call back before it returns, so that lookups can be limited per workload. */
   known(names: readonly string[]): boolean;
   /** Lookups under way now, for metrics. */
@@ -95,7 +96,7 @@ class CachingResolver implements Resolver {
     if (options.server !== null) this.#ares.setServers([options.server]);
   }
 
-  lookup(names: readonly string[], recent: boolean, done: (names: Names) => void): void {
+  lookup(names: readonly string[], recent: boolean, done: (names: Names) => void, owner = ''): void {
     const asOf = this.#now();
     const answer = (): void => {
       const found = new Map<string, readonly Address[] | 'failed'>();
@@ -117,7 +118,7 @@ class CachingResolver implements Resolver {
       return;
     }
     missing = refresh.length;
-    for (const name of refresh) this.#refresh(name, arrived);
+    for (const name of refresh) this.#refresh(name, arrived, owner);
   }
 
   known(names: readonly string[]): boolean {
@@ -138,7 +139,7 @@ class CachingResolver implements Resolver {
     this.#ares.cancel();
   }
 
-  #refresh(name: string, arrived: () => void): void {
+  #refresh(name: string, arrived: () => void, owner: string): void {
     const waiting = this.#waiting.get(name);
     if (waiting !== undefined) {
       waiting.push(arrived);
@@ -155,7 +156,7 @@ class CachingResolver implements Resolver {
       return;
     }
     this.#waiting.set(name, [arrived]);
-    this.#ask(name, (outcome) => this.#finish(name, outcome));
+    this.#ask(name, (outcome) => this.#finish(name, outcome, owner));
   }
 
   #ask(name: string, done: (outcome: Outcome) => void): void {
@@ -174,8 +175,8 @@ class CachingResolver implements Resolver {
     });
   }
 
-  #finish(name: string, outcome: Outcome): void {
-    this.#cache.put(name, outcome);
+  #finish(name: string, outcome: Outcome, owner: string): void {
+    this.#cache.put(name, outcome, owner);
     if (outcome.kind === 'failed' && !this.#closed)
       this.#notice('resolver.failed', 'the resolver did not answer, or answered with an error; see --resolver');
     const waiting = this.#waiting.get(name) ?? [];

@@ -30,9 +30,10 @@ export function judge(core: Core, asking: Asking, request: EgressRequest, done: 
   const hint = asking.hint;
   if (hint !== null) {
     let late = false;
-    core.services.resolve(hint.of, hint.recent, (found) => {
+    const ready = (found: Names): void => {
       if (!late) names = found;
-    });
+    };
+    core.services.resolve(hint.of, hint.recent, ready, asking.usage.key);
     late = true;
   }
   round(core, asking, request, names, 0, done, null);
@@ -142,12 +143,13 @@ function round(
   }
   const recent = answer.recent || living !== null;
   const connected = living === null ? null : living.connected;
-  core.services.resolve(of, recent, (found) => {
+  const answered = (found: Names): void => {
     if (!known) usages.answered(asking.usage, of);
     if (living === null) asking.hint = {of, recent};
     const these = connected === null || answer.recent ? found : onlyConnected(found, connected);
     round(core, asking, request, names.size === 0 ? these : new Map([...names, ...these]), rounds + 1, done, living);
-  });
+  };
+  core.services.resolve(of, recent, answered, asking.usage.key);
 }
 
 /**

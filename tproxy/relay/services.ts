@@ -41,8 +41,8 @@ export interface RelayServices {
   workloadAt(ip: Address): Workload | 'unknown';
   /** Whether resolve() would call back at once, so that lookups can be limited per workload; where it is missing each question counts as one. */
   known?(names: readonly string[]): boolean;
-  /** Look names up; may call back at once. `recent`: with the addresses a name had a short while ago. */
-  resolve(names: readonly string[], recent: boolean, done: (names: Names) => void): void;
+  /** Look names up; may call back at once. `recent`: with the addresses a name had a short while ago. `owner`: whose question it is. */
+  resolve(names: readonly string[], recent: boolean, done: (names: Names) => void, owner: string): void;
   /** `has`: whether a context is there without minting; where it is missing every handshake counts as a mint. */
   readonly leaves: LeafSource & {has?(name: string): boolean};
   readonly upstream: Upstream;

@@ -47,6 +47,30 @@ describe('what workloads hold', () => {
     expect(usages.mayMint(quiet, 0)).toBe(false);
   });
 
+  test('a name that is being looked up is counted once, however many requests wait for it', () => {
+    const usages = new Usages({...limits, lookupsPerWorkload: 2});
+    const one = usages.of('one');
+    expect([usages.ask(one, ['a.test', 'b.test'], 0), usages.ask(one, ['a.test', 'a.test'], 0)]).toEqual([true, true]);
+    expect(usages.ask(one, ['c.test'], 0)).toBe(false);
+    usages.answered(one, ['a.test', 'b.test']);
+    expect(usages.ask(one, ['c.test'], 0)).toBe(true);
+    usages.answered(one, ['c.test']);
+    usages.answered(one, ['a.test', 'a.test']);
+    expect(usages.all.lookups).toBe(0);
+  });
+
+  test('new names are limited by the second too, and a refused question is not counted as asked', () => {
+    const usages = new Usages({...limits, lookupBurst: 3, lookupsPerSecond: 1});
+    const one = usages.of('one');
+    for (const name of ['a.test', 'b.test', 'c.test']) {
+      expect(usages.ask(one, [name], 0)).toBe(true);
+      usages.answered(one, [name]);
+    }
+    expect(usages.ask(one, ['d.test'], 0)).toBe(false);
+    expect(usages.all.lookups).toBe(0);
+    expect(usages.ask(one, ['d.test'], 1_000)).toBe(true);
+  });
+
   test('closing and opening anew does not forgive; time does', () => {
     const usages = new Usages(limits);
     while (usages.mayMint(usages.of('noisy'), 0));
