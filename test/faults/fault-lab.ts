@@ -90,7 +90,7 @@ export async function curlFrom(
 
 /** The status and body that curl was answered. */
 export async function page(world: ProxiedLab, url: string): Promise<{status: string; body: string}> {
-  const {stdout, status} = await world.lab.exec('app', ['curl', '-s', '-m', '10', '-w', '\n%{http_code}', url], {
+  const {stdout, status} = await world.lab.exec('app', ['curl', '-s', '-m', '20', '-w', '\n%{http_code}', url], {
     env: world.trust,
   });
   const at = stdout.lastIndexOf('\n');
