@@ -164,17 +164,17 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
   {
     name: 'the journal holds query values',
     guards: '9: secrets never appear in logs',
-    file: 'runtime/journal.ts',
-    find: 'path: printable(http.path)',
-    replace: 'path: printable(`${http.path}?${http.query}`)',
+    file: 'runtime/journal-json.ts',
+    find: '"path":${quoted(printable(traffic.http.path))}',
+    replace: '"path":${quoted(printable(`${traffic.http.path}?${traffic.http.query}`))}',
     tests: JOURNAL,
   },
   {
     name: 'the journal holds header values',
     guards: '9: secrets never appear in logs (Authorization, Cookie)',
-    file: 'runtime/journal.ts',
-    find: 'path: printable(http.path)',
-    replace: 'path: printable(http.path), headers: http.headers',
+    file: 'runtime/journal-json.ts',
+    find: '"path":${quoted(printable(traffic.http.path))}',
+    replace: '"path":${quoted(printable(traffic.http.path))},"headers":${JSON.stringify(traffic.http.headers)}',
     tests: JOURNAL,
   },
   {

@@ -1,5 +1,7 @@
 /** All mutants, by the part that they break. */
 import {AROUND_MUTANTS} from './around.ts';
+import {BOUNDS_MUTANTS} from './bounds.ts';
+import {FILTER_MUTANTS} from './filters.ts';
 import {HTTP1_MUTANTS} from './http1.ts';
 import type {Mutant} from './mutant.ts';
 import {CONDITION_MUTANTS, LOAD_MUTANTS} from './policy-conditions.ts';
@@ -16,5 +18,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...HTTP1_MUTANTS,
   ...RELAY_MUTANTS,
   ...UPSTREAM_MUTANTS,
+  ...BOUNDS_MUTANTS,
+  ...FILTER_MUTANTS,
   ...AROUND_MUTANTS,
 ];

@@ -233,6 +233,31 @@ describe('a change of policy', () => {
     expect(w.flows[0]).toMatchObject({protocol: 'tls', failure: {reason: 'Uninspectable'}});
   });
 
+  test('cuts one whose workload trusts the CA only now, where its decision would still be to let it pass sealed', async () => {
+    w.decide = (request) => (request.traffic.kind === 'tls' ? allow(request) : usual(request));
+    const raw = await w.raw();
+    connect({socket: raw, servername: 'a.test'}).on('error', () => undefined);
+    await settled(() => w.tunnels.length === 1);
+    // A request is to be seen; of a sealed connection the policy would say yes.
+    w.decide = (request) => (request.canInspect ? {needs: 'request'} : allow(request));
+    w.relay.policiesChanged();
+    await settled(() => w.flows.length === 1);
+    expect(w.flows[0]!.failure).toMatchObject({reason: 'Uninspectable'});
+  });
+
+  test('cuts a tcp connection that would go through a parent now', async () => {
+    w.decide = tcp;
+    const client = await w.plain();
+    await settled(() => w.tunnels.length === 1);
+    w.decide = (request) => allow(request, {via: {kind: 'proxy', proxy: 'corp', sends: 'address'}});
+    w.relay.policiesChanged();
+    await client.all();
+    expect(w.flows[0]!.failure).toMatchObject({
+      reason: 'UpstreamUnreachable',
+      message: expect.stringContaining('through the UpstreamProxy corp now'),
+    });
+  });
+
   test('leaves alone what is still allowed', async () => {
     w.decide = tcp;
     const client = await w.plain();

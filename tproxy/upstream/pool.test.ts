@@ -28,6 +28,14 @@ describe('an idle leg', () => {
     if (second.dial !== undefined) expect(second.dial).toContain(got.dialled[0]![0].split(':')[0]);
   });
 
+  test('is not shared with another port of the same name', async () => {
+    const [first, second] = [rawServer(() => OK), rawServer(() => OK)];
+    const ports = [await listening(first.server), await listening(second.server)] as const;
+    const upstream = upstreamWith();
+    for (const port of ports) await send(upstream, route(port, {scheme: 'http'}));
+    expect([first.received.length, second.received.length]).toEqual([1, 1]);
+  });
+
   test('is closed by closeIdle(), and one that is in use is not', async () => {
     const answers: (() => void)[] = [];
     const {server} = rawServer((head, _nth, socket) => {
