@@ -1,5 +1,7 @@
-import {expect, test} from '@jest/globals';
-import {LineReader, failureAt} from './output.ts';
+import {EventEmitter} from 'node:events';
+import {PassThrough} from 'node:stream';
+import {describe, expect, test} from '@jest/globals';
+import {LineReader, failureAt, throttle} from './output.ts';
 
 const DIR = '/etc/filters';
 
@@ -50,4 +52,21 @@ test('lines are put together, cut, and counted when there are too many', () => {
   expect(seen[2]).toHaveLength(1000);
   reader.push(Buffer.from('y\n'.repeat(1000)));
   expect(seen.length).toBeLessThanOrEqual(103);
+});
+
+describe('what is printed without end', () => {
+  test('is not read faster than a limit, as long as its writer lives', () => {
+    const stream = new PassThrough({highWaterMark: 10 * 1024 * 1024});
+    const child = new EventEmitter();
+    throttle(stream, child);
+    stream.emit('data', Buffer.alloc(1000));
+    expect(stream.isPaused()).toBe(false);
+    stream.emit('data', Buffer.alloc(1024 * 1024));
+    expect(stream.isPaused()).toBe(true);
+    // Its end has to be seen.
+    child.emit('exit');
+    expect(stream.isPaused()).toBe(false);
+    stream.emit('data', Buffer.alloc(1024 * 1024));
+    expect(stream.isPaused()).toBe(false);
+  });
 });
