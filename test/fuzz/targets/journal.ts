@@ -2,12 +2,15 @@
 import type {Decision, EgressRequest} from '../../../policy/index.ts';
 import {createJsonJournal, createTextJournal} from '../../../runtime/journal.ts';
 import type {Journal} from '../../../runtime/journal.ts';
+import type {LineWriter} from '../../../runtime/output.ts';
 import {printable} from '../../../runtime/printable.ts';
 import {hold, same} from '../target.ts';
 import type {Target} from '../target.ts';
 
 /** Nothing of these may be seen in a line. */
 const SECRET = 'S3CR3T-TOKEN';
+/** One connection, with all its requests. */
+const SOURCE = {ip: '10.244.1.5', port: 40000};
 const NOW = (): Date => new Date(0);
 
 function run(input: Buffer): string {
@@ -29,11 +32,15 @@ function run(input: Buffer): string {
     const read = JSON.parse(line) as Record<string, unknown>;
     same('what was written is not read', [read['event'], read['verdict'], read['id'], read['time']], [line === lines[0] ? 'egress.decision' : 'egress.flow', decision.verdict, decision.id, NOW().toISOString()]); // prettier-ignore
   }
+  // One that has written other lines before, of the same connection too, writes the same.
+  const fresh = lines.splice(0);
+  say(remembering(out));
+  same('a journal that remembers writes other lines', lines, fresh);
   lines.length = 0;
   say(createTextJournal(out, false, NOW));
   for (const line of lines) {
     hold(/^[ -~]+$/.test(line), `a line of other than printable ASCII: ${JSON.stringify(line)}`);
-    hold(line.startsWith('00:00:00 default/web: '), `a line that begins otherwise: ${line}`);
+    hold(/^00:00:00 default\/(?:web|job): /.test(line), `a line that begins otherwise: ${line}`);
   }
   hold(!lines.some((line) => line.includes(SECRET)), 'a header or query value is in a line');
   for (const text of [method, host, path, sni, failure]) {
@@ -43,6 +50,15 @@ function run(input: Buffer): string {
     if (text.length < 500) same('what is shown cannot be read back', unprintable(shown), text);
   }
   return `${shape} ${[method, host, path, sni].map((text) => (text === '' ? 0 : /^[ -~]*$/.test(text) ? 1 : 2)).join('')}`;
+}
+
+let current: LineWriter | null = null;
+const writer: LineWriter = {line: (text) => current!.line(text), flush: () => undefined};
+const old = createJsonJournal(writer, NOW);
+/** The one journal that has seen all inputs. */
+function remembering(out: LineWriter): Journal {
+  current = out;
+  return old;
 }
 
 function unprintable(shown: string): string {
@@ -55,9 +71,9 @@ function requestOf(shape: number, {method, host, path, sni}: Readonly<Record<str
   return {
     id: '0123456789abcdef',
     arrived: 'captured',
-    workload: {namespace: 'default', namespaceLabels: {}, name: 'web', uid: 'u', labels: {}, serviceAccount: 'sa', node: null, trustsCa: true}, // prettier-ignore
-    source: {ip: '10.244.1.5', port: 40000},
-    destination: {ip: '203.0.113.9', port: 443, host: null},
+    workload: {namespace: 'default', namespaceLabels: {}, name: host!.length % 2 === 0 ? 'web' : 'job', uid: 'u', labels: {}, serviceAccount: 'sa', node: null, trustsCa: true}, // prettier-ignore
+    source: SOURCE,
+    destination: {ip: '203.0.113.9', port: shape === 1 ? 80 : 443, host: shape === 1 ? host! : null},
     connectAuthority: null,
     canInspect: true,
     traffic: shape === 0 ? {kind: 'https', tls, http} : shape === 1 ? {kind: 'http', http} : {kind: 'tls', tls},
@@ -71,7 +87,7 @@ function decisionOf(shape: number): Decision {
     verdict: denied ? 'deny' : 'allow',
     enforced: true,
     reason: denied ? 'NoRuleMatched' : 'RuleAllowed',
-    policy: denied ? null : {namespace: 'default', name: 'p'},
+    policy: denied ? null : {namespace: 'default', name: shape === 0 ? 'p' : 'q'},
     rule: denied ? null : 'r',
     wouldDeny: denied,
     message: 'a sentence',
@@ -87,7 +103,7 @@ function decisionOf(shape: number): Decision {
 export const JOURNAL: Target = {
   name: 'journal',
   reads: 'log lines about names and paths of any bytes',
-  covers: ['/runtime/journal', '/runtime/printable', '/runtime/claimed-name'],
+  covers: ['/runtime/journal', '/runtime/printable', '/runtime/claimed-name', '/runtime/json-text'],
   dictionary: ['\n', '\r', '\x1b[2J', '\x1b]0;t\x07', '\\x1b', '\\', '"', '\u2028', '\x9b', '\x7f', '\0', '{"event":"egress.decision"}', ' << 200 ', '/', 'a.test', 'a'.repeat(600), '\xed\xa0\x80', '%0a'], // prettier-ignore
   seeds: ['\0GET\na.test\n/x\na.test\n', '\x01POST\n[::1]:80\n/\x1b[31m\n\nno route', '\x02\n\n\nb.test\nreset'],
   maxBytes: 1_500,
