@@ -7,6 +7,7 @@ import {commandFailed, mustRun, systemCommands, type Commands} from './commands.
 import type {Capture, CaptureConfig, Member, PlacedMember} from './config.ts';
 import {forget, forgettings} from './conntrack.ts';
 import {bridgeSets, inetSets, setChanges} from './elements.ts';
+import {createGuard, type Guard} from './guard.ts';
 import {counterValues, heldInKernel} from './listing.ts';
 import {ensureRouting, refuseSourceValidMark, removeRouting} from './routing.ts';
 import {REMOVAL, ruleset} from './ruleset.ts';
@@ -18,7 +19,7 @@ export type Notice = (level: 'info' | 'warn' | 'error', event: string, message: 
 
 export interface CaptureOptions {
   readonly config: CaptureConfig;
-  /** What an operator should know: `capture.started`, `.cut`, `.drift`, `.unplaced`, `.failed`, `.released`. */
+  /** What an operator should know: `capture.started`, `.cut`, `.drift`, `.unguarded`, `.unplaced`, `.failed`, `.released`. */
   readonly onNotice: Notice;
   /** Default: this machine. */
   readonly commands?: Commands;
@@ -29,6 +30,8 @@ export interface CaptureOptions {
 export interface CaptureStatus {
   /** The rules are in the kernel as they should be. */
   readonly inForce: boolean;
+  /** Beside them is the guard, which nobody else can take away while we live. */
+  readonly guarded: boolean;
   readonly locked: number;
   readonly captured: number;
   /** Addresses that no route leads to: closed wherever they come from. */
@@ -71,6 +74,9 @@ class AppliedCapture implements NodeRules {
   /** The kernel's own listing after the last change. */
   #listing = '';
   #watch: Watch | null = null;
+  readonly #guard: Guard;
+  /** null: not tried yet. */
+  #guarded: boolean | null = null;
   /** One after another: two transactions that were computed from the same state would undo each other. */
   #queue: Promise<unknown> = Promise.resolve();
   #drifts = 0;
@@ -84,6 +90,7 @@ class AppliedCapture implements NodeRules {
     this.#notice = options.onNotice;
     this.#commands = options.commands ?? systemCommands();
     this.#checkIntervalMs = options.checkIntervalMs ?? CHECK_INTERVAL_MS;
+    this.#guard = createGuard(this.#commands, () => void this.#again());
   }
 
   start(members: readonly Member[]): Promise<void> {
@@ -128,10 +135,12 @@ class AppliedCapture implements NodeRules {
       if (changed || rerouted) {
         this.#drifts++;
         const what = changed ? `table ${INET_TABLE}` : 'the ip rule or route of the capture';
+        const meanwhile =
+          this.#guarded === true ? 'what no rule had judged was dropped meanwhile' : 'members were not held meanwhile';
         this.#notice(
           'warn',
           'capture.drift',
-          `${what} was changed by somebody else and has been put back; members were not held meanwhile`,
+          `${what} was changed by somebody else and has been put back; ${meanwhile}`,
         );
       }
       return changed || rerouted;
@@ -148,6 +157,7 @@ class AppliedCapture implements NodeRules {
     const members = this.#applied?.members ?? [];
     return {
       inForce: this.#applied !== null && this.#lastError === null,
+      guarded: this.#guarded === true,
       locked: members.filter((member) => member.mode === 'locked').length,
       captured: members.filter((member) => member.mode === 'captured').length,
       unplaced: members
@@ -162,6 +172,7 @@ class AppliedCapture implements NodeRules {
     this.#watch?.close();
     this.#watch = null;
     return this.#next(async () => {
+      this.#guard.close();
       await mustRun(this.#commands, ['nft', '-f', '-'], REMOVAL);
       await removeRouting(this.#commands, this.#config);
       this.#applied = null;
@@ -173,6 +184,7 @@ class AppliedCapture implements NodeRules {
     this.#watch?.close();
     this.#watch = null;
     await this.#queue;
+    this.#guard.close();
   }
 
   #next<T>(work: () => Promise<T>): Promise<T> {
@@ -213,7 +225,10 @@ class AppliedCapture implements NodeRules {
     ];
     if (!sameBridges) await this.#replace(capture);
     else if (changes.length > 0) await this.#change(changes, capture);
-    else this.#applied = capture;
+    else {
+      this.#applied = capture;
+      await this.#keepGuard(capture);
+    }
     await this.#forget(before.members, capture.members);
   }
 
@@ -221,8 +236,7 @@ class AppliedCapture implements NodeRules {
     const outcome = await this.#commands.run(['nft', '-f', '-'], `${statements.join('\n')}\n`);
     // The table is not as we left it: the whole of it then.
     if (outcome.status !== 0) return this.#replace(capture);
-    this.#applied = capture;
-    this.#listing = await this.#list();
+    await this.#applying(capture);
   }
 
   async #replace(capture: Capture): Promise<void> {
@@ -230,8 +244,25 @@ class AppliedCapture implements NodeRules {
     const outcome = await this.#commands.run(['nft', '-f', '-'], ruleset(capture));
     if (outcome.status !== 0) throw await this.#refused(outcome);
     this.#counted = counted;
+    await this.#applying(capture);
+  }
+
+  /** The kernel has the rules now: what follows from that. */
+  async #applying(capture: Capture): Promise<void> {
     this.#applied = capture;
     this.#listing = await this.#list();
+    await this.#keepGuard(capture);
+  }
+
+  async #keepGuard(capture: Capture): Promise<void> {
+    const guarded = await this.#guard.follow(capture);
+    if (!guarded && this.#guarded !== false)
+      this.#notice(
+        'warn',
+        'capture.unguarded',
+        'this kernel or nft has no tables with an owner (Linux 5.12, nftables 1.0): while somebody else flushes the rules, members are not held until we put them back',
+      );
+    this.#guarded = guarded;
   }
 
   /** A kernel without nft_tproxy says "No such file or directory" of the whole transaction: find out whether it is that. */

@@ -1,3 +1,6 @@
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
+import {readFileSync} from 'node:fs';
 import {describe, expect, test} from '@jest/globals';
 import {commandFailed, systemCommands} from './commands.ts';
 
@@ -32,3 +35,37 @@ describe('running a program', () => {
     expect(await commands.run(['false'], 'x'.repeat(1 << 20))).toEqual({status: 1, stdout: '', stderr: ''});
   });
 });
+
+describe('a program that is followed', () => {
+  test('says what it has to say on either output, hears us, and tells when it ends', async () => {
+    let said = '';
+    await new Promise<void>((resolve) => {
+      const cat = systemCommands().follow(['sh', '-c', 'echo ready >&2; head -n1'], (text) => (said += text), resolve);
+      cat.write('heard\n');
+    });
+    expect(said.split('\n').sort()).toEqual(['', 'heard', 'ready']);
+  });
+
+  test('dies with us, also where we are killed', async () => {
+    const commands = new URL('./commands.ts', import.meta.url).href;
+    const program = `const {systemCommands} = await import(${JSON.stringify(commands)});
+      systemCommands().follow(['sh', '-c', 'echo $$; exec sleep 1000'], (text) => process.stdout.write(text), () => {});`;
+    const parent = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [said] = (await once(parent.stdout, 'data')) as [Buffer];
+    const pid = Number(said.toString());
+    expect(readFileSync(`/proc/${pid}/comm`, 'utf8')).toMatch(/^(sh|sleep)\n$/);
+    parent.kill('SIGKILL');
+    // Gone, or a zombie where nobody collects orphans.
+    while (running(pid)) await new Promise((resolve) => setTimeout(resolve, 10));
+  });
+});
+
+function running(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}

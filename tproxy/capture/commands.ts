@@ -1,5 +1,5 @@
 /** nft, ip and conntrack: run without a shell, and what their refusals mean. */
-import {execFile, spawn, type ChildProcess} from 'node:child_process';
+import {execFile, spawn, spawnSync, type ChildProcess} from 'node:child_process';
 import {SallyportError} from '../../runtime/errors.ts';
 import {missingCapability} from './sockets.ts';
 
@@ -13,8 +13,15 @@ export interface Outcome {
 export interface Commands {
   /** Rejects with SallyportError `ToolMissing` where the program is not there; a failed one resolves. */
   run(argv: readonly [string, ...string[]], stdin?: string): Promise<Outcome>;
-  /** Starts a program that reports for as long as it lives; `onEnd` once, where it ends by itself. */
-  follow(argv: readonly [string, ...string[]], onOutput: () => void, onEnd: () => void): {close(): void};
+  /**
+   * Starts a program that reports for as long as it lives, and dies with us, also where we are killed; `onOutput` is told
+   * what it says on either output, `onEnd` once that it ended by itself.
+   */
+  follow(
+    argv: readonly [string, ...string[]],
+    onOutput: (text: string) => void,
+    onEnd: () => void,
+  ): {write(text: string): void; close(): void};
 }
 
 /** A listing of ten thousand members is a megabyte. */
@@ -56,8 +63,9 @@ export function systemCommands(enter: (start: () => ChildProcess) => ChildProces
         child.stdin?.on('error', () => undefined);
         child.stdin?.end(stdin ?? '');
       }),
-    follow([program, ...args], onOutput, onEnd) {
-      const child = enter(() => spawn(program, args, {stdio: ['ignore', 'pipe', 'ignore'], env: ENVIRONMENT}));
+    follow(argv, onOutput, onEnd) {
+      const [program, ...args] = mortal(argv);
+      const child = enter(() => spawn(program, args, {stdio: 'pipe', env: ENVIRONMENT}));
       let ended = false;
       const end = (): void => {
         if (ended) return;
@@ -66,8 +74,14 @@ export function systemCommands(enter: (start: () => ChildProcess) => ChildProces
       };
       child.on('error', end);
       child.on('exit', end);
-      child.stdout?.on('data', onOutput);
+      for (const output of [child.stdout, child.stderr])
+        output?.on('data', (chunk: Buffer) => onOutput(chunk.toString()));
+      // It may end while we write.
+      child.stdin?.on('error', () => undefined);
       return {
+        write(text) {
+          child.stdin?.write(text);
+        },
         close() {
           ended = true;
           child.kill('SIGTERM');
@@ -79,6 +93,16 @@ export function systemCommands(enter: (start: () => ChildProcess) => ChildProces
 
 /** /usr/sbin is not in everybody's PATH; messages are compared, so they are in English. */
 const ENVIRONMENT = {PATH: `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/sbin:/sbin`, LC_ALL: 'C'};
+
+/**
+ * A monitor whose parent was killed with -9 waits for the next event before it notices: setpriv has the kernel end it at
+ * once (prctl(2), PR_SET_PDEATHSIG). Without util-linux's setpriv it lingers, which is no more than untidy.
+ */
+function mortal(argv: readonly [string, ...string[]]): readonly [string, ...string[]] {
+  canBeMortal ??= spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true'], {env: ENVIRONMENT}).status === 0;
+  return canBeMortal ? ['setpriv', '--pdeathsig', 'KILL', '--', ...argv] : argv;
+}
+let canBeMortal: boolean | null = null;
 
 function notStarted(program: string, cause: Error & {code?: unknown}): SallyportError {
   if (cause.code === 'ENOENT')

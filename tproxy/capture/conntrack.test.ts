@@ -32,7 +32,7 @@ describe('conntrack itself', () => {
       ran.push([...argv]);
       return {status, stdout: '', stderr};
     },
-    follow: () => ({close: () => undefined}),
+    follow: () => ({write: () => undefined, close: () => undefined}),
   });
 
   test('a cut asks for TCP of that source only: a UDP entry is what tells the pod’s datagrams from answers', async () => {

@@ -11,7 +11,7 @@ import {block, BRIDGE_COUNTERS, BRIDGE_TABLE, declareSets} from './tables.ts';
  * What may go from port to port: without it a neighbour cannot answer a connection that was opened towards it. It is
  * answered to global addresses too; one that is sent up to the bridge instead is judged by the rules there.
  */
-const NEIGHBOUR_DISCOVERY = 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255';
+export const NEIGHBOUR_DISCOVERY = 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255';
 
 export function bridgeTable(capture: Capture): string[] {
   const lines = [`table ${BRIDGE_TABLE} {`, ...Object.keys(BRIDGE_COUNTERS).map((name) => `  counter ${name} { }`)];

@@ -2,6 +2,7 @@ import {readFileSync, writeFileSync} from 'node:fs';
 import {describe, expect, test} from '@jest/globals';
 import type {Capture, CaptureConfig} from './config.ts';
 import {DEFAULT_MARKS, marksFrom} from './marks.ts';
+import {guardChanges, guardRules} from './ruleset-guard.ts';
 import {ruleset} from './ruleset.ts';
 import {BRIDGE_COUNTERS, COUNTERS} from './tables.ts';
 
@@ -72,6 +73,24 @@ describe('the ruleset as text', () => {
     const text = ruleset(captures[name]!);
     if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, text);
     expect(text).toBe(readFileSync(file, 'utf8'));
+  });
+
+  test.each(Object.keys(captures))('the guard of %s is as it was reviewed', (name) => {
+    const file = new URL(`./testdata/${name}.guard.nft`, import.meta.url);
+    const text = `${guardRules(captures[name]!).join('\n')}\n`;
+    if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, text);
+    expect(text).toBe(readFileSync(file, 'utf8'));
+  });
+
+  test('the guard follows a change of members by its sets alone, and says nothing where nothing changed', () => {
+    const before = captures['two-pods']!;
+    const [first, ...rest] = before.members;
+    expect(guardChanges(before, before)).toEqual([]);
+    expect(guardChanges(before, {...before, members: rest})).toEqual([
+      `delete element inet sallyport_guard captured4 { "veth1" . ${first!.ip} }`,
+      `delete element inet sallyport_guard locked4 { "veth1" . ${first!.ip} }`,
+      `delete element inet sallyport_guard addresses4 { ${first!.ip} }`,
+    ]);
   });
 
   test('what was there is deleted in the same transaction that makes it anew', () => {

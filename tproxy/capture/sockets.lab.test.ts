@@ -235,6 +235,8 @@ describe('the reviewed rulesets', () => {
   labTest('are what nft accepts', async () => {
     await start();
     const folder = new URL('./testdata/', import.meta.url);
+    // What is there belongs to the guard's owner, and nobody else may say how it should be.
+    await rig.capture.release();
     for (const file of readdirSync(folder))
       expect((await rig.lab.exec('node', ['nft', '-c', '-f', fileURLToPath(new URL(file, folder))])).stderr).toBe('');
   });
