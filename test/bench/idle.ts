@@ -42,7 +42,13 @@ export async function benchIdle(lab: Lab, site: Site): Promise<Table> {
     const each = (bytes: number): string => ((bytes - before) / CONNECTIONS / 1000).toFixed(0);
     return {
       title: `Memory of ${CONNECTIONS} idle intercepted connections (resident, the supervisor included)`,
-      columns: ['before MB', 'with both legs MB', 'kB each', 'upstream legs closed MB', 'kB each'],
+      columns: [
+        'before MB',
+        'with both legs MB',
+        'kB each, both legs',
+        'upstream legs closed MB',
+        'kB each, client leg',
+      ],
       rows: [[Math.round(before / 1e6), Math.round(both / 1e6), each(both), Math.round(one / 1e6), each(one)]],
     };
   } finally {

@@ -2,17 +2,20 @@
  * `npm run bench`: this proxy beside its peers, in one run, in the same namespaces. Absolute figures mean little on a shared
  * machine; the ratios in a run do.
  *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|filters|decide|http1|leaf|start|idle]... [--json FILE]
+ *   npm run bench -- --check    three rounds of what there are aims for; exit code 1 where one is missed
  */
 import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {createLab, hasLabPrivileges} from '../lab/index.ts';
+import {aims, checkTable, isMet, median, type RoundRow} from './check.ts';
 import {benchDecide} from './decide.ts';
 import {benchFilters} from './filters.ts';
 import {benchHttp1} from './http1.ts';
 import {benchIdle} from './idle.ts';
 import {benchLeaf} from './leaf.ts';
+import {LOADS} from './load.ts';
 import {benchPeer, PEERS, type Row} from './proxies.ts';
 import {startSite} from './site.ts';
 import {benchStart} from './start.ts';
@@ -24,12 +27,21 @@ const {values} = parseArgs({
     only: {type: 'string', multiple: true},
     skip: {type: 'string', multiple: true},
     json: {type: 'string'},
+    check: {type: 'boolean', default: false},
   },
 });
 const say = (text: string): void => console.error(text);
-const skipped = (part: string): boolean => values.skip?.includes(part) ?? false;
+const check = values.check;
+/** There are no aims for these. */
+const UNCHECKED: readonly string[] = ['http1', 'filters'];
+const skipped = (part: string): boolean =>
+  (values.skip?.includes(part) ?? false) || (check && UNCHECKED.includes(part));
+const only = values.only ?? (check ? ['sallyport', 'Envoy', 'mitmproxy'] : null);
+const loads = check ? LOADS.filter(({name}) => name !== 'new connection each, 1 MB') : LOADS;
+const rounds = check ? 3 : 1;
 
 const tables: Table[] = [];
+const rows: RoundRow[] = [];
 if (!skipped('decide')) tables.push(benchDecide());
 if (!skipped('http1')) tables.push(benchHttp1());
 if (!skipped('leaf')) tables.push(benchLeaf());
@@ -49,13 +61,16 @@ if (!privileges.ok) {
     if (!skipped('idle')) tables.push(await benchIdle(lab, {...site, dir: join(dir, 'idle')}));
 
     async function proxies(): Promise<Table> {
-      const rows: Row[] = [];
-      for (const peer of PEERS) {
-        if (values.only !== undefined && !values.only.some((name) => peer.name.includes(name))) continue;
-        const own = {...site, dir: join(dir, peer.name.replace(/\W+/g, '-'))};
-        const missing = peer.missing(own);
-        if (missing !== null) say(`skip: ${peer.name}: ${missing}`);
-        else rows.push(...(await benchPeer(lab, peer, own, Number(values.seconds), say)));
+      for (let round = 1; round <= rounds; round++) {
+        for (const peer of PEERS) {
+          if (only !== null && !only.some((name) => peer.name.includes(name))) continue;
+          const own = {...site, dir: join(dir, `${peer.name.replace(/\W+/g, '-')}-${round}`)};
+          const missing = peer.missing(own);
+          if (missing !== null) say(`skip: ${peer.name}: ${missing}`);
+          else
+            for (const row of await benchPeer(lab, peer, own, Number(values.seconds), say, loads))
+              rows.push({...row, round});
+        }
       }
       return proxyTable(rows);
     }
@@ -64,11 +79,17 @@ if (!privileges.ok) {
     rmSync(dir, {recursive: true, force: true});
   }
 }
+const measured = check ? aims(rows, tables) : [];
+if (check) tables.push(checkTable(measured));
 console.log(tables.map(markdown).join('\n'));
+if (!measured.every(isMet)) process.exitCode = 1;
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(tables, null, 2)}\n`);
 
-/** Ratios are to Envoy, the peer that a mesh would use. */
-function proxyTable(rows: readonly Row[]): Table {
+/** Medians of the rounds. Ratios are to Envoy, the peer that a mesh would use. */
+function proxyTable(all: readonly Row[]): Table {
+  const of = (load: string, peer: string, what: (row: Row) => number): number =>
+    median(all.filter((row) => row.load === load && row.peer === peer).map(what));
+  const envoy = all.find((row) => row.peer.startsWith('Envoy'))?.peer;
   return {
     title: 'Proxies side by side, TLS in and TLS out, one worker each',
     columns: [
@@ -82,20 +103,21 @@ function proxyTable(rows: readonly Row[]): Table {
       'memory MB',
       'errors',
     ],
-    rows: [...new Set(rows.map((row) => row.load))].flatMap((load) => {
-      const same = rows.filter((row) => row.load === load);
-      const envoy = same.find((row) => row.peer.startsWith('Envoy'));
-      return same.map((row) => [
-        load,
-        row.peer,
-        Math.round(row.requestsPerSecond),
-        Math.round(row.cpuUsPerRequest),
-        envoy === undefined ? '' : `${(row.cpuUsPerRequest / envoy.cpuUsPerRequest).toFixed(2)}x`,
-        row.p50Ms.toFixed(2),
-        row.p99Ms.toFixed(2),
-        Math.round(row.residentBytes / 1e6),
-        row.errors,
-      ]);
-    }),
+    rows: [...new Set(all.map((row) => row.load))].flatMap((load) =>
+      [...new Set(all.filter((row) => row.load === load).map((row) => row.peer))].map((peer) => {
+        const cpuUs = of(load, peer, (row) => row.cpuUsPerRequest);
+        return [
+          load,
+          peer,
+          Math.round(of(load, peer, (row) => row.requestsPerSecond)),
+          Math.round(cpuUs),
+          envoy === undefined ? '' : `${(cpuUs / of(load, envoy, (row) => row.cpuUsPerRequest)).toFixed(2)}x`,
+          of(load, peer, (row) => row.p50Ms).toFixed(2),
+          of(load, peer, (row) => row.p99Ms).toFixed(2),
+          Math.round(of(load, peer, (row) => row.residentBytes) / 1e6),
+          of(load, peer, (row) => row.errors),
+        ];
+      }),
+    ),
   };
 }

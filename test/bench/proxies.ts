@@ -3,7 +3,7 @@ import {mkdirSync, openSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ChildProcess} from 'node:child_process';
 import {connectIn, type Lab} from '../lab/index.ts';
-import {LOADS, parseWrk, wrkArguments, type Load, type Measured} from './load.ts';
+import {parseWrk, wrkArguments, type Load, type Measured} from './load.ts';
 import {envoy} from './peers/envoy.ts';
 import {mitmproxy} from './peers/mitmproxy.ts';
 import {nginx} from './peers/nginx.ts';
@@ -21,6 +21,8 @@ export interface Row extends Measured {
   readonly residentBytes: number;
 }
 
+/** Compilers, pools and caches are warm then. */
+const WARM_UP_SECONDS = 3;
 /** How long a proxy may take to come up. */
 const START_TIMEOUT_MS = 20_000;
 
@@ -45,7 +47,7 @@ export async function benchPeer(
     if (command.redirectTo !== null) await redirect(lab, site.podInterface, command.redirectTo);
     const rows: Row[] = [];
     for (const load of loads) {
-      await wrk(lab, load, site.host, 1);
+      await wrk(lab, load, site.host, WARM_UP_SECONDS);
       const before = usage(child.pid!);
       const measured = await wrk(lab, load, site.host, seconds);
       const after = usage(child.pid!);
