@@ -3,7 +3,7 @@ import {mkdirSync, openSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ChildProcess} from 'node:child_process';
 import {connectIn, type Lab} from '../lab/index.ts';
-import {parseWrk, wrkArguments, type Load, type Measured} from './load.ts';
+import {LOADS, parseWrk, wrkArguments, type Load, type Measured} from './load.ts';
 import {envoy} from './peers/envoy.ts';
 import {mitmproxy} from './peers/mitmproxy.ts';
 import {nginx} from './peers/nginx.ts';
