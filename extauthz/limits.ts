@@ -14,6 +14,13 @@ export const EXTAUTHZ_LIMITS = {
   messageBytes: 1024 * 1024,
   /** Checks under way of one Envoy's connection; its circuit breaker allows 1,024 by default. */
   streamsPerConnection: 1_024,
+  /**
+   * Streams that a connection may reset at once, and a second. A client that goes away has Envoy take its question back, so
+   * Node's own limits (1000, and 33 a second) let one pod end the connection that all the others are asked about on. A reset
+   * is cheaper than a Check, and one process answers about so many.
+   */
+  streamResetBurst: 50_000,
+  streamResetsPerSecond: 20_000,
   /** One Envoy has one connection per worker thread: a thousand pods. */
   connections: 4_096,
   /** Frames that nghttp2 holds for one connection. */

@@ -44,6 +44,7 @@ export class Listener {
       'grpc.enable_channelz': 0,
       'grpc-node.max_session_memory': LIMITS.sessionMemoryMegabytes,
     });
+    letStreamsBeReset(this.grpc);
     this.#injector = this.grpc.createConnectionInjector(ServerCredentials.createInsecure());
   }
 
@@ -162,6 +163,15 @@ export class Listener {
     for (const socket of this.#sockets.keys()) socket.destroy();
     this.grpc.forceShutdown();
   }
+}
+
+/** grpc-js has no option for it; what it gives every HTTP/2 server is this (1.14). resets.test.ts holds that it is heeded. */
+function letStreamsBeReset(server: Server): void {
+  const {commonServerOptions} = server as unknown as {commonServerOptions: object};
+  Object.assign(commonServerOptions, {
+    streamResetBurst: LIMITS.streamResetBurst,
+    streamResetRate: LIMITS.streamResetsPerSecond,
+  });
 }
 
 function secureContext({clientCa, ...files}: TlsFiles) {
