@@ -19,6 +19,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return (await import('../tproxy/main.ts')).tproxy(argv, out);
     },
   },
+  controller: {
+    summary: 'conditions, the CA and trust bundles of a cluster',
+    run: async (argv, out) => (await import('../cluster/controller/main.ts')).controller(argv, out),
+  },
   injector: {
     summary: 'the admission webhook of pods',
     run: async (argv, out) => (await import('../injector/main.ts')).injector(argv, out),

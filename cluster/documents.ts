@@ -11,7 +11,7 @@ export interface ClusterDocument {
   readonly generation: number;
 }
 
-const PLURALS: Readonly<Record<Kind, string>> = {
+export const PLURALS: Readonly<Record<Kind, string>> = {
   EgressPolicy: 'egresspolicies',
   ClusterEgressPolicy: 'clusteregresspolicies',
   UpstreamProxy: 'upstreamproxies',

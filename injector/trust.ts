@@ -1,13 +1,9 @@
 /** Trust in our CA: the bundle mounted, and the variables by which each runtime finds it. */
-import {ANNOTATIONS} from '../runtime/names.ts';
+import {TRUST_STORE_PASSWORD} from '../pki/index.ts';
+import {ANNOTATIONS, TRUST_KEYS} from '../runtime/names.ts';
 import {appendOptions, setOnce} from './environment.ts';
 import type {Container, Pod, VolumeMount} from './pod.ts';
 import type {Installation} from './settings.ts';
-
-/** The keys of the ConfigMap: the CA alone, the public roots and the CA, and the same as PKCS#12. */
-export const TRUST_KEYS = {ca: 'ca.crt', bundle: 'bundle.crt', pkcs12: 'truststore.p12'} as const;
-/** Java wants a password to open a store with nothing secret in it; this is the one of its own cacerts. */
-export const TRUST_STORE_PASSWORD = 'changeit';
 
 const VOLUME = 'sallyport-trust';
 

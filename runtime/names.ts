@@ -63,3 +63,6 @@ export const ANNOTATIONS = {
   /** The tutorial's annotation: `mode: tproxy`. */
   tutorial: 'initializer.kubernetes.io/tproxy',
 } as const;
+
+/** The keys of the trust ConfigMap: the CA alone, the public roots and the CA, and the same as PKCS#12. */
+export const TRUST_KEYS = {ca: 'ca.crt', bundle: 'bundle.crt', pkcs12: 'truststore.p12'} as const;
