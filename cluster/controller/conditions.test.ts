@@ -25,7 +25,9 @@ describe('the Accepted condition', () => {
     const {status, reason, message} = accepted(findingsOf('name: r, to: {hosts: ["5.6.7.8", "a b"]}'), 1);
     expect([status, reason]).toEqual(['False', 'BadHost']);
     const lines = message.split('\n');
-    expect(lines[0]).toMatch(/^BadHost: "5\.6\.7\.8": .*Move it to `to\.cidrs`.*\(EgressPolicy a\/p spec\.rules\[0\]\.to\.hosts\[0\]\)$/);
+    expect(lines[0]).toMatch(
+      /^BadHost: "5\.6\.7\.8": .*Move it to `to\.cidrs`.*\(EgressPolicy a\/p spec\.rules\[0\]\.to\.hosts\[0\]\)$/,
+    );
     expect(lines[1]).toMatch(/hosts\[1\]/);
   });
 
