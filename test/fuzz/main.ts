@@ -10,12 +10,13 @@ import {asLine, readCorpus, writeCorpus} from './corpus.ts';
 import {fuzz} from './engine.ts';
 import type {Report} from './engine.ts';
 import type {Target} from './target.ts';
-import {framing} from './framing/main.ts';
+import {framing, framingOfResponses} from './framing/main.ts';
 import {TARGETS} from './targets/index.ts';
 
 const DEFAULT_SECONDS = 60;
-/** The one target that is no function of bytes: it asks other programs. */
+/** Those that are no functions of bytes: they ask other programs. */
 const FRAMING = 'framing';
+const FRAMING_RESPONSES = 'framing-responses';
 
 const {values} = parseArgs({
   options: {
@@ -28,7 +29,7 @@ const {values} = parseArgs({
 });
 const seconds = number('time', values.time, DEFAULT_SECONDS);
 const seed = number('seed', values.seed, Date.now() % 1_000_000_007);
-const names = [...TARGETS.map(({name}) => name), FRAMING];
+const names = [...TARGETS.map(({name}) => name), FRAMING, FRAMING_RESPONSES];
 const chosen = names.filter((name) => values.target === undefined || name === values.target);
 if (chosen.length === 0) usage(`no target is called ${JSON.stringify(values.target)}; there are ${names.join(', ')}`);
 
@@ -61,6 +62,7 @@ function inOwnProcess(name: string): Promise<number> {
 
 async function one(name: string): Promise<void> {
   if (name === FRAMING) process.exit((await framing(seconds, seed, values.markdown ?? null)) === 0 ? 0 : 1);
+  if (name === FRAMING_RESPONSES) process.exit((await framingOfResponses(seconds, seed)) === 0 ? 0 : 1);
   const target = TARGETS.find((target) => target.name === name)!;
   const report = await fuzz(target, readCorpus(target.name, 'inputs'), {seconds, seed});
   if (report.corpus.length > 0) writeCorpus(target.name, 'inputs', report.corpus);

@@ -5,6 +5,8 @@ import {startPeers} from './peers/index.ts';
 import type {Peers} from './peers/index.ts';
 import {readBy} from './peer.ts';
 import {disagreement, lengthsOf, readOurs} from './reading.ts';
+import {RESPONSE_VARIANTS, readOurResponse, responseDisagreement, startResponseReaders} from './responses.ts';
+import type {ResponseReaders} from './responses.ts';
 import {peersDiffer, rowOf} from './table.ts';
 import type {Row} from './table.ts';
 import {VARIANTS} from './variants.ts';
@@ -49,5 +51,29 @@ describe('bytes that readers cut in different ways', () => {
     expect(disagreement(readOurs(bytes), theirs)).toBeNull();
     const byChunks = {requests: [{method: 'POST', body: ''}], open: false, refused: null, over: false};
     expect(disagreement(byChunks, theirs)).toMatch(/we read POST with 0 bytes .* it reads POST with 5 bytes/);
+  });
+});
+
+describe('responses that readers cut in different ways', () => {
+  let readers: ResponseReaders | null = null;
+  beforeAll(async () => {
+    readers = await startResponseReaders();
+  });
+  afterAll(() => readers?.close());
+
+  test.each(RESPONSE_VARIANTS)('$name: $ours', async ({bytes, asked, ours}) => {
+    const reading = readOurResponse(bytes, asked);
+    expect('refused' in reading ? reading.refused : reading.body).toBe(ours);
+    for (const read of await readers!.read(bytes, asked)) expect(responseDisagreement(reading, read)).toBeNull();
+  });
+
+  test('nginx and llhttp are asked, and take what we refuse', async () => {
+    expect(readers!.names).toEqual(['nginx', 'llhttp (node:http)']);
+    const variant = (name: string) => RESPONSE_VARIANTS.find((one) => one.name === name)!;
+    const hello = {status: 200, body: 'hello'};
+    expect(await readers!.read(variant('chunks').bytes, 'GET')).toEqual([hello, hello]);
+    const [nginx, llhttp] = await readers!.read(variant('lines that end with LF').bytes, 'GET');
+    expect([nginx, llhttp]).toEqual([{status: 200, body: 'hel'}, null]);
+    expect(responseDisagreement(hello, nginx!)).toMatch(/we read .*hello.* it reads .*hel/);
   });
 });

@@ -3,6 +3,8 @@ import {writeFileSync} from 'node:fs';
 import {asLine, readCorpus, writeCorpus} from '../corpus.ts';
 import {fuzzFraming} from './fuzz.ts';
 import {startPeers} from './peers/index.ts';
+import {fuzzResponses} from './fuzz-responses.ts';
+import {startResponseReaders} from './responses.ts';
 import {framingTable} from './table.ts';
 
 /** Answers how many differences there were. */
@@ -24,5 +26,20 @@ export async function framing(seconds: number, seed: number, markdown: string | 
     return found.length;
   } finally {
     await peers.close();
+  }
+}
+
+/** The same for responses. */
+export async function framingOfResponses(seconds: number, seed: number): Promise<number> {
+  const readers = await startResponseReaders();
+  try {
+    const {executions, kinds, found} = await fuzzResponses(readers, {seconds, seed});
+    console.log(
+      `| framing-responses | responses, by us and by ${readers.names.join(', ')} | ${executions} | - | ${kinds} | - | - | ${found.length} |`,
+    );
+    for (const {input, message} of found) console.log(`\nframing-responses: ${message}\n  ${asLine(input)}\n`);
+    return found.length;
+  } finally {
+    await readers.close();
   }
 }

@@ -5,7 +5,7 @@ import type {Peer} from '../peer.ts';
 import {startOrigin} from './origin.ts';
 import {startProcess} from './process.ts';
 
-const NGINX = ['/usr/sbin/nginx', '/usr/bin/nginx'].find((path) => existsSync(path));
+export const NGINX = ['/usr/sbin/nginx', '/usr/bin/nginx'].find((path) => existsSync(path));
 
 /** null: it is not installed. */
 export async function startNginx(dir: string): Promise<Peer | null> {
