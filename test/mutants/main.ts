@@ -24,6 +24,8 @@ import {MUTANTS} from './mutants.ts';
 
 /** The slowest of the test files takes 5 s. A mutant that never ends is noticed by no assertion, so it counts as a survivor. */
 const TIMEOUT_MS = 60_000;
+/** All test files one after the other, before any mutant. */
+const WITHOUT_MUTANTS_TIMEOUT_MS = 300_000;
 /** Each lane runs one test process; more would only slow down those with sockets. */
 const MAX_LANES = 4;
 
@@ -67,7 +69,7 @@ try {
   const lanes = Math.min(queue.length, availableParallelism(), MAX_LANES);
   const trees = Array.from({length: lanes}, (_, lane) => join(work, String(lane)));
   for (const tree of trees) copyTree(tree);
-  const red = trees[0] === undefined ? new Set<string>() : await redTests(trees[0], queue);
+  const red = await redTests(trees, queue);
   for (const test of red) console.log(`RED       ${test} fails without any mutant, so it proves nothing`);
   await Promise.all(
     trees.map(async (tree) => {
@@ -104,14 +106,23 @@ function copyTree(tree: string): void {
   symlinkSync(join(process.cwd(), 'node_modules'), join(tree, 'node_modules'));
 }
 
-/** The test files that fail without any mutant: they would kill every one. */
-async function redTests(tree: string, mutants: readonly Mutant[]): Promise<ReadonlySet<string>> {
-  const report = join(tree, 'report.json');
-  const {code, timedOut} = await jest(tree, report, [...new Set(mutants.flatMap(({tests}) => tests))]);
-  if (timedOut) throw new Error(`without any mutant the tests do not end within ${TIMEOUT_MS / 1000} s`);
-  if (code === 0) return new Set();
-  const {testResults} = JSON.parse(readFileSync(report, 'utf8')) as Report;
-  return new Set(testResults.filter(({status}) => status !== 'passed').map(({name}) => relative(tree, name)));
+/** The test files that fail without any mutant: they would kill every one. Each tree tries its part of them. */
+async function redTests(trees: readonly string[], mutants: readonly Mutant[]): Promise<ReadonlySet<string>> {
+  const tests = [...new Set(mutants.flatMap(({tests}) => tests))];
+  const red = await Promise.all(
+    trees.map(async (tree, lane) => {
+      const mine = tests.filter((_test, i) => i % trees.length === lane);
+      if (mine.length === 0) return [];
+      const report = join(tree, 'report.json');
+      const {code, timedOut} = await jest(tree, report, mine, WITHOUT_MUTANTS_TIMEOUT_MS);
+      if (timedOut)
+        throw new Error(`without any mutant the tests do not end within ${WITHOUT_MUTANTS_TIMEOUT_MS / 1000} s`);
+      if (code === 0) return [];
+      const {testResults} = JSON.parse(readFileSync(report, 'utf8')) as Report;
+      return testResults.filter(({status}) => status !== 'passed').map(({name}) => relative(tree, name));
+    }),
+  );
+  return new Set(red.flat());
 }
 
 async function tryMutant(tree: string, {file, find, replace, tests}: Mutant): Promise<string | null> {
@@ -136,6 +147,7 @@ function jest(
   tree: string,
   report: string,
   tests: readonly string[],
+  timeoutMs = TIMEOUT_MS,
 ): Promise<{code: number | null; timedOut: boolean}> {
   return new Promise((resolve) => {
     const argv = [
@@ -155,7 +167,7 @@ function jest(
     const timer = setTimeout(() => {
       timedOut = true;
       child.kill('SIGKILL');
-    }, TIMEOUT_MS);
+    }, timeoutMs);
     child.on('exit', (code) => {
       clearTimeout(timer);
       resolve({code, timedOut});
