@@ -23,16 +23,21 @@ export interface NodeCapture {
   close(): Promise<void>;
 }
 
-/** Puts the rules in force; resolves when every workload is held. Throws SallyportError with what is missing. */
+/**
+ * Puts the rules in force; resolves when every workload is held. `onAddresses` is told as soon as the kernel says that the
+ * node's own addresses change. Throws SallyportError with what is missing.
+ */
 export async function startNodeCapture(
   config: TproxyConfig,
   documents: readonly Document[],
   workloads: readonly WorkloadEntry[],
   journal: Journal,
+  onAddresses: () => void,
 ): Promise<NodeCapture> {
   const rules: NodeRules = createCapture({
     config: captureConfig(config),
     onNotice: (level, event, message) => journal.notice(level, event, message),
+    onAddresses,
   });
   await rules.start(members(config, documents, workloads));
   let updating = 0;

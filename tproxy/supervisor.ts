@@ -108,7 +108,9 @@ export class Supervisor {
     try {
       await this.#workers.start();
       if (config.capture === 'node')
-        this.#capture = await startNodeCapture(config, this.#load.documents, this.#workloads, this.#journal);
+        this.#capture = await startNodeCapture(config, this.#load.documents, this.#workloads, this.#journal, () =>
+          this.#lookAtAddresses(),
+        );
     } catch (error) {
       this.#admin.close();
       await this.#workers.drain(0);

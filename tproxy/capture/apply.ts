@@ -21,6 +21,8 @@ export interface CaptureOptions {
   readonly config: CaptureConfig;
   /** What an operator should know: `capture.started`, `.cut`, `.drift`, `.unguarded`, `.unplaced`, `.failed`, `.released`. */
   readonly onNotice: Notice;
+  /** This node's own addresses may have changed. */
+  readonly onAddresses?: () => void;
   /** Default: this machine. */
   readonly commands?: Commands;
   /** How often the rules are compared with what they should be, beside the kernel's own notifications. Default 10 s. */
@@ -66,6 +68,7 @@ export function createCapture(options: CaptureOptions): NodeRules {
 class AppliedCapture implements NodeRules {
   readonly #config: CaptureConfig;
   readonly #notice: Notice;
+  readonly #onAddresses: () => void;
   readonly #commands: Commands;
   readonly #checkIntervalMs: number;
   #members: readonly Member[] = [];
@@ -88,6 +91,7 @@ class AppliedCapture implements NodeRules {
     for (const pattern of options.config.podInterfaces) requireInterfaceName(pattern.replace(/\*$/, ''));
     this.#config = options.config;
     this.#notice = options.onNotice;
+    this.#onAddresses = options.onAddresses ?? (() => undefined);
     this.#commands = options.commands ?? systemCommands();
     this.#checkIntervalMs = options.checkIntervalMs ?? CHECK_INTERVAL_MS;
     this.#guard = createGuard(this.#commands, () => void this.#again());
@@ -115,6 +119,7 @@ class AppliedCapture implements NodeRules {
       this.#watch ??= createWatch(this.#commands, this.#checkIntervalMs, {
         rules: () => this.#compare(),
         places: () => this.#again(),
+        addresses: this.#onAddresses,
       });
     });
   }

@@ -10,11 +10,14 @@ const SETTLE_MS = 50;
 /** A monitor that ended is started again, but not in a loop. */
 const RESTART_MS = 1000;
 
-/** `on.rules`: compare the tables. `on.places`: members may be somewhere else. Neither may reject. */
+/**
+ * `on.rules`: compare the tables. `on.places`: members may be somewhere else. Neither may reject. `on.addresses`: this node's
+ * own may be others; it is told at once, for whoever gets one waits for nobody.
+ */
 export function createWatch(
   commands: Commands,
   intervalMs: number,
-  on: {rules: () => Promise<void>; places: () => Promise<void>},
+  on: {rules: () => Promise<void>; places: () => Promise<void>; addresses: () => void},
 ): Watch {
   const timers = new Set<NodeJS.Timeout>();
   const monitors = new Map<string, {close(): void}>();
@@ -28,7 +31,11 @@ export function createWatch(
     timers.add(timer);
   };
 
-  const follow = (argv: readonly [string, ...string[]], work: () => Promise<void>): void => {
+  const follow = (
+    argv: readonly [string, ...string[]],
+    work: () => Promise<void>,
+    atOnce: (text: string) => void = () => undefined,
+  ): void => {
     let waiting = false;
     const changed = (): void => {
       if (waiting) return;
@@ -41,7 +48,14 @@ export function createWatch(
     const start = (): void => {
       monitors.set(
         argv[0],
-        commands.follow(argv, changed, () => later(RESTART_MS, start)),
+        commands.follow(
+          argv,
+          (text) => {
+            atOnce(text);
+            changed();
+          },
+          () => later(RESTART_MS, start),
+        ),
       );
       // What happened while nobody listened.
       changed();
@@ -50,10 +64,17 @@ export function createWatch(
   };
   // Our own changes come back too: the comparison finds nothing then.
   follow(['nft', 'monitor'], on.rules);
-  follow(['ip', '-o', 'monitor', 'link', 'route', 'rule'], async () => {
-    await on.places();
-    await on.rules();
-  });
+  follow(
+    ['ip', '-o', 'monitor', 'link', 'address', 'route', 'rule'],
+    async () => {
+      await on.places();
+      await on.rules();
+    },
+    (text) => {
+      // Lines of addresses only: `3: eth0    inet 10.0.0.1/32 scope global ...`, with "Deleted" in front where it is gone.
+      if (text.includes(' inet')) on.addresses();
+    },
+  );
 
   const interval = setInterval(() => void on.places().then(on.rules), intervalMs);
   interval.unref();

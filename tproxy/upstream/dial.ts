@@ -157,6 +157,10 @@ class Attempts {
     );
     socket.once('connect', () => {
       if (this.#over) return;
+      if (source !== null && isThisMachine(socket)) {
+        this.#lost(socket, 'that is an address of this node');
+        return;
+      }
       socket.removeListener('error', onError);
       socket.setTimeout(0);
       socket.removeAllListeners('timeout');
@@ -175,6 +179,15 @@ class Attempts {
     this.#problem(why);
     this.#more();
   }
+}
+
+/**
+ * Connected to ourselves: the kernel chose the destination as the source. The decision knew no such address of the node's,
+ * for those it knows are dialled with the pod's; so it is one that the node got a moment ago. Nothing has been sent yet.
+ * Loopback is a class of its own, which no rule opens.
+ */
+function isThisMachine({localAddress, remoteAddress}: Socket): boolean {
+  return localAddress === remoteAddress && localAddress?.startsWith('127.') === false && localAddress !== '::1';
 }
 
 /** Dials checked addresses. */

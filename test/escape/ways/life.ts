@@ -8,6 +8,9 @@ import {clientHello} from '../hello.ts';
 import {http, say, tlsTo} from '../wire.ts';
 import type {World, WorldName} from '../world.ts';
 
+/** Of the range that is outside, and that the rule for literals holds. */
+const FLOATING = '192.168.77.1';
+const FLOATING_PAUSE_MS = 2;
 const LAYOUTS: readonly WorldName[] = ['routed', 'bridged'];
 
 const way = (
@@ -228,6 +231,22 @@ export const LIFE: readonly Attempt[] = [
     if (by.name === 'locked') await policy(without('plain'))(world);
     await say(socket, `f\r\n${by.token}\r\n0\r\n\r\n`);
   }),
+  way(
+    'floating',
+    'an address of the internet becomes the node’s while the pod asks for it',
+    async (by, world) => {
+      const asking: Promise<string>[] = [];
+      const ask = (): number =>
+        asking.push(say(by.connect(FLOATING, 8088), http(`GET /${by.token} HTTP/1.1`, `Host: ${FLOATING}:8088`)));
+      const clock = setInterval(ask, FLOATING_PAUSE_MS);
+      await node(world, 'ip', 'address', 'add', `${FLOATING}/32`, 'dev', 'lo');
+      if (by.name === 'locked') await world.says('node.addresses');
+      ask();
+      clearInterval(clock);
+      await Promise.all(asking);
+    },
+    {invariant: 4, out: (place) => place.startsWith('the node')},
+  ),
   way('emptied', 'all policies are taken away', async (by, world) => {
     if (by.name === 'locked') await policy({...POLICY, spec: {...POLICY.spec, rules: []}})(world);
     await by.curl(`https://allowed.test/public/${by.token}`);
