@@ -32,3 +32,6 @@ export function decideExchange(policies: PolicySet, {base, layers}: Exchange, zo
   }
   throw new Error('the questions do not end');
 }
+
+/** What a socket of both families shows as mapped was dialled as IPv4, and whoever has the socket says so. */
+export const unmapped = (ip: string): string => (ip.startsWith('::ffff:') ? ip.slice(7) : ip);

@@ -5,7 +5,7 @@ import {NO_SNI, nameOf} from '../../extauthz/sds/outlook.ts';
 import {compilePolicies} from '../../policy/index.ts';
 import {documents, exchange, installation, zone, type Exchange} from '../reference/arbitraries.ts';
 import {checkExchange} from './checked.ts';
-import {decideExchange} from './decided.ts';
+import {decideExchange, unmapped} from './decided.ts';
 import {asEnvoyAsks} from './envoy-asks.ts';
 import {outcomeOf} from './outcome.ts';
 
@@ -21,9 +21,6 @@ const inMesh = ({base, layers}: Exchange): Exchange => ({
   },
   layers: layers.map((traffic) => ('tls' in traffic ? {...traffic, tls: {...traffic.tls, ech: false}} : traffic)),
 });
-
-/** What a socket of both families shows as mapped was dialled as IPv4, and both say so. */
-const unmapped = (ip: string): string => (ip.startsWith('::ffff:') ? ip.slice(7) : ip);
 
 /** No certificate is made for what is no name: the handshake fails, and nobody is asked. */
 const getsNoCertificate = ({layers}: Exchange): boolean =>
