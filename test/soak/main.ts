@@ -1,6 +1,7 @@
 /**
  * `npm run soak -- --requests N`: N requests (default a million) mixed over every protocol through the real proxy, and
- * whether its memory stays flat. Exit code 1 where it does not, or where a request failed.
+ * whether its memory stays flat. Exit code 1 where it does not, or where a request failed. `-- --latency`: what another
+ * workload's requests take while one attacks.
  */
 import {readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
@@ -10,6 +11,7 @@ import {PORTS} from '../../runtime/names.ts';
 import {markdown, type Table} from '../bench/tables.ts';
 import {tree, usage} from '../bench/processes.ts';
 import {kinds, type Kind} from './clients.ts';
+import {latencyTable} from './latency.ts';
 import {MAX_GROWTH_BYTES, MAX_GROWTH_SHARE, verdicts, type Sample} from './memory.ts';
 import {soakWorld, type SoakWorld} from './world.ts';
 
@@ -18,7 +20,9 @@ const DEFAULT_REQUESTS = 1_000_000;
 const CONCURRENCY = 48;
 const SAMPLES = 80;
 
-const {values} = parseArgs({options: {requests: {type: 'string'}, json: {type: 'string'}}});
+const {values} = parseArgs({
+  options: {requests: {type: 'string'}, json: {type: 'string'}, latency: {type: 'boolean', default: false}},
+});
 const wanted = Number(values.requests ?? DEFAULT_REQUESTS);
 if (!Number.isInteger(wanted) || wanted < SAMPLES) {
   console.error(`--requests is ${JSON.stringify(values.requests)}: write a whole number from ${SAMPLES}`);
@@ -28,6 +32,11 @@ const privileges = hasLabPrivileges();
 if (!privileges.ok) {
   console.error(`the soak needs ${privileges.missing}`);
   process.exit(3);
+}
+
+if (values.latency) {
+  console.log(markdown(await latencyTable((text) => console.error(text))));
+  process.exit(0);
 }
 
 interface Counted {

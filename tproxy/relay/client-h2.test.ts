@@ -11,7 +11,7 @@ import type {Socket} from 'node:net';
 import {connect as tlsConnect} from 'node:tls';
 import {deny, hello, pair, world, type World} from './testing/harness.ts';
 import {settled} from './testing/settled.ts';
-import {get, headers, PREFACE, settings} from '../../test/limits/frames.ts';
+import {get, headers, PREFACE, rst, settings} from '../../test/limits/frames.ts';
 import type {RelayLimits} from './limits.ts';
 
 let w: World;
@@ -483,6 +483,19 @@ describe('limits', () => {
     await gone(raw);
     await settled(() => w.requests[0]!.aborted);
     expect(w.relay.held()).toMatchObject({streams: 0, requests: 0});
+  });
+
+  test('streams that are opened and reset without end are the end of the session', async () => {
+    await limited({streamResetBurst: 10, streamResetsPerSecond: 0});
+    w.serve = () => undefined;
+    const raw = await w.raw();
+    raw.on('error', () => undefined);
+    const block = get('a.test', '/a');
+    const pair = (i: number): Buffer => Buffer.concat([headers(2 * i + 1, block), rst(2 * i + 1)]);
+    raw.write(Buffer.concat([PREFACE, settings(), ...Array.from({length: 20}, (_, i) => pair(i))]));
+    await gone(raw);
+    expect(w.limits).toContain('streamResets');
+    await settled(() => w.relay.held().streams === 0);
   });
 
   test('settings and pings without end are the end of the session', async () => {

@@ -26,12 +26,14 @@ export class H2Client implements Stage {
   readonly #session: ServerHttp2Session;
   readonly #streams = new Set<H2Stream>();
   readonly #control: TokenBucket;
+  readonly #resets: TokenBucket;
 
   constructor(connection: ClientConnection, socket: Duplex, options: H2Options) {
     this.connection = connection;
     this.options = options;
     const {limits} = connection.core;
     this.#control = new TokenBucket(limits.controlFrameBurst, limits.controlFramesPerSecond);
+    this.#resets = new TokenBucket(limits.streamResetBurst, limits.streamResetsPerSecond);
     connection.stage = this;
     connection.expireIn(limits.headTimeoutMs);
     // A session has no half-open state: where the client ends the connection, it ends (and node:http2 would not notice).
@@ -52,6 +54,7 @@ export class H2Client implements Stage {
       this.#streams.add(one);
       stream.once('close', () => {
         this.#streams.delete(one);
+        if (stream.rstCode !== undefined && stream.rstCode !== constants.NGHTTP2_NO_ERROR) this.#wasReset();
         if (this.#streams.size === 0) connection.expireIn(limits.keepAliveTimeoutMs);
       });
       one.start(raw as string[]);
@@ -63,10 +66,21 @@ export class H2Client implements Stage {
     if (connection.core.draining) session.close();
   }
 
+  /**
+   * CVE-2023-44487, and CVE-2025-8671, where the client makes us reset. Counted here and not left to nghttp2: it would stop
+   * reading and say nothing, and nobody would see the connection end.
+   */
+  #wasReset(): void {
+    const {core} = this.connection;
+    if (this.#resets.take(core.now()) || this.#session.destroyed) return;
+    limited(core, 'streamResets');
+    this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
   /** CVE-2019-9512, -9515: each of these makes us answer and asks for nothing. */
   #controlFrame(): void {
     const {core} = this.connection;
-    if (this.#control.take(core.now())) return;
+    if (this.#control.take(core.now()) || this.#session.destroyed) return;
     limited(core, 'controlFrames');
     this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
   }
@@ -81,8 +95,14 @@ export class H2Client implements Stage {
     const {core} = connection;
     const now = core.now();
     const session = this.#session;
+    if (session.destroyed) {
+      connection.destroy();
+      return;
+    }
     if (this.#streams.size === 0) {
       session.destroy();
+      // Should its socket not go with it.
+      connection.expireIn(core.limits.lingerMs);
       return;
     }
     // Each stream for itself: one that moves does not keep those that stand still.

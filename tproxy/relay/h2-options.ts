@@ -36,10 +36,10 @@ export function h2ServerOptions(limits: RelayLimits): SessionOptions {
     // Pings and settings of our own that wait for an answer: we send one of each. Defaults 10.
     maxOutstandingPings: 2,
     maxOutstandingSettings: 2,
-    // CVE-2023-44487 (rapid reset): a client that opens streams and resets them, so that none counts as open. Browsers
-    // that leave a page reset a few dozen at once. Default 1,000 and 33.
-    streamResetBurst: limits.streamResetBurst,
-    streamResetRate: limits.streamResetsPerSecond,
+    // CVE-2023-44487 (rapid reset): a client that opens streams and resets them, so that none counts as open. client-h2.ts
+    // ends the session earlier; this is the second line, for what it is told late. Default 1,000 and 33.
+    streamResetBurst: 4 * limits.streamResetBurst,
+    streamResetRate: 4 * limits.streamResetsPerSecond,
     // MiB that node:http2 may hold for one session, beyond which streams are refused: 128 streams with 64 KiB each. Default 10.
     maxSessionMemory: 8,
     // We write what we read: the encoder's table needs no more than the default.

@@ -29,7 +29,15 @@ export type RelayEvent =
 
 /** A limit that was met: by its name in limits.ts, without the `PerWorkload`. */
 export type Limited =
-  'connections' | 'requests' | 'streams' | 'controlFrames' | 'headerBytes' | 'lookups' | 'mints' | 'waitingHandshakes';
+  | 'connections'
+  | 'requests'
+  | 'streams'
+  | 'controlFrames'
+  | 'streamResets'
+  | 'headerBytes'
+  | 'lookups'
+  | 'mints'
+  | 'waitingHandshakes';
 
 export type Decide = (policies: PolicySet | 'not-loaded', request: EgressRequest, names: Names) => Decision | Needs;
 
