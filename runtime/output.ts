@@ -25,8 +25,11 @@ export interface Losses {
 
 /** Log lines wait at most this long before they are written, so that a burst is one write. */
 const FLUSH_EVERY_MS = 50;
-/** ... or until this many characters wait: each write wakes another thread, which costs as much as a dozen lines. */
-const FLUSH_AT_CHARS = 32 * 1024;
+/** ... or until this much of them waits: each write may wake another thread, which costs as much as a dozen lines. */
+const FLUSH_AT_BYTES = 32 * 1024;
+const BATCH_BYTES = 2 * FLUSH_AT_BYTES;
+/** What a UTF-16 code unit takes in UTF-8 at most. */
+const MAX_UNIT_BYTES = 3;
 /** What may wait while the reader of the log is slow; past it lines are dropped and counted (invariant 8). */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 /** A pipe that is full is tried again after this. */
@@ -56,7 +59,12 @@ class Lines implements LineWriter {
   /** null: another thread writes. */
   readonly #writeAtOnce: WriteAtOnce | null;
   readonly #losses: Losses;
-  #text = '';
+  /**
+   * Lines are written into it as they come: kept as text, they would be the many parts that a line is made of, and the garbage
+   * collector would move these about until they are written.
+   */
+  #batch: Buffer | null = null;
+  #used = 0;
   #due: NodeJS.Timeout | null = null;
   readonly #waiting: Chunk[] = [];
   #waitingBytes = 0;
@@ -75,8 +83,12 @@ class Lines implements LineWriter {
   }
 
   line(text: string): void {
-    this.#text += `${text}\n`;
-    if (this.#text.length >= FLUSH_AT_CHARS) this.#handOver();
+    const atMost = MAX_UNIT_BYTES * text.length + NEWLINE.length;
+    if (this.#used + atMost > BATCH_BYTES) this.#handOver();
+    const batch = (this.#batch ??= Buffer.allocUnsafeSlow(Math.max(BATCH_BYTES, atMost)));
+    this.#used += batch.write(text, this.#used);
+    batch[this.#used++] = NEWLINE[0]!;
+    if (this.#used >= FLUSH_AT_BYTES) this.#handOver();
     else this.#due ??= setTimeout(() => this.#handOver(), FLUSH_EVERY_MS).unref();
   }
 
@@ -106,9 +118,13 @@ class Lines implements LineWriter {
   #queue(): void {
     if (this.#due !== null) clearTimeout(this.#due);
     this.#due = null;
-    if (this.#text === '') return;
-    const bytes = Buffer.from(this.#text);
-    this.#text = '';
+    const batch = this.#batch;
+    if (batch === null) return;
+    const used = batch.subarray(0, this.#used);
+    // A few lines must not hold the memory of a whole batch while they wait for a slow reader.
+    const bytes = used.length < FLUSH_AT_BYTES ? Buffer.from(used) : used;
+    this.#batch = null;
+    this.#used = 0;
     if (this.#waitingBytes + bytes.length > MAX_WAITING_BYTES) return this.#lost(bytes);
     this.#waitingBytes += bytes.length;
     this.#waiting.push({bytes, at: 0});
