@@ -68,3 +68,22 @@ export function modesSelecting(policies: PolicySet, workload: Workload): Readonl
   }
   return modes;
 }
+
+/**
+ * Of workloads that no rule can tell apart, the first: where the same policies select them in the same way, only conditions
+ * look at who they are. A Deployment's thousand pods, and mostly a namespace's Deployments, are one.
+ */
+export function distinctWorkloads(policies: PolicySet, workloads: Iterable<Workload>): Workload[] {
+  const {selector} = policies;
+  const conditions = selector.policies.flatMap(({document}) => document.rules.flatMap(({when}) => when ?? []));
+  const looksAtSource = conditions.some((when) => when.includes('source'));
+  const looksAtName = looksAtSource && conditions.some((when) => /name(?!space)/.test(when));
+  const kinds = new Map<string, Workload>();
+  for (const workload of workloads) {
+    const {namespace, name, labels, serviceAccount, trustsCa} = workload;
+    const who = looksAtSource ? JSON.stringify([namespace, serviceAccount, labels, looksAtName ? name : null]) : '';
+    const key = `${selector.select(workload).key} ${trustsCa} ${who}`;
+    if (!kinds.has(key)) kinds.set(key, workload);
+  }
+  return [...kinds.values()];
+}

@@ -17,7 +17,7 @@ export type {Kind} from './schema/kinds.ts';
 export type {Field, ObjectShape, Shape, ValueOf} from './schema/shape.ts';
 export {formatFinding} from './load/format.ts';
 export {checkDocuments} from './load/check.ts';
-export {compilePolicies, modesSelecting} from './compile.ts';
+export {compilePolicies, distinctWorkloads, modesSelecting} from './compile.ts';
 export type {PolicySet} from './compile.ts';
 export {decide} from './decide.ts';
 export {DENIAL_HEADER, adviceOf, denialResponse, statusOf} from './deny.ts';

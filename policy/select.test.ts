@@ -1,6 +1,6 @@
 import {describe, expect, test} from '@jest/globals';
 import type {LabelSelector, PolicyDocument} from './documents.ts';
-import {modesSelecting} from './compile.ts';
+import {distinctWorkloads, modesSelecting} from './compile.ts';
 import {policySelects} from './select.ts';
 import {APP, policies} from './testing/asking.ts';
 
@@ -72,4 +72,20 @@ test('the modes that select decide between captured and locked', () => {
   expect(modes('db')).toEqual([]);
   // An Audit policy that only may select frees nobody from the lock.
   expect(modes(null)).toEqual(['Enforce']);
+});
+
+describe('workloads that no rule can tell apart are one', () => {
+  const other = {...APP, name: 'app-2', uid: 'uid-2'};
+  const api = {...APP, name: 'api-1', labels: {app: 'api'}};
+  const away = {...APP, namespace: 'away'};
+  const untrusting = {...APP, trustsCa: false};
+  const kinds = (text: string) => distinctWorkloads(policies(text), [APP, other, api, away, untrusting]);
+  const ruled = (when: string): string => `\n  - {name: r, to: {hosts: [a.example]}, when: '${when}'}\n`;
+  test.each([
+    ['policies that select all of a namespace', `\n  - {name: r, to: {hosts: [a.example]}}\n`, [APP, away, untrusting]],
+    ['a condition on labels', ruled('source.labels["app"] == "web"'), [APP, api, away, untrusting]],
+    ['a condition on the namespace', ruled('source.namespace == "default"'), [APP, api, away, untrusting]],
+    ['a condition on the name', ruled('source.name == "app-2"'), [APP, other, api, away, untrusting]],
+    ['no policies', '', [APP, untrusting]],
+  ])('with %s', (_, text, expected) => expect(kinds(text)).toEqual(expected));
 });

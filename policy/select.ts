@@ -68,6 +68,8 @@ export class Selection {
   readonly mode: 'none' | 'audit' | 'enforce';
   /** Whether `deciding` and `all` are the same rules. */
   readonly same: boolean;
+  /** Equal where the same policies select in the same way. */
+  readonly key: string;
   readonly #groups: GroupCache;
   readonly #deciding: GroupSpec;
   readonly #all: GroupSpec;
@@ -75,6 +77,7 @@ export class Selection {
   constructor(mode: 'none' | 'audit' | 'enforce', groups: GroupCache, deciding: GroupSpec, all: GroupSpec) {
     this.mode = mode;
     this.same = deciding.key === all.key;
+    this.key = `${mode} ${deciding.key} ${all.key}`;
     this.#groups = groups;
     this.#deciding = deciding;
     this.#all = all;

@@ -3,4 +3,4 @@ export type {SecretEvent, SecretPeers, SecretService, SecretServiceOptions, Secr
 export {NO_SNI} from './outlook.ts';
 export {identitiesOf, secretPeers, type SecretTransport} from './peers.ts';
 export {DEFAULT_ROOM, type Room} from './places.ts';
-export {createSecretService} from './service.ts';
+export {createSecretService, SECRETS} from './service.ts';

@@ -2,7 +2,7 @@
 import {createHash} from 'node:crypto';
 import {LRUCache} from 'lru-cache';
 import type {Leaf, LeafMint} from '../../pki/index.ts';
-import type {PolicySet, Workload} from '../../policy/index.ts';
+import {distinctWorkloads, type PolicySet, type Workload} from '../../policy/index.ts';
 import {nameOf, outlookOf, type Outlook} from './outlook.ts';
 import type {Secret} from './stream.ts';
 
@@ -25,6 +25,8 @@ export interface Judged {
 
 /** Names judged and not judged again before something changes; each is a text and a word. */
 const MAX_JUDGED = 16_384;
+/** A new name costs about 10 µs for each, and clients choose the names. What is beyond is not asked about: a certificate lets nothing out. */
+const MAX_KINDS = 500;
 /** About 3 kB each; more than there are places (places.ts), so that no name in use is minted twice. */
 const MAX_LEAVES = 8192;
 /**
@@ -39,6 +41,7 @@ export class Secrets {
   readonly #sources: SecretSources;
   readonly #judged = new LRUCache<string, Outlook>({max: MAX_JUDGED});
   readonly #leaves = new LRUCache<string, {readonly leaf: Leaf; readonly version: string}>({max: MAX_LEAVES});
+  /** One of each kind. */
   #kinds: readonly Workload[] | null = null;
   #minted = 0;
 
@@ -73,8 +76,10 @@ export class Secrets {
   #outlook(name: string): Outlook {
     let outlook = this.#judged.get(name);
     if (outlook === undefined) {
-      this.#kinds ??= distinct(this.#sources.workloads(), this.#sources.policies());
-      outlook = outlookOf(this.#sources.policies(), name, this.#kinds);
+      const policies = this.#sources.policies();
+      this.#kinds ??=
+        policies === 'not-loaded' ? [] : distinctWorkloads(policies, this.#sources.workloads()).slice(0, MAX_KINDS);
+      outlook = outlookOf(policies, name, this.#kinds);
       this.#judged.set(name, outlook);
     }
     return outlook;
@@ -99,19 +104,4 @@ export class Secrets {
     const ttlMs = Math.min(SECRET_TTL_MS, leaf.notAfterMs - nowMs);
     return ttlMs <= 0 ? null : {version, chainPem: leaf.chainPem, keyPem: leaf.keyPem, ttlMs};
   }
-}
-
-/** Of workloads that no rule can tell apart, one: a Deployment's thousand pods are one question. */
-function distinct(workloads: Iterable<Workload>, policies: PolicySet | 'not-loaded'): Workload[] {
-  if (policies === 'not-loaded') return [];
-  const byName = policies.selector.policies.some(({document}) =>
-    document.rules.some(({when}) => when?.includes('source') === true),
-  );
-  const kinds = new Map<string, Workload>();
-  for (const workload of workloads) {
-    const {namespace, namespaceLabels, labels, serviceAccount, trustsCa, name} = workload;
-    const key = JSON.stringify([namespace, namespaceLabels, labels, serviceAccount, trustsCa, byName ? name : '']);
-    if (!kinds.has(key)) kinds.set(key, workload);
-  }
-  return [...kinds.values()];
 }

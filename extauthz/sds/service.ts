@@ -65,7 +65,7 @@ export function createSecretService(options: SecretServiceOptions): SecretServic
   };
 
   return {
-    definition: DEFINITION,
+    definition: SECRETS,
     implementation: {
       DeltaSecrets: open,
       StreamSecrets: (call: Call) => fail(call, status.UNIMPLEMENTED, ONLY_DELTA),
@@ -207,7 +207,8 @@ const ONLY_DELTA = 'only DeltaSecrets is served; write api_type: DELTA_GRPC';
 
 const PATH = '/envoy.service.secret.v3.SecretDiscoveryService';
 
-const DEFINITION: ServiceDefinition = {
+/** The service as grpc-js takes it, for servers and clients. */
+export const SECRETS: ServiceDefinition = {
   DeltaSecrets: method('DeltaSecrets', true, DeltaDiscoveryRequestSchema, DeltaDiscoveryResponseSchema),
   StreamSecrets: method('StreamSecrets', true, DiscoveryRequestSchema, DiscoveryResponseSchema),
   FetchSecrets: method('FetchSecrets', false, DiscoveryRequestSchema, DiscoveryResponseSchema),

@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: this proxy beside its peers, in one run, in the same namespaces. Absolute figures mean little on a shared
  * machine; the ratios in a run do.
- *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|filters|decide|http1|leaf|start|idle]... [--json FILE]
+ *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|filters|decide|http1|leaf|sds|start|idle]... [--json FILE]
  *   npm run bench -- --check    three rounds of what there are aims for; exit code 1 where one is missed
  */
 import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
@@ -18,6 +18,7 @@ import {benchLeaf} from './leaf.ts';
 import {LOADS} from './load.ts';
 import {benchPeer, PEERS, type Row} from './proxies.ts';
 import {startSite} from './site.ts';
+import {benchSecrets} from './secrets.ts';
 import {benchStart} from './start.ts';
 import {markdown, type Table} from './tables.ts';
 
@@ -45,6 +46,7 @@ const rows: RoundRow[] = [];
 if (!skipped('decide')) tables.push(benchDecide());
 if (!skipped('http1')) tables.push(benchHttp1());
 if (!skipped('leaf')) tables.push(benchLeaf());
+if (!skipped('sds')) tables.push(await benchSecrets());
 
 const privileges = hasLabPrivileges();
 if (!privileges.ok) {
