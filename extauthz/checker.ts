@@ -6,8 +6,9 @@ import {newDecisionId} from '../runtime/ids.ts';
 import type {Journal} from '../runtime/journal.ts';
 import {refusal} from '../runtime/refusal.ts';
 import {readAsker, type Asker, type Dials} from './check/asker.ts';
-import {readCheck, type Attributes} from './check/attributes.ts';
+import type {Attributes} from './check/attributes.ts';
 import type {Changes} from './check/changes.ts';
+import {readCheck} from './check/decode.ts';
 import {toEgressRequest} from './check/question.ts';
 import {toCheckResponse} from './check/response.ts';
 import {throughItsParent} from './check/via.ts';
@@ -52,7 +53,7 @@ export function check(
   services: CheckServices,
   message: Uint8Array,
   caller: Caller,
-  done: (response: Uint8Array) => void,
+  done: (response: Buffer) => void,
 ): void {
   const id = newDecisionId();
   let attributes = NOTHING;

@@ -11,6 +11,7 @@ import {
 } from '../../policy/index.ts';
 import type {Asker} from './asker.ts';
 import type {AskedHttp, Attributes} from './attributes.ts';
+import {destinationOf, sourceOf} from './ends.ts';
 
 /** What cannot even be asked: refused with this reason. */
 export interface Unaskable {
@@ -36,7 +37,7 @@ export function toEgressRequest(
     id,
     arrived: 'mesh' as const,
     workload,
-    source: {ip: source.ip ?? '', port: source.port ?? 0},
+    source: sourceOf(source.ip ?? '', source.port ?? 0),
     connectAuthority: null,
     // What a network filter passes through, nobody decrypts.
     canInspect: http !== null,
@@ -48,7 +49,7 @@ export function toEgressRequest(
     if (destination.ip === null || destination.port === null)
       return unaskable('MalformedRequest', 'Envoy did not tell the destination address that it dials.');
     const port = typeof asker.port === 'number' ? asker.port : destination.port;
-    return {...base, destination: {ip: destination.ip, port, host: null}, traffic};
+    return {...base, destination: destinationOf(destination.ip, port), traffic};
   }
   if (http !== null && http.method === 'CONNECT' && traffic.kind === 'http') return tunnel(base, http);
   if (asker.port === 'original' && destination.port === null)

@@ -188,3 +188,15 @@ spec:
     expect(through('*', 'via: corp').response.dynamicMetadata).toMatchObject({via: 'corp'});
   });
 });
+
+test('texts of any length and any letters come through', () => {
+  const body = `${'ж'.repeat(40_000)}\u{1f680}`;
+  const long = envoyBefore({
+    policy: RULES.replace('<b>no</b>', JSON.stringify(body)),
+  });
+  for (let i = 0; i < 3; i++)
+    expect(long.ask({path: '/else'}).response.httpResponse).toMatchObject({
+      case: 'deniedResponse',
+      value: {status: {code: 418}, body},
+    });
+});

@@ -1,15 +1,9 @@
 /** A Decision as Envoy takes it. Never without a status: an empty CheckResponse is an allow. */
-import {create, toBinary, type JsonObject, type MessageInitShape} from '@bufbuild/protobuf';
 import type {Decision, HeaderLines, Mutations} from '../../policy/index.ts';
 import {grpcStatus} from '../../runtime/grpc-denial.ts';
 import {changesOf, type Change, type Changes} from './changes.ts';
-import {
-  HeaderValueOption_HeaderAppendAction as AppendAction,
-  type HeaderValueOptionSchema,
-} from '../gen/envoy/config/core/v3/base_pb.js';
-import {CheckResponseSchema} from '../gen/envoy/service/auth/v3/external_auth_pb.js';
-
-type Header = MessageInitShape<typeof HeaderValueOptionSchema>;
+import {HeaderValueOption_HeaderAppendAction as AppendAction} from '../gen/envoy/config/core/v3/base_pb.js';
+import {WireWriter} from './wire.ts';
 
 /** What the answer depends on beside the Decision. */
 export interface Answering {
@@ -22,97 +16,146 @@ export interface Answering {
   readonly port: number;
 }
 
+const DELIMITED = 2;
+const VARINT = 0;
+const tag = (field: number, type: number): number => (field << 3) | type;
+
+// envoy/service/auth/v3/external_auth.proto, envoy/config/core/v3/base.proto, google/rpc/status.proto, google/protobuf/struct.proto.
+const CHECK_RESPONSE = {
+  status: tag(1, DELIMITED),
+  deniedResponse: tag(2, DELIMITED),
+  okResponse: tag(3, DELIMITED),
+  dynamicMetadata: tag(4, DELIMITED),
+};
+const STATUS = {code: tag(1, VARINT), message: tag(2, DELIMITED)};
+const DENIED = {status: tag(1, DELIMITED), headers: tag(2, DELIMITED), body: tag(3, DELIMITED)};
+const HTTP_STATUS = {code: tag(1, VARINT)};
+const OK = {headers: tag(2, DELIMITED), headersToRemove: tag(5, DELIMITED), responseHeadersToAdd: tag(6, DELIMITED)};
+const OPTION = {
+  header: tag(1, DELIMITED),
+  append: tag(2, DELIMITED),
+  action: tag(3, VARINT),
+  keepEmpty: tag(4, VARINT),
+};
+const HEADER = {key: tag(1, DELIMITED), value: tag(2, DELIMITED)};
+const BOOL = {value: tag(1, VARINT)};
+const STRUCT = {fields: tag(1, DELIMITED)};
+const ENTRY = {key: tag(1, DELIMITED), value: tag(2, DELIMITED)};
+const VALUE = {text: tag(3, DELIMITED), boolean: tag(4, VARINT)};
+
+const out = new WireWriter();
+
 /** The encoded CheckResponse. */
-export function toCheckResponse(decision: Decision, answering: Answering): Uint8Array {
-  const dynamicMetadata = metadataOf(decision, answering.port);
+export function toCheckResponse(decision: Decision, answering: Answering): Buffer {
+  // From the last field to the first.
+  writeMetadata(decision, answering.port);
+  const mark = out.mark;
   if (decision.verdict === 'allow') {
-    return toBinary(
-      CheckResponseSchema,
-      create(CheckResponseSchema, {
-        status: {code: 0},
-        httpResponse: {case: 'okResponse', value: allowed(decision, answering)},
-        dynamicMetadata,
-      }),
-    );
+    writeChanges(decision, answering);
+    out.message(CHECK_RESPONSE.okResponse, mark);
+    // Code 0 is what an empty message says; that there is one is what makes this an answer.
+    out.message(CHECK_RESPONSE.status, out.mark);
+    return out.take();
   }
-  return toBinary(
-    CheckResponseSchema,
-    create(CheckResponseSchema, {
-      status: {code: grpcStatus(decision.reason), message: decision.reason},
-      httpResponse: {case: 'deniedResponse', value: answering.grpc ? grpcDenial(decision) : httpDenial(decision)},
-      dynamicMetadata,
-    }),
-  );
+  if (answering.grpc) writeGrpcDenial(decision);
+  else writeHttpDenial(decision);
+  out.message(CHECK_RESPONSE.deniedResponse, mark);
+  const status = out.mark;
+  out.text(STATUS.message, decision.reason);
+  out.varint(STATUS.code, grpcStatus(decision.reason));
+  out.message(CHECK_RESPONSE.status, status);
+  return out.take();
 }
 
 /** Shown by Envoy's access log: %DYNAMIC_METADATA(envoy.filters.http.ext_authz:reason)%; the network filter's is envoy.filters.network.ext_authz. */
-function metadataOf({policy, rule, reason, verdict, wouldDeny, id, dial, via}: Decision, port: number): JsonObject {
-  const metadata: JsonObject = {
-    id,
-    verdict,
-    reason,
-    policy: policy === null ? '' : policy.namespace === null ? policy.name : `${policy.namespace}/${policy.name}`,
-    rule: rule ?? '',
-    wouldDeny,
-  };
+function writeMetadata({policy, rule, reason, verdict, wouldDeny, id, dial, via}: Decision, port: number): void {
+  const mark = out.mark;
   const address = dial[0];
   // For an ORIGINAL_DST cluster with metadata_key: Envoy dials the very address that was checked.
-  if (address !== undefined) metadata.dial = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  if (address !== undefined) writeField('dial', address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`);
   if (via.kind === 'proxy') {
-    metadata.via = via.proxy;
+    writeField('via', via.proxy);
     // What a CONNECT through it may name: what was not judged by its name is not sent as one.
-    metadata.sends = via.sends;
+    writeField('sends', via.sends);
   }
-  return metadata;
+  writeField('wouldDeny', wouldDeny);
+  writeField('rule', rule ?? '');
+  writeField(
+    'policy',
+    policy === null ? '' : policy.namespace === null ? policy.name : `${policy.namespace}/${policy.name}`,
+  );
+  writeField('reason', reason);
+  writeField('verdict', verdict);
+  writeField('id', id);
+  out.message(CHECK_RESPONSE.dynamicMetadata, mark);
 }
 
-function allowed({requestMutations, responseMutations}: Decision, {lines, changes}: Answering) {
-  if (lines === null) return {};
+function writeField(key: string, value: string | boolean): void {
+  const entry = out.mark;
+  if (typeof value === 'boolean') out.varint(VALUE.boolean, value ? 1 : 0);
+  else out.text(VALUE.text, value);
+  out.message(ENTRY.value, entry);
+  out.text(ENTRY.key, key);
+  out.message(STRUCT.fields, entry);
+}
+
+function writeChanges({requestMutations, responseMutations}: Decision, {lines, changes}: Answering): void {
+  if (lines === null) return;
+  writeResponseChanges(responseMutations);
   const {headers, remove} = changes ?? changesOf(requestMutations, lines);
-  return {
-    headers: headers.map(ofChange),
-    headersToRemove: [...remove],
-    responseHeadersToAdd: responseChanges(responseMutations),
-  };
+  for (let i = remove.length - 1; i >= 0; i--) out.text(OK.headersToRemove, remove[i]!);
+  for (let i = headers.length - 1; i >= 0; i--) writeChange(OK.headers, headers[i]!);
 }
 
-function httpDenial({response}: Decision) {
+/** There is no removal of response headers in the protocol: what is there is emptied. Written last to first. */
+function writeResponseChanges({set, add, remove}: Mutations): void {
+  for (const name in add) writeAction(name, add[name]!, AppendAction.APPEND_IF_EXISTS_OR_ADD, false);
+  for (const name in set) writeChange(OK.responseHeadersToAdd, {name, value: set[name]!, append: false});
+  for (const name of remove) writeAction(name, '', AppendAction.OVERWRITE_IF_EXISTS, true);
+}
+
+/** `append` explicitly: what is unset means overwriting in one of Envoy's lists and adding in the other. */
+function writeChange(field: number, {name, value, append}: Change): void {
+  const option = out.mark;
+  const bool = out.mark;
+  if (append) out.varint(BOOL.value, 1);
+  out.message(OPTION.append, bool);
+  writeHeader(name, value);
+  out.message(field, option);
+}
+
+function writeAction(name: string, value: string, action: AppendAction, keepEmpty: boolean): void {
+  const option = out.mark;
+  if (keepEmpty) out.varint(OPTION.keepEmpty, 1);
+  out.varint(OPTION.action, action);
+  writeHeader(name, value);
+  out.message(OK.responseHeadersToAdd, option);
+}
+
+function writeHeader(key: string, value: string): void {
+  const header = out.mark;
+  out.text(HEADER.value, value);
+  out.text(HEADER.key, key);
+  out.message(OPTION.header, header);
+}
+
+function writeHttpDenial({response}: Decision): void {
   const {status, headers, body} = response!;
-  return {status: {code: status}, headers: headerOptions(headers), body};
+  writeDenial(status, headers, body);
 }
 
 /** Envoy makes HTTP 200 of it, and grpc-message of the body; where it sees no gRPC request, the status is the denial's own. */
-function grpcDenial({id, reason, message, response}: Decision) {
-  return {
-    status: {code: response!.status === 200 ? 403 : response!.status},
-    headers: headerOptions(['grpc-status', String(grpcStatus(reason)), 'x-sallyport-denial', id]),
-    body: `${reason}: ${message} (denial ${id})`,
-  };
+function writeGrpcDenial({id, reason, message, response}: Decision): void {
+  const status = response!.status === 200 ? 403 : response!.status;
+  const headers = ['grpc-status', String(grpcStatus(reason)), 'x-sallyport-denial', id];
+  writeDenial(status, headers, `${reason}: ${message} (denial ${id})`);
 }
 
-function headerOptions(lines: HeaderLines): Header[] {
-  const options: Header[] = [];
-  for (let i = 0; i + 1 < lines.length; i += 2) options.push(overwrite(lines[i]!, lines[i + 1]!));
-  return options;
-}
-
-/** Explicitly false: what is unset means overwriting in one of Envoy's lists and adding in the other. */
-const overwrite = (key: string, value: string): Header => ({header: {key, value}, append: false});
-
-/** `value` in Latin-1, as lines have it; protobuf takes UTF-8 only, and Envoy what protobuf took. */
-const ofChange = ({name, value, append}: Change): Header => ({header: {key: name, value}, append});
-
-/** There is no removal of response headers in the protocol: what is there is emptied. */
-function responseChanges({set, add, remove}: Mutations): Header[] {
-  const headers: Header[] = [];
-  for (const name of remove)
-    headers.push({
-      header: {key: name, value: ''},
-      appendAction: AppendAction.OVERWRITE_IF_EXISTS,
-      keepEmptyValue: true,
-    });
-  for (const name in set) headers.push(overwrite(name, set[name]!));
-  for (const name in add)
-    headers.push({header: {key: name, value: add[name]!}, appendAction: AppendAction.APPEND_IF_EXISTS_OR_ADD});
-  return headers;
+function writeDenial(status: number, headers: HeaderLines, body: string): void {
+  out.text(DENIED.body, body);
+  for (let i = headers.length - 2; i >= 0; i -= 2)
+    writeChange(DENIED.headers, {name: headers[i]!, value: headers[i + 1]!, append: false});
+  const code = out.mark;
+  out.varint(HTTP_STATUS.code, status);
+  out.message(DENIED.status, code);
 }

@@ -37,9 +37,7 @@ export function authorization(
         },
       };
       try {
-        check(services, call.request, caller, (response) =>
-          answer(null, Buffer.from(response.buffer, response.byteOffset, response.byteLength)),
-        );
+        check(services, call.request, caller, (response) => answer(null, response));
       } catch (error) {
         // An error, never an answer: Envoy refuses by its failure mode.
         services.journal.notice('error', 'extauthz.check-failed', 'a Check could not be answered', {
