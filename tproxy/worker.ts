@@ -12,6 +12,7 @@ import {countingJournal, createMetrics} from '../runtime/metrics.ts';
 import {createLineWriter} from '../runtime/output.ts';
 import {cannotListen, type Listen} from '../runtime/listen.ts';
 import {connectTransparent, fdOf, listenTransparent, originalDestination} from './capture/sockets.ts';
+import {DescriptorWatch} from './descriptors.ts';
 import type {FilterOptions, RunningFilters} from '../filters/index.ts';
 import type {State, ToSupervisor, ToWorker} from './messages.ts';
 import {ownListener} from '../runtime/own-addresses.ts';
@@ -27,6 +28,9 @@ import {indexWorkloads} from '../sources/workload-table.ts';
 const BACKLOG = 4096;
 /** Destinations that must see the pod and not the node, beside the installation's own ranges (DESIGN §4, no deputy). */
 const LINK_LOCAL = ['169.254.0.0/16', 'fe80::/10'];
+
+/** One line of each kind of trouble in this time. */
+const NOTICE_EVERY_MS = 10_000;
 
 const tell = (message: ToSupervisor): void => void process.send?.(message);
 
@@ -47,6 +51,8 @@ class Worker {
   readonly #relay: Relay;
   readonly #upstream: OwnedUpstream;
   readonly #leaves: MintingLeafSource;
+  readonly descriptors: DescriptorWatch;
+  #acceptFailedAt = -NOTICE_EVERY_MS;
   readonly #capturedServers: Server[] = [];
   readonly #explicitServers: Server[] = [];
 
@@ -62,6 +68,7 @@ class Worker {
       onSuppressed: (lines) => this.#metrics.suppressedLogLines.inc(lines),
     });
     this.#journal = countingJournal(this.#limited, this.#metrics);
+    this.descriptors = new DescriptorWatch(this.#journal);
     const isOwnListener = ownListener(installation.ownPorts);
     this.#leaves = createLeafSource({ca: openCa({dir: config.caDir})});
     this.#names = createResolver({
@@ -147,8 +154,17 @@ class Worker {
             resolve,
           );
       });
+      // What cannot be accepted is the client's loss, not ours.
+      server.on('error', (error) => this.#acceptFailed(error));
       servers.push(server);
     }
+  }
+
+  #acceptFailed(error: Error): void {
+    const now = Date.now();
+    if (now - this.#acceptFailedAt < NOTICE_EVERY_MS) return;
+    this.#acceptFailedAt = now;
+    this.#journal.notice('error', 'worker.accept-failed', `a connection could not be accepted: ${error.message}`);
   }
 
   #adopt(state: State): void {
@@ -264,6 +280,7 @@ async function receive(message: ToWorker): Promise<void> {
       break;
     case 'ping':
       tell({kind: 'pong'});
+      worker?.descriptors.look();
       break;
     case 'drain':
       if (worker === null) process.exit(0);
