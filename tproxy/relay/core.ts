@@ -4,12 +4,14 @@ import type {AuditMemory} from './audit-memory.ts';
 import type {RelayLimits} from './limits.ts';
 import type {Live} from './live.ts';
 import type {HandshakeTurns} from './handshake-turns.ts';
+import type {RequestTurns} from './request-turns.ts';
 
 export interface Core {
   readonly services: RelayServices;
   readonly limits: RelayLimits;
   readonly live: Live;
   readonly turns: HandshakeTurns;
+  readonly requestTurns: RequestTurns;
   readonly audit: AuditMemory;
   /** Kept connections end with their next answer. */
   draining: boolean;

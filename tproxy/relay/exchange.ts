@@ -90,9 +90,13 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
           trusts(this.#request),
         ),
       );
-    } else {
-      judgeRequest(core, this.#connection, this.#request, (answer) => this.#decided(answer));
-    }
+    } else if (core.requestTurns.mayBegin(usage)) this.#judge();
+    else core.requestTurns.wait(usage, () => this.#judge());
+  }
+
+  #judge(): void {
+    if (this.#phase !== 'done')
+      judgeRequest(this.#connection.core, this.#connection, this.#request, (answer) => this.#decided(answer));
   }
 
   #decided(answer: Answer): void {

@@ -7,6 +7,7 @@ import {acceptExplicit} from './explicit.ts';
 import {HandshakeTurns} from './handshake-turns.ts';
 import {RELAY_LIMITS, SWEEP_MS} from './limits.ts';
 import {Live} from './live.ts';
+import {RequestTurns} from './request-turns.ts';
 import type {Relay, RelayServices} from './services.ts';
 
 export type {Decide, Limited, Relay, RelayEvent, RelayServices} from './services.ts';
@@ -22,6 +23,7 @@ export function createRelay(services: RelayServices): Relay {
     limits,
     live,
     turns: new HandshakeTurns(limits, live.usages),
+    requestTurns: new RequestTurns(limits),
     audit: new AuditMemory(limits.auditMemory),
     draining: false,
     now: () => performance.now(),

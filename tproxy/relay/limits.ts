@@ -42,6 +42,8 @@ export interface RelayLimits {
   /** Requests under way. */
   readonly requests: number;
   readonly requestsPerWorkload: number;
+  /** Of one workload, begun in one turn of the event loop; the others wait for the next turns. */
+  readonly requestsPerTurn: number;
   /** Names being looked up at once. */
   readonly lookups: number;
   readonly lookupsPerWorkload: number;
@@ -122,6 +124,8 @@ export const RELAY_LIMITS: RelayLimits = {
   requests: 16_000,
   // As many as its connections; a client with more under way over HTTP/2 waits for some of them first.
   requestsPerWorkload: 4_000,
+  // Two milliseconds of denials: what everybody else waits at most in one turn because of one workload.
+  requestsPerTurn: 32,
   // Below the resolver's own limit (dns/), which refuses everybody.
   lookups: 900,
   lookupsPerWorkload: 200,

@@ -36,6 +36,9 @@ export class Usage implements Held {
   heldBytes = 0;
   headerBytes = 0;
   handshakes = 0;
+  /** Requests begun in which turn of the event loop (request-turns.ts). */
+  turn = 0;
+  begun = 0;
   /** The names that are being looked up, and how many ask. */
   readonly asked = new Map<string, number>();
   /** New names that leaves are minted for. */
