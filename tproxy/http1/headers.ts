@@ -82,7 +82,23 @@ export const NEVER_HOP_BY_HOP: ReadonlySet<string> = new Set([
 
 /** What Connection names, lower-case: options such as `close`, and fields that end here (RFC 9110 §7.6.1). */
 export function connectionOptions(headers: Headers): readonly string[] {
-  return listOf(headers, 'connection');
+  const only = onlyValue(headers, 'connection');
+  return only === 'keep-alive' ? KEEP_ALIVE : only === 'close' ? CLOSE : listOf(headers, 'connection');
+}
+
+/** What nearly every Connection field says. */
+const KEEP_ALIVE: readonly string[] = ['keep-alive'];
+const CLOSE: readonly string[] = ['close'];
+
+/** The value where there is exactly one line of that name, else null. `name` is lower-case. */
+function onlyValue(headers: Headers, name: string): string | null {
+  let only: string | null = null;
+  for (let i = 0; i < headers.length; i += 2) {
+    if (!isField(headers[i]!, name)) continue;
+    if (only !== null) return null;
+    only = headers[i + 1]!;
+  }
+  return only;
 }
 
 /** null: every Connection member is a token and none names what belongs to the recipient. */

@@ -2,8 +2,11 @@
 import type {Duplex} from 'node:stream';
 import {flushAtEndOfTurn} from '../turn.ts';
 
-/** Up to this much is copied into one buffer: one TLS record and one system call instead of several. */
-const JOIN_BYTES = 32 * 1024;
+/**
+ * Up to this much is copied into one buffer: one TLS record and one system call instead of several. More is given to the
+ * socket as it is, which does the same below us, without a buffer for the garbage collector; as much as Buffer's pool serves.
+ */
+const JOIN_BYTES = 4 * 1024 - 1;
 /** More than this is not gathered further. */
 const GATHER_BYTES = 64 * 1024;
 

@@ -52,6 +52,8 @@ interface Waiter {
 }
 
 const NOTHING = {cancel: (): void => {}};
+const HTTP1: readonly string[] = ['http/1.1'];
+const HTTP2_OR_1: readonly string[] = ['h2', 'http/1.1'];
 
 /** Scheme, name, port, way, roots and workload; the workload last, for it is the one part that others name. */
 function keyOf(route: Route, carriage: Carriage, rootsId: string): string {
@@ -101,11 +103,12 @@ export class LegPool {
         ? this.#session(slot, demand, null, done)
         : this.#connection(slot, demand, null, done);
     }
+    // Where one rests, the server speaks it: what is remembered of it need not be looked up.
+    if (demand.wants === 'h1' && slot.idle.length > 0) return this.#connection(slot, demand, HTTP1, done);
     const speaks = this.#speaks.get(key);
-    if (demand.wants === 'h1' && (speaks !== 'h2' || demand.onlyH1))
-      return this.#connection(slot, demand, ['http/1.1'], done);
-    if (demand.wants === 'h2' && speaks === 'h1') return this.#connection(slot, demand, ['http/1.1'], done);
-    return this.#session(slot, demand, ['h2', 'http/1.1'], done);
+    if (demand.wants === 'h1' && (speaks !== 'h2' || demand.onlyH1)) return this.#connection(slot, demand, HTTP1, done);
+    if (demand.wants === 'h2' && speaks === 'h1') return this.#connection(slot, demand, HTTP1, done);
+    return this.#session(slot, demand, HTTP2_OR_1, done);
   }
 
   /** Closes what carries nothing. */
@@ -196,7 +199,7 @@ export class LegPool {
       else if (result.alpnRefused && !demand.onlyH1 && alpn !== null) {
         // The server speaks HTTP/2 only: the request is bridged, and the next ones ask for it at once.
         this.#speaks.set(slot.key, 'h2');
-        step = this.#session(slot, demand, ['h2', 'http/1.1'], done);
+        step = this.#session(slot, demand, HTTP2_OR_1, done);
       } else done({failure: result.failure});
     });
     return {
