@@ -257,6 +257,29 @@ describe('over a unix socket', () => {
     for (const stream of streams) stream.cancel();
   });
 
+  test('a client that asks and does not read is not read from, and then told what changed meanwhile', async () => {
+    const here = await world();
+    const [slow, other] = [here.open(), here.open()];
+    const has = new Set<string>();
+    slow.on('data', ({resources, removedResources}: DeltaDiscoveryResponse) => {
+      for (const {name} of resources) has.add(name);
+      for (const name of removedResources) has.delete(name);
+    });
+    slow.pause();
+    // All of it fits into the connection's window, so it has arrived when the other stream is answered.
+    for (let i = 0; i < 1000; i++) subscribe(slow, `n${i}.example`);
+    subscribe(other, 'other.example');
+    await response(other);
+    expect(here.service.stats().minted).toBeLessThan(500);
+    here.policies = policies('  - {name: unread, to: {hosts: ["*.example"], schemes: [tls]}}');
+    await here.service.changed('policies');
+    slow.resume();
+    slow.end();
+    await once(slow, 'status');
+    expect([...has]).toEqual([]);
+    other.end();
+  });
+
   test('close ends the streams, so that clients go elsewhere', async () => {
     const here = await world();
     const stream = here.open();
