@@ -1,6 +1,7 @@
 /** The ext_authz service in process: CheckRequest in, CheckResponse out, and what Envoy makes of it. */
 import {fromBinary} from '@bufbuild/protobuf';
 import {decide, type HeaderLines, type Names, type PolicySet, type Workload} from '../../policy/index.ts';
+import type {Filters} from '../../filters/contract.ts';
 import {check} from '../../extauthz/checker.ts';
 import {
   CheckResponseSchema,
@@ -20,14 +21,57 @@ export interface Checked {
 
 /** Nobody waits for a lookup here: answers are there at once. */
 export function checkExchange(policies: PolicySet, workload: Workload | 'unknown', zone: Names, asked: Asked): Checked {
+  const bytes: Uint8Array[] = [];
+  run({policies: () => policies, workload, zone, filters: null}, asked, (answer) => bytes.push(answer));
+  if (bytes.length !== 1) throw new Error(`there were ${bytes.length} answers`);
+  const response = fromBinary(CheckResponseSchema, bytes[0]!);
+  return {response, outcome: asEnvoyTakesIt(response, asked.http?.headers ?? null)};
+}
+
+/** The outcomes where a script filter takes its time, and the policies are replaced meanwhile. */
+export function checkFiltered(
+  before: PolicySet,
+  after: PolicySet,
+  workload: Workload,
+  zone: Names,
+  asked: Pick<Asked, 'message' | 'told'>,
+): Outcome[] {
+  let policies = before;
+  const outcomes: Outcome[] = [];
+  const filters: Filters = {
+    hasRequest: true,
+    hasResponse: false,
+    request(flow, done) {
+      policies = after;
+      done({kind: 'continue', headers: flow.headers});
+    },
+    response: () => undefined,
+  };
+  run({policies: () => policies, workload, zone, filters}, asked, (answer) =>
+    outcomes.push(asEnvoyTakesIt(fromBinary(CheckResponseSchema, answer), null)),
+  );
+  return outcomes;
+}
+
+interface Service {
+  readonly policies: () => PolicySet;
+  readonly workload: Workload | 'unknown';
+  readonly zone: Names;
+  readonly filters: Filters | null;
+}
+
+function run(
+  {policies, workload, zone, filters}: Service,
+  asked: Pick<Asked, 'message' | 'told'>,
+  answer: (bytes: Uint8Array) => void,
+): void {
   const journal: Journal = {decision: () => undefined, flow: () => undefined, notice: () => undefined};
   const judge = new Judge({
-    policies: () => policies,
+    policies,
     decide,
     resolve: (names, _recent, done) => done(new Map(names.map((name) => [name, zone.get(name) ?? 'failed']))),
     journal,
   });
-  let bytes: Uint8Array | null = null;
   check(
     {
       judge,
@@ -39,16 +83,13 @@ export function checkExchange(policies: PolicySet, workload: Workload | 'unknown
         pod: () => undefined,
         account: () => undefined,
       }),
-      filters: null,
-      policies: () => policies,
+      filters,
+      policies,
     },
     asked.message,
     {peer: null, metadata: (key) => (Object.hasOwn(asked.told, key) ? asked.told[key]! : null)},
-    (answer) => (bytes = answer),
+    answer,
   );
-  if (bytes === null) throw new Error('there was no answer');
-  const response = fromBinary(CheckResponseSchema, bytes);
-  return {response, outcome: asEnvoyTakesIt(response, asked.http?.headers ?? null)};
 }
 
 /** By the recipe's measurements, not by the documentation: see mutated(). */

@@ -51,7 +51,8 @@ interface AskedRequest {
   readonly host: string;
   readonly scheme: string;
   readonly protocol: string;
-  readonly headerMap: {readonly headers: {key: string; rawValue: Uint8Array<ArrayBuffer>}[]};
+  readonly headerMap?: {readonly headers: {key: string; rawValue: Uint8Array<ArrayBuffer>}[]};
+  readonly headers?: Record<string, string>;
 }
 
 const address = (ip: string, port: number) => ({
@@ -82,7 +83,17 @@ const network = (exchange: Exchange, sni: string | null, told: Asked['told']): A
   http: null,
 });
 
-/** With encode_raw_headers. In HTTP/1 Host becomes :authority, and :scheme is what Envoy makes of the connection. */
+/** Without encode_raw_headers: one value a name. */
+function joinedByName(lines: readonly string[]): Record<string, string> {
+  const map: Record<string, string> = {};
+  for (let i = 0; i + 1 < lines.length; i += 2) {
+    const name = lines[i]!.toLowerCase();
+    map[name] = Object.hasOwn(map, name) ? `${map[name]},${lines[i + 1]}` : lines[i + 1]!;
+  }
+  return map;
+}
+
+/** With encode_raw_headers, unless lines are joined. In HTTP/1 Host becomes :authority, and :scheme is what Envoy makes of the connection. */
 function web(exchange: Exchange, http: HttpRequest, sni: string | null, scheme: 'http' | 'https'): Asked {
   const path = http.query === null ? http.path : `${http.path}?${http.query}`;
   const host = http.authority ?? http.host ?? '';
@@ -102,7 +113,7 @@ function web(exchange: Exchange, http: HttpRequest, sni: string | null, scheme: 
       host,
       scheme: http.scheme ?? scheme,
       protocol: http.version === '2' ? 'HTTP/2' : `HTTP/${http.version}`,
-      headerMap: {headers},
+      ...(http.linesJoined === true ? {headers: joinedByName(lines)} : {headerMap: {headers}}),
     }),
     told: {'sallyport-scheme': scheme, 'sallyport-via': '*'},
     http,

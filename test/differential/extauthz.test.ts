@@ -2,7 +2,7 @@
 import {describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import {NO_SNI, nameOf} from '../../extauthz/sds/outlook.ts';
-import {compilePolicies} from '../../policy/index.ts';
+import {compilePolicies, type HttpRequest} from '../../policy/index.ts';
 import {documents, exchange, installation, zone, type Exchange} from '../reference/arbitraries.ts';
 import {checkExchange} from './checked.ts';
 import {decideExchange, unmapped} from './decided.ts';
@@ -26,7 +26,25 @@ const inMesh = ({base, layers}: Exchange): Exchange => ({
 const getsNoCertificate = ({layers}: Exchange): boolean =>
   layers.some((traffic) => traffic.kind === 'https' && nameOf(traffic.tls.sni ?? NO_SNI) === null);
 
-const captured = exchange.filter(({base}) => base.arrived !== 'explicit').map(inMesh);
+/** As Envoy tells header fields without encode_raw_headers. */
+const joined = ({base, layers}: Exchange): Exchange => ({
+  base,
+  layers: layers.map((traffic) => ('http' in traffic ? {...traffic, http: joinedLines(traffic.http)} : traffic)),
+});
+
+function joinedLines(http: HttpRequest): HttpRequest {
+  const fields = new Map<string, string>();
+  for (let i = 0; i + 1 < http.headers.length; i += 2) {
+    const name = http.headers[i]!.toLowerCase();
+    const before = fields.get(name);
+    fields.set(name, before === undefined ? http.headers[i + 1]! : `${before},${http.headers[i + 1]}`);
+  }
+  return {...http, headers: [...fields].flat(), linesJoined: true};
+}
+
+const captured = fc
+  .tuple(exchange.filter(({base}) => base.arrived !== 'explicit').map(inMesh), fc.boolean())
+  .map(([one, raw]) => (raw ? one : joined(one)));
 
 describe('what Envoy is told', () => {
   test('is what the decision function decides', () => {

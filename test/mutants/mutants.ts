@@ -1,6 +1,7 @@
 /** All mutants, by the part that they break. */
 import {AROUND_MUTANTS} from './around.ts';
 import {BOUNDS_MUTANTS} from './bounds.ts';
+import {EXTAUTHZ_MUTANTS} from './extauthz.ts';
 import {FILTER_MUTANTS} from './filters.ts';
 import {HTTP1_MUTANTS} from './http1.ts';
 import type {Mutant} from './mutant.ts';
@@ -19,6 +20,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...RELAY_MUTANTS,
   ...UPSTREAM_MUTANTS,
   ...BOUNDS_MUTANTS,
+  ...EXTAUTHZ_MUTANTS,
   ...FILTER_MUTANTS,
   ...AROUND_MUTANTS,
 ];
