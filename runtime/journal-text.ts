@@ -35,13 +35,15 @@ const because = (decision: Decision): string =>
     ? decision.reason
     : `${decision.reason} ${decision.policy.name}/${decision.rule}`;
 
-/** A refusal, or what Audit would refuse. */
+/** A refusal, what Audit would refuse, or what Envoy was allowed. */
 export function decisionText(clock: string, decision: Decision, request: EgressRequest, colours: boolean): string {
   const denied = decision.verdict === 'deny';
   const status = decision.response === null ? 'reset' : String(decision.response.status);
   const verdict = denied
     ? paint(colours, 'red', `<< ${status}`)
-    : paint(colours, 'yellow', decision.wouldDeny === true ? '<< would deny' : '<< cannot tell');
+    : decision.wouldDeny === false
+      ? paint(colours, 'green', '<< allowed')
+      : paint(colours, 'yellow', decision.wouldDeny === true ? '<< would deny' : '<< cannot tell');
   return `${clock} ${who(request)}: ${what(request)} ${verdict} ${because(decision)} ${paint(colours, 'dim', decision.id)}`;
 }
 

@@ -143,6 +143,12 @@ test('the text journal tells an allowed request once and a refusal when it is de
   ]);
 });
 
+test('the text journal tells what Envoy was allowed when it is decided: Envoy carries it', () => {
+  const {lines, journal} = journalled('text');
+  journal.decision({...flow.decision, wouldDeny: false}, {...request, arrived: 'mesh'});
+  expect(lines).toEqual(['03:04:05 default/app: GET https://a.test/x\\x1b[31m << allowed RuleAllowed web/no-admin d1']);
+});
+
 test('the line and the metric come from the same value', async () => {
   const metrics = createMetrics();
   const {journal} = journalled('json');

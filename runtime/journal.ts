@@ -47,8 +47,9 @@ export function createTextJournal(out: LineWriter, colours: boolean, now: () => 
   const clock = (): string => now().toISOString().slice(11, 19);
   return {
     decision(decision, request) {
-      // An allowed request is told once, by its flow line; a refusal or a would-be refusal is told when it is decided.
-      if (decision.verdict === 'deny' || decision.wouldDeny !== false)
+      // An allowed request is told once, by its flow line; a refusal or a would-be refusal is told when it is decided. Of what
+      // Envoy carries there is no flow line here.
+      if (decision.verdict === 'deny' || decision.wouldDeny !== false || request.arrived === 'mesh')
         out.line(decisionText(clock(), decision, request, colours));
     },
     flow(flow) {
