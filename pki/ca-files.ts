@@ -95,7 +95,7 @@ export function writeCaFile(
 function unwritable(path: string, cause: unknown): SallyportError {
   return new SallyportError(
     'CaUnwritable',
-    `${path} cannot be written`,
+    `${path} cannot be written (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
     'Name a --ca-dir that this user may write to.',
     {cause},
   );
