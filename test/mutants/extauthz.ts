@@ -108,9 +108,9 @@ export const EXTAUTHZ_MUTANTS: readonly Mutant[] = [
   {
     name: 'a configuration that nobody understands is none',
     guards: 'issue: a field it does not understand is never a reason to allow',
-    file: 'extauthz/checker.ts',
-    find: "if ('misconfigured' in asker) return",
-    replace: 'if (false as boolean) return',
+    file: 'extauthz/check/asker.ts',
+    find: "if (scheme !== null && scheme !== 'http'",
+    replace: "if (scheme === '' && scheme !== 'http'",
     tests: PINNED,
   },
   {
@@ -189,8 +189,8 @@ export const EXTAUTHZ_MUTANTS: readonly Mutant[] = [
     name: 'leaves are minted for what is no name',
     guards: 'DESIGN §5: none for what is no name',
     file: 'extauthz/sds/outlook.ts',
-    find: 'return name === null || parseAddress(name) !== null ? null : name;',
-    replace: 'return name;',
+    find: 'const name = sni === NO_SNI ? null : normalizeHost(sni);',
+    replace: 'const name = normalizeHost(sni);',
     tests: PINNED,
   },
   {
@@ -208,13 +208,5 @@ export const EXTAUTHZ_MUTANTS: readonly Mutant[] = [
     find: '    out.message(CHECK_RESPONSE.status, out.mark);\n',
     replace: '',
     tests: ['extauthz/check/response.test.ts'],
-  },
-  {
-    name: 'a client that has no name in the table is somebody',
-    guards: 'POLICY: a source that is no known workload is denied (UnknownWorkload)',
-    file: 'extauthz/identity/identify.ts',
-    find: "if (principal === null && claim === null) return workload ?? 'unknown';",
-    replace: "if (principal === null && claim === null) return workload ?? directory.at('10.77.0.2') ?? 'unknown';",
-    tests: IDENTITY,
   },
 ];

@@ -1,0 +1,18 @@
+/** That every mutant can be made: its text is where it was. Whether a test notices it says `npm run mutants`. */
+import {existsSync, readFileSync} from 'node:fs';
+import {expect, test} from '@jest/globals';
+import {MUTANTS} from './mutants.ts';
+
+test.each(MUTANTS)(
+  '$name: its text stands exactly once in $file, and its tests exist',
+  ({file, find, replace, tests}) => {
+    expect(readFileSync(file, 'utf8').split(find)).toHaveLength(2);
+    expect(replace).not.toBe(find);
+    expect(tests.filter((path) => !existsSync(path))).toEqual([]);
+  },
+);
+
+test('no two have one name', () => {
+  const names = MUTANTS.map(({name}) => name);
+  expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
+});
