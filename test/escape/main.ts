@@ -1,14 +1,17 @@
 /** `npm run escape`: ways out of a locked pod, each tried. */
+import {readFileSync, writeFileSync} from 'node:fs';
 import {parseArgs} from 'node:util';
 import {hasLabPrivileges} from '../lab/index.ts';
 import {KNOWN_OPEN} from './known.ts';
 import {runAll, type Result} from './run.ts';
+import {withTable} from './table.ts';
 import {ATTEMPTS} from './ways/index.ts';
 import {WORLDS, type WorldName} from './world.ts';
 
-const USAGE = `npm run escape -- [--only TEXT]... [--world NAME]... [-v]
+const USAGE = `npm run escape -- [--only TEXT]... [--world NAME]... [--markdown FILE] [-v]
   --only   only attempts whose id holds this text
   --world  ${Object.keys(WORLDS).join(', ')}; default: all of them
+  --markdown  only write the table of all attempts into FILE
   -v       where each token arrived, and how long it took`;
 
 async function main(): Promise<number> {
@@ -16,12 +19,17 @@ async function main(): Promise<number> {
     options: {
       only: {type: 'string', multiple: true},
       world: {type: 'string', multiple: true},
+      markdown: {type: 'string'},
       verbose: {type: 'boolean', short: 'v', default: false},
       help: {type: 'boolean', short: 'h', default: false},
     },
   });
   if (flags.help) {
     console.log(USAGE);
+    return 0;
+  }
+  if (flags.markdown !== undefined) {
+    writeFileSync(flags.markdown, withTable(readFileSync(flags.markdown, 'utf8'), ATTEMPTS));
     return 0;
   }
   const chosen = ATTEMPTS.filter(({id}) => flags.only?.some((text) => id.includes(text)) ?? true);

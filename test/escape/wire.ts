@@ -44,6 +44,14 @@ export async function say(socket: Socket, ...parts: readonly (string | Buffer)[]
   return heard;
 }
 
+/** As say(), where the first part is allowed and its answer shows that the rest met a proxy that was talking to the site. */
+export async function sayAfter(by: Attacker, socket: Socket, ...parts: readonly (string | Buffer)[]): Promise<string> {
+  const heard = await say(socket, ...parts);
+  // A token may have been refused on the way only where there was a way.
+  if (by.name === 'locked' && !heard.includes('reached')) throw new Error('the allowed part was not answered');
+  return heard;
+}
+
 /** TLS to an address under a name, trusting everything. Resolves with the socket, be it secured or closed. */
 export function tlsTo(
   by: Attacker,

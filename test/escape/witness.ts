@@ -156,7 +156,10 @@ function redirectedFrom(socket: Socket): Endpoint | null {
   return fd === null ? null : originalDestination(fd, socket.remoteFamily === 'IPv6' ? 6 : 4);
 }
 
-/** Answers each head that comes, however odd, and hears everything: a server that reads as loosely as possible. */
+/**
+ * Answers each head that comes, however odd, and hears everything: a server that reads as loosely as possible. A head may
+ * say, in hexadecimal, what it is to be answered with.
+ */
 function serveHttp1(socket: Duplex, listen: (bytes: Buffer) => void): void {
   let text = '';
   socket.on('error', () => socket.destroy());
@@ -170,7 +173,9 @@ function serveHttp1(socket: Duplex, listen: (bytes: Buffer) => void): void {
       // A body of known length is passed over; every other one is read as if it were heads.
       if (length !== undefined) text = text.slice(Number(length));
       if (!/^[A-Z]+ [^\r\n]* HTTP\/1\.[01]/i.test(head)) continue;
-      socket.write('HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 8\r\n\r\nreached\n');
+      const answer = /^x-answer: *([0-9a-f]+)$/im.exec(head)?.[1];
+      if (answer !== undefined) socket.write(Buffer.from(answer, 'hex'));
+      else socket.write('HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 8\r\n\r\nreached\n');
     }
   });
 }

@@ -209,11 +209,12 @@ async function prepare(lab: Lab, witness: Ears, closing: (() => void)[]): Promis
 const KUBE_PROXY = (pod: string): string => `
 table ip kube {
   chain services {
-    type nat hook prerouting priority dstnat;
     ip daddr ${SERVICE} tcp dport 80 dnat to ${pod}:8080
-    ip daddr ${SERVICE_OF_METADATA} tcp dport 80 dnat to ${METADATA}:80
+    ip daddr ${SERVICE_OF_METADATA} tcp dport { 80, 8088 } dnat to ${METADATA}:80
     fib daddr type local tcp dport ${NODE_PORT} dnat to ${pod}:8080
   }
+  chain prerouting { type nat hook prerouting priority dstnat; jump services; }
+  chain output { type nat hook output priority -100; jump services; }
   chain back {
     type nat hook postrouting priority srcnat;
     ct status dnat ip daddr ${pod} masquerade

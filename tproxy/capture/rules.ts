@@ -20,6 +20,7 @@ export function chains(config: CaptureConfig): readonly (readonly [name: string,
     ['forward', forward(config)],
     ['input', input(config)],
     ['output', output(config)],
+    ['redirected', redirected(config)],
   ];
 }
 
@@ -252,5 +253,19 @@ function output(config: CaptureConfig): string[] {
     `${mark.is(dialled)} ct mark & ${hex(mask)} != ${hex(dialled)} counter name dial_collisions drop`,
     // The server is on this node: its reply would leave for the pod.
     `ct direction reply ct mark & ${hex(mask)} == ${hex(dialled)} ${mark.set(taken)}`,
+  ];
+}
+
+/**
+ * Behind kube-proxy's translation of what this machine sends: a Service that a rule allows, whose endpoint is a metadata
+ * server, would have us fetch its credentials. An address that a rule names itself is not translated.
+ */
+function redirected(config: CaptureConfig): string[] {
+  const ours = marking(config).is(config.marks.dialled);
+  const refuse = 'ct status dnat counter name dial_redirected reject with icmpx admin-prohibited';
+  return [
+    'type filter hook output priority filter - 10; policy accept;',
+    `${ours} ip daddr @special4 ${refuse}`,
+    `${ours} ip6 daddr @special6 ${refuse}`,
   ];
 }

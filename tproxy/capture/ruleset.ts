@@ -33,10 +33,14 @@ export const REMOVAL = [INET_TABLE, BRIDGE_TABLE]
 function inetTable(capture: Capture): string[] {
   const {config} = capture;
   const refused = refusedPrefixes(config.nodeCidrs, config.nat64Prefixes);
+  // A Service's endpoint may be a node's address: the API server's is.
+  const special = refusedPrefixes([], config.nat64Prefixes);
   return [
     `table ${INET_TABLE} {`,
     ...Object.keys(COUNTERS).map((name) => `  counter ${name} { }`),
     ...declareSets(inetSets(capture), inetSetType),
+    ...block('set special4', ['type ipv4_addr', 'flags interval', `elements = { ${special.v4.join(', ')} }`]),
+    ...block('set special6', ['type ipv6_addr', 'flags interval', `elements = { ${special.v6.join(', ')} }`]),
     ...block('set refused4', ['type ipv4_addr', 'flags interval', `elements = { ${refused.v4.join(', ')} }`]),
     ...block('set refused6', ['type ipv6_addr', 'flags interval', `elements = { ${refused.v6.join(', ')} }`]),
     ...chains(config).flatMap(([name, rules]) => block(`chain ${name}`, rules)),

@@ -10,6 +10,7 @@ export const COUNTERS = {
   replies: 'replies to connections opened towards a pod',
   dialled_replies: 'replies to connections dialled with a pod’s address',
   dial_collisions: 'dropped: a dial whose numbers a connection of the pod has',
+  dial_redirected: 'refused: a dial that a Service leads to a metadata server or the like',
   dns: 'packets to the named resolver',
   neighbours: 'neighbour discovery',
   explicit: 'packets to the explicit port',

@@ -158,6 +158,13 @@ def icmp(dst, kind, code, token):
         raw.sendto(body, (dst, 0))
 
 
+def discovery(dst, token):
+    """A neighbour solicitation that carries more than it should."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58) as raw:
+        raw.setsockopt(socket.IPPROTO_IPV6, 16, 255)  # IPV6_UNICAST_HOPS
+        raw.sendto(struct.pack("!BBHI", 135, 0, 0, 0) + packed(dst) + bytes([1, 3]) + token.encode().ljust(22, b"\0"), (dst, 0))
+
+
 def ping(dst, token):
     """An echo request; prints "answered" when its own echo comes back."""
     six = is6(dst)
@@ -215,7 +222,7 @@ KINDS = {
     name: value
     for name, value in list(globals().items())
     if callable(value) and name in (
-        "protocol spoof segment fragments lonely overlap options4 extension6 icmp ping frame tagged multicast".split()
+        "protocol spoof segment fragments lonely overlap options4 extension6 icmp ping frame tagged multicast discovery".split()
     )
 }
 

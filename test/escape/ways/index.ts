@@ -1,6 +1,7 @@
 /** Every way out that is tried, by theme. */
 import type {Attempt} from '../attempt.ts';
 import {ADDRESSES} from './addresses.ts';
+import {AUDIT_WAYS} from './audit.ts';
 import {DATAGRAMS} from './datagrams.ts';
 import {DNS} from './dns.ts';
 import {IPV6} from './ipv6.ts';
@@ -19,6 +20,7 @@ import {SPLITTING} from './splitting.ts';
 import {TLS} from './tls.ts';
 import {TUNNELS} from './tunnels.ts';
 import {UPGRADES} from './upgrades.ts';
+import {RESPONSES} from './responses.ts';
 import {SMUGGLING} from './smuggling.ts';
 
 /** What the kernel holds, it must hold however pods are plugged in and connections are handed over. */
@@ -37,5 +39,7 @@ export const ATTEMPTS: readonly Attempt[] = [
   ...TLS,
   ...TUNNELS,
   ...UPGRADES,
+  ...RESPONSES,
   ...LIFE,
+  ...AUDIT_WAYS,
 ];

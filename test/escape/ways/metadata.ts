@@ -39,6 +39,9 @@ export const METADATA_WAYS: readonly Attempt[] = [
   way('service', 'behind a Service that has it as an endpoint', (by) =>
     by.curl(`http://${SERVICE_OF_METADATA}/${by.token}`),
   ),
+  way('service-ranged', 'behind such a Service, on a port where a rule holds every address', (by) =>
+    by.curl(`http://${SERVICE_OF_METADATA}:8088/${by.token}`),
+  ),
   way('tls', 'TLS under an allowed name at its address', async (by) =>
     say(
       await tlsTo(by, METADATA, 'allowed.test', {ALPNProtocols: ['http/1.1']}),

@@ -14,6 +14,14 @@ const way = (id: string, title: string, attempt: (by: Attacker, world: World) =>
   control: 'free',
 });
 
+const BROADCAST = 'ff:ff:ff:ff:ff:ff';
+
+/** Of the link itself, which pods share on a bridge only. */
+const onLink = (id: string, title: string, attempt: (by: Attacker, world: World) => Promise<unknown>): Attempt => ({
+  ...way(id, title, attempt),
+  worlds: ['bridged', 'bridged-redirect'],
+});
+
 export const NEIGHBOUR: readonly Attempt[] = [
   way('tcp', 'TCP to another pod', (by, world) => say(by.connect(peer(world).ip4, 9999), by.token)),
   way('tcp6', 'TCP to another pod over IPv6', (by, world) => say(by.connect(peer(world).ip6, 9999), by.token)),
@@ -32,6 +40,22 @@ export const NEIGHBOUR: readonly Attempt[] = [
   ),
   way('midstream', 'a segment of no connection to another pod', (by, world) =>
     by.program('raw', 'segment', by.ip4, peer(world).ip4, '9998', 'PA', by.token),
+  ),
+  ...(
+    [
+      ['arp', 'an ARP frame that carries something', '0806'],
+      ['ethertype', 'a frame of a protocol of its own', '88b5'],
+      ['mpls', 'an MPLS frame', '8847'],
+      ['pppoe', 'a PPPoE frame', '8863'],
+    ] as const
+  ).map(([id, title, ethertype]) =>
+    onLink(id, title, (by) => by.program('raw', 'frame', 'eth0', BROADCAST, ethertype, by.token)),
+  ),
+  onLink('vlan', 'a datagram in a VLAN tag', (by, world) =>
+    by.program('raw', 'tagged', 'eth0', BROADCAST, by.ip4, peer(world).ip4, by.token),
+  ),
+  onLink('discovery', 'a neighbour solicitation that carries something', (by, world) =>
+    by.program('raw', 'discovery', peer(world).ip6, by.token),
   ),
   way('reply', 'a datagram that looks like an answer to another pod', (by, world) =>
     by.program('raw', 'spoof', by.ip4, peer(world).ip4, '53', by.token),

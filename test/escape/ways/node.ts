@@ -54,7 +54,9 @@ export const NODE: readonly Attempt[] = [
   way('ranged', 'the node on a port where a rule holds every address', (by) =>
     by.curl(`http://${NODE_IP4}:8088/${by.token}`),
   ),
-  way('ranged6', 'the same over IPv6', (by) => by.curl(`http://[${NODE_IP6}]:8088/${by.token}`)),
+  way('ranged6', 'the node over IPv6 on a port where a rule holds every address', (by) =>
+    by.curl(`http://[${NODE_IP6}]:8088/${by.token}`),
+  ),
   way('udp', 'UDP to the node', (by) => by.datagram(NODE_IP4, 8080, by.token)),
   way('udp6', 'UDP to the node over IPv6', (by) => by.datagram(NODE_IP6, 8080, by.token)),
   {
@@ -78,7 +80,7 @@ export const NODE: readonly Attempt[] = [
   byProxy('loopback6', 'the node’s IPv6 loopback asked of the explicit port', '[::1]:8088', '[::1]:8088'),
   byProxy('loopback-other', 'another address of the loopback', '127.8.8.8:8088', '127.8.8.8:8088'),
   byProxy('unspecified', 'the unspecified address, which is the loopback to a dialler', '0.0.0.0:8088', '0.0.0.0:8088'),
-  byProxy('unspecified6', 'the same over IPv6', '[::]:8088', '[::1]:8088'),
+  byProxy('unspecified6', 'the unspecified address of IPv6', '[::]:8088', '[::1]:8088'),
   byProxy('localhost', 'the node’s localhost by name', 'localhost:8088', 'localhost:8088'),
   way(
     'broadcast',

@@ -51,7 +51,7 @@ export const RAW: readonly Attempt[] = [
   way('midstream', 'a TCP segment of a connection that was never opened', (by) =>
     by.program('raw', 'segment', by.ip4, EVIL[4], '9998', 'PA', by.token),
   ),
-  way('midstream6', 'the same over IPv6', (by) =>
+  way('midstream6', 'a TCP segment of a connection that was never opened, over IPv6', (by) =>
     by.program('raw', 'segment', by.ip6, EVIL[6], '9998', 'PA', by.token),
   ),
   way('rst', 'a reset that carries data', (by) => by.program('raw', 'segment', by.ip4, EVIL[4], '9997', 'R', by.token)),
@@ -74,7 +74,9 @@ export const RAW: readonly Attempt[] = [
     control: {none: 'the node puts fragments together for everybody, so a lonely one of nobody’s passes'},
   },
   {
-    ...way('lonely6', 'the same over IPv6', (by) => by.program('raw', 'lonely', by.ip6, EVIL[6], by.token)),
+    ...way('lonely6', 'a later fragment without a first one, over IPv6', (by) =>
+      by.program('raw', 'lonely', by.ip6, EVIL[6], by.token),
+    ),
     control: {none: 'the node puts fragments together for everybody, so a lonely one of nobody’s passes'},
   },
   {

@@ -5,19 +5,27 @@
  */
 import type {Attempt} from '../attempt.ts';
 import {SITES} from '../addresses.ts';
-import {http, say} from '../wire.ts';
+import {http, say, sayAfter} from '../wire.ts';
 
 const GOOD = 'POST /public/a HTTP/1.1';
 const HOST = 'Host: plain.test';
 /** What is to be smuggled: a request that the rule does not hold. */
 const hidden = (token: string): string => http(`GET /private/${token} HTTP/1.1`, HOST);
 
-const way = (id: string, title: string, ...parts: readonly ((token: string) => string)[]): Attempt => ({
+type Part = (token: string) => string;
+
+const way = (id: string, title: string, ...parts: readonly Part[]): Attempt => ({
   id: `smuggling-${id}`,
   title,
   invariant: 5,
   attempt: async (by) => void (await say(by.connect(SITES.plain, 80), ...parts.map((part) => part(by.token)))),
   control: 'free',
+});
+
+/** The first part is allowed, and answered. */
+const after = (id: string, title: string, ...parts: readonly Part[]): Attempt => ({
+  ...way(id, title),
+  attempt: async (by) => void (await sayAfter(by, by.connect(SITES.plain, 80), ...parts.map((part) => part(by.token)))),
 });
 
 /** Content-Length beside Transfer-Encoding: to a server that believes the chunks, the hidden request comes next. */
@@ -154,7 +162,7 @@ export const SMUGGLING: readonly Attempt[] = [
   way('head-tab', 'a tab for a space in the request line', (token) => http(`GET\t/public/${token}\tHTTP/1.1`, HOST)),
   way('head-method', 'a method with odd letters', (token) => http(`GE\x7fT /public/${token} HTTP/1.1`, HOST)),
   way('head-fragment', 'a fragment in the target', (token) => http(`GET /public/a#/${token} HTTP/1.1`, HOST)),
-  way(
+  after(
     'pipelined',
     'a denied request behind an allowed one in one packet',
     (token) => http('GET /public/a HTTP/1.1', HOST) + hidden(token),
@@ -178,19 +186,19 @@ export const SMUGGLING: readonly Attempt[] = [
       http(GOOD, HOST, `Content-Length: ${hidden(token).length}`, 'Expect: y 100-continue', 'Content-Length : 0') +
       hidden(token),
   ),
-  way(
+  after(
     'state-path',
     'connection state: an allowed request, then a denied path',
     () => http('GET /public/a HTTP/1.1', HOST),
     hidden,
   ),
-  way(
+  after(
     'state-host',
     'connection state: an allowed request, then another Host',
     () => http('GET /public/a HTTP/1.1', HOST),
     (token) => http(`GET /public/${token} HTTP/1.1`, 'Host: evil.test'),
   ),
-  way(
+  after(
     'state-absolute',
     'connection state: an allowed request, then an absolute target',
     () => http('GET /public/a HTTP/1.1', HOST),
@@ -199,7 +207,7 @@ export const SMUGGLING: readonly Attempt[] = [
   way('connection-host', 'Host named in Connection, to be taken away', (token) =>
     http(`GET /private/${token} HTTP/1.1`, HOST, 'Connection: Host, close'),
   ),
-  way(
+  after(
     'close-then',
     'a denied request behind one that closes',
     (token) => http('GET /public/a HTTP/1.1', HOST, 'Connection: close') + hidden(token),
