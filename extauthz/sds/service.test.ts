@@ -30,6 +30,7 @@ import type {Room} from './places.ts';
 const ca = ephemeralCa();
 const mesh = meshCa();
 const SEEN = policies('  - {name: seen, to: {hosts: ["*.example"]}}');
+const ROUNDS = 300;
 const GATEWAY = 'gateway.peers.example';
 
 type Stream = ClientDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
@@ -257,27 +258,51 @@ describe('over a unix socket', () => {
     for (const stream of streams) stream.cancel();
   });
 
-  test('a client that asks and does not read is not read from, and then told what changed meanwhile', async () => {
+  test('a client that asks and does not read is not read from, and told of many changes at once', async () => {
     const here = await world();
     const [slow, other] = [here.open(), here.open()];
     const has = new Set<string>();
+    let responses = 0;
     slow.on('data', ({resources, removedResources}: DeltaDiscoveryResponse) => {
+      responses++;
       for (const {name} of resources) has.add(name);
       for (const name of removedResources) has.delete(name);
     });
     slow.pause();
-    // All of it fits into the connection's window, so it has arrived when the other stream is answered.
-    for (let i = 0; i < 1000; i++) subscribe(slow, `n${i}.example`);
-    subscribe(other, 'other.example');
-    await response(other);
-    expect(here.service.stats().minted).toBeLessThan(500);
-    here.policies = policies('  - {name: unread, to: {hosts: ["*.example"], schemes: [tls]}}');
+    const names = Array.from({length: 1000}, (_, i) => `n${i}.example`);
+    // All of it fits into the stream's window. While another stream is answered so often, it would all be read.
+    for (const name of names) subscribe(slow, name);
+    for (let i = 0; i < ROUNDS; i++) {
+      const answered = response(other);
+      subscribe(other, 'other.example');
+      await answered;
+    }
+    expect(here.service.stats().minted).toBeLessThan(300);
+
+    const unread = policies('  - {name: unread, to: {hosts: ["*.example"], schemes: [tls]}}');
+    for (let i = 0; i < 100; i++) {
+      here.policies = i % 2 === 0 ? unread : SEEN;
+      await here.service.changed('policies');
+    }
+    here.policies = unread;
     await here.service.changed('policies');
     slow.resume();
     slow.end();
     await once(slow, 'status');
     expect([...has]).toEqual([]);
+    expect(responses).toBeLessThan(names.length + 50);
     other.end();
+  });
+
+  test('a name that is unsubscribed from leaves its place', async () => {
+    const here = await world();
+    const stream = here.open();
+    subscribe(stream, 'a.example', 'b.example');
+    await response(stream);
+    ask(stream, {resourceNamesUnsubscribe: ['a.example'], resourceNamesSubscribe: ['c.example']});
+    await response(stream);
+    expect(here.service.stats()).toMatchObject({inspected: 2});
+    stream.end();
   });
 
   test('close ends the streams, so that clients go elsewhere', async () => {
