@@ -14,6 +14,7 @@ import {
   type Traffic,
   type Via,
 } from '../../../../policy/index.ts';
+import {outlookOf} from '../../../../extauthz/sds/outlook.ts';
 import {documentsText} from '../../documents.ts';
 import type {Case, DocumentValue, WorkloadSpec} from '../../format/case.ts';
 import {canonical} from '../../format/places.ts';
@@ -37,6 +38,11 @@ export function unseenConnections(
 ): UnseenConnection[] {
   const {documents: loaded} = loadDocuments([{file: `${world.name}.yaml`, text: documentsText(documents)}]);
   const policies = compilePolicies(loaded, INSTALLATION);
+  const all = world.workloads.map((spec) => workloadValue(world, spec));
+  const isShown = (name: string): boolean => {
+    const outlook = outlookOf(policies, name, all);
+    return outlook === 'inspected' || outlook === 'refused';
+  };
   const found: UnseenConnection[] = [];
   for (const workload of world.workloads)
     for (const server of world.servers)
@@ -50,8 +56,10 @@ export function unseenConnections(
             continue;
           }
           const sealed = ask({kind: 'tls', tls: {sni: server.name, alpn: [], ech: false}});
-          // What a tls rule would carry, and a Deny needs to see: refused unseen, with the reason that is the true one.
-          if (sealed !== null && (sealed.verdict === 'allow' || sealed.reason === 'Uninspectable'))
+          if (sealed === null) continue;
+          // What is refused is refused inside TLS where there is a certificate to say so with; else here, so that it is told at all.
+          // What a tls rule would carry and a Deny needs to see is refused here for that reason, and not for another inside.
+          if (sealed.verdict === 'allow' || sealed.reason === 'Uninspectable' || !isShown(server.name))
             found.push({workload, ip, port, sni: server.name, via: sealed.via});
         }
   return found;
