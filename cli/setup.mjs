@@ -29,6 +29,7 @@ const DEBIAN = {
     go: 'golang-go',
     tcpdump: 'tcpdump',
     openssl: 'openssl',
+    faketime: 'faketime',
   },
   bench: {wrk: 'wrk', h2load: 'nghttp2-client'},
 };

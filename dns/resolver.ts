@@ -90,7 +90,8 @@ class CachingResolver implements Resolver {
   constructor(options: ResolverOptions) {
     this.#options = options;
     this.#limits = {...RESOLVER_LIMITS, ...options.limits};
-    this.#now = options.now ?? Date.now;
+    // Not the time of day: it can be set back, and a TTL of seconds would last for hours.
+    this.#now = options.now ?? (() => performance.now());
     this.#cache = createNameCache(this.#limits, this.#now);
     this.#ares = new AresResolver({timeout: this.#limits.queryTimeoutMs, tries: this.#limits.queryTries});
     if (options.server !== null) this.#ares.setServers([options.server]);

@@ -230,6 +230,18 @@ describe('the source', () => {
     expect(leaves.context('a.test')).not.toBe(first);
   });
 
+  test('mints anew where the clock was set back to before the leaf is valid', () => {
+    let nowMs = Date.now();
+    const leaves = createLeafSource({ca, now: () => nowMs});
+    nowMs += 3 * 24 * HOUR_MS;
+    const late = leaves.context('a.test');
+    nowMs -= 20 * HOUR_MS;
+    expect(leaves.context('a.test')).toBe(late);
+    nowMs -= 10 * HOUR_MS;
+    expect(leaves.has('a.test')).toBe(false);
+    expect(leaves.context('a.test')).not.toBe(late);
+  });
+
   test('gives a leaf as text to who finishes handshakes elsewhere, with its dates', () => {
     const nowMs = Date.now();
     const leaf = createLeafMint({ca, now: () => nowMs}).mint('plain.example');

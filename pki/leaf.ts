@@ -51,6 +51,7 @@ export interface Leaf {
   /** The leaf, then the chain up to the root's issue, as TLS sends it. */
   readonly chainPem: string;
   readonly keyPem: string;
+  readonly notBeforeMs: number;
   readonly notAfterMs: number;
   /** From then on a new one is to be minted. */
   readonly renewAtMs: number;
@@ -85,12 +86,13 @@ export function createLeafMint({ca, now = Date.now}: Pick<LeafOptions, 'ca' | 'n
       const nowMs = now();
       const issuer = ca.issuer();
       const subject = name.length <= MAX_COMMON_NAME ? distinguishedName({commonName: name}) : distinguishedName({});
+      const notBeforeMs = Math.max(nowMs - LEAF_BACKDATE_MS, issuer.notBeforeMs);
       const notAfterMs = Math.min(nowMs + LEAF_LIFE_MS, issuer.notAfterMs);
       const certificate = signCertificate(
         {
           issuer: issuer.certificate.subject,
           subject,
-          notBeforeMs: Math.max(nowMs - LEAF_BACKDATE_MS, issuer.notBeforeMs),
+          notBeforeMs,
           notAfterMs,
           publicKey: spki,
           extensions: [
@@ -105,7 +107,7 @@ export function createLeafMint({ca, now = Date.now}: Pick<LeafOptions, 'ca' | 'n
         issuer.key,
       );
       const chainPem = certificatePem(certificate) + issuer.chainPem;
-      return {chainPem, keyPem, notAfterMs, renewAtMs: notAfterMs - LEAF_RENEW_MS};
+      return {chainPem, keyPem, notBeforeMs, notAfterMs, renewAtMs: notAfterMs - LEAF_RENEW_MS};
     },
   };
 }
@@ -146,10 +148,10 @@ export function createLeafSource({
   return {
     context(name, owner = '') {
       const kept = cache.get(name);
-      if (kept && now() < kept.renewAtMs) return kept.context;
+      if (kept && isFresh(kept, now())) return kept.context;
       const started = performance.now();
-      const {chainPem, keyPem, renewAtMs} = leaves.mint(name);
-      const leaf = {context: leafContext(name, chainPem, keyPem), renewAtMs, owner};
+      const {chainPem, keyPem, notBeforeMs, renewAtMs} = leaves.mint(name);
+      const leaf = {context: leafContext(name, chainPem, keyPem), notBeforeMs, renewAtMs, owner};
       cache.set(name, leaf);
       own(owner, name);
       minted++;
@@ -158,7 +160,7 @@ export function createLeafSource({
     },
     has(name) {
       const kept = cache.peek(name);
-      return kept !== undefined && now() < kept.renewAtMs;
+      return kept !== undefined && isFresh(kept, now());
     },
     stats: () => ({minted, mintMs, cached: cache.size}),
   };
@@ -167,9 +169,13 @@ export function createLeafSource({
 /** What the cache holds of a name. */
 interface Kept {
   readonly context: SecureContext;
+  readonly notBeforeMs: number;
   readonly renewAtMs: number;
   readonly owner: string;
 }
+
+/** Not so where the clock was set back to before it is valid. */
+const isFresh = ({notBeforeMs, renewAtMs}: Kept, nowMs: number): boolean => nowMs >= notBeforeMs && nowMs < renewAtMs;
 
 function leafContext(name: string, cert: string, key: string): SecureContext {
   return createSecureContext({

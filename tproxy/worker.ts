@@ -161,7 +161,7 @@ class Worker {
   }
 
   #acceptFailed(error: Error): void {
-    const now = Date.now();
+    const now = performance.now();
     if (now - this.#acceptFailedAt < NOTICE_EVERY_MS) return;
     this.#acceptFailedAt = now;
     this.#journal.notice('error', 'worker.accept-failed', `a connection could not be accepted: ${error.message}`);
@@ -226,9 +226,10 @@ class Worker {
   async drain(deadlineMs: number): Promise<void> {
     for (const server of this.#capturedServers) server.close();
     this.#relay.drain(deadlineMs);
-    const started = Date.now();
-    while (this.#relay.connections() > 0 && Date.now() - started < deadlineMs) {
-      if (Date.now() - started > deadlineMs / 2) for (const server of this.#explicitServers.splice(0)) server.close();
+    const started = performance.now();
+    while (this.#relay.connections() > 0 && performance.now() - started < deadlineMs) {
+      if (performance.now() - started > deadlineMs / 2)
+        for (const server of this.#explicitServers.splice(0)) server.close();
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     }
     this.close();

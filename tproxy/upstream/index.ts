@@ -51,7 +51,7 @@ export function createUpstream(options: UpstreamOptions): OwnedUpstream {
   const dialer = createDialer(options);
   const parents = createParents({proxy: options.proxy, dialer, resolver: options.resolver, tls, roots});
   const opener = createOpener({dialer, parents, tls, roots});
-  const pool = new LegPool(opener, roots.standard.id, options.now ?? Date.now);
+  const pool = new LegPool(opener, roots.standard.id, options.now ?? (() => performance.now()));
   const clock = setInterval(() => pool.tick(), options.tickMs ?? LIMITS.tickMs);
   clock.unref();
 

@@ -75,7 +75,7 @@ class ParentPool implements Parents {
 
   constructor(options: ParentOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
+    this.#now = options.now ?? (() => performance.now());
   }
 
   find(name: string): KnownParent | Failure {
