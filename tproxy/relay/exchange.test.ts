@@ -243,3 +243,26 @@ test('a workload that invents names gets no more leaves than its share; known na
   expect(w.decisions.at(-1)!.decision.reason).toBe('LimitExceeded');
   await w.tls({servername: 'mint1.test'});
 });
+
+test('an answer of more bytes than a turn moves is whole, and its server waits in between', async () => {
+  w = await world({limits: {bytesPerTurn: 1_000}});
+  let sent = 0;
+  let waits = 0;
+  w.serve = (seen, event) => {
+    if (event === 'head' || seen.aborted) return;
+    if (event === 'end') seen.handlers.head(200, [], 5_000);
+    while (sent < 5_000) {
+      sent += 500;
+      if (!seen.handlers.body(Buffer.alloc(500, 'x'))) {
+        waits++;
+        return;
+      }
+    }
+    seen.handlers.end([]);
+  };
+  const client = await w.tls();
+  client.send(GET);
+  const received = await client.until((text) => text.endsWith('x'.repeat(5_000)));
+  expect(received).toContain(' 200 ');
+  expect(waits).toBe(5);
+});

@@ -320,8 +320,18 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
       this.#held.push(chunk);
       return false;
     }
-    return this.#phase === 'responding' ? this.#client.body(chunk) : true;
+    if (this.#phase !== 'responding') return true;
+    if (!this.#client.body(chunk)) return false;
+    const {core, usage} = this.#connection;
+    if (core.requestTurns.mayMove(usage, chunk.length)) return true;
+    core.requestTurns.next(this.#resume);
+    return false;
   }
+
+  /** Its workload moved enough in the last turn. */
+  readonly #resume = (): void => {
+    if (this.#phase === 'responding') this.#upstream?.resume();
+  };
 
   end(trailers: HeaderLines): void {
     if (this.#phase === 'filtering-response') this.#heldEnd = trailers;

@@ -44,6 +44,8 @@ export interface RelayLimits {
   readonly requestsPerWorkload: number;
   /** Of one workload, begun in one turn of the event loop; the others wait for the next turns. */
   readonly requestsPerTurn: number;
+  /** Of one workload's answers, moved in one turn of the event loop. */
+  readonly bytesPerTurn: number;
   /** Names being looked up at once. */
   readonly lookups: number;
   readonly lookupsPerWorkload: number;
@@ -126,6 +128,8 @@ export const RELAY_LIMITS: RelayLimits = {
   requestsPerWorkload: 4_000,
   // Two milliseconds of denials: what everybody else waits at most in one turn because of one workload.
   requestsPerTurn: 32,
+  // Some six milliseconds of decrypting and encrypting; less would cost single downloads more turns than bytes.
+  bytesPerTurn: 4 * 1024 * 1024,
   // Below the resolver's own limit (dns/), which refuses everybody.
   lookups: 900,
   lookupsPerWorkload: 200,

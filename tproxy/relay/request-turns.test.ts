@@ -60,3 +60,15 @@ test('who comes while others of the workload wait does not overtake them', async
   await turn();
   expect(begun.at(-1)).toBe('a0');
 });
+
+test('so many bytes move in one turn of a workload, whatever another one moves', async () => {
+  const usages = new Usages(limits);
+  const turns = new RequestTurns({...limits, bytesPerTurn: 100});
+  const [noisy, quiet] = [usages.of('noisy'), usages.of('quiet')];
+  expect([turns.mayMove(noisy, 60), turns.mayMove(noisy, 60), turns.mayMove(quiet, 60)]).toEqual([true, false, true]);
+  let wentOn = false;
+  turns.next(() => (wentOn = true));
+  expect(wentOn).toBe(false);
+  await turn();
+  expect([wentOn, turns.mayMove(noisy, 60)]).toEqual([true, true]);
+});

@@ -36,9 +36,11 @@ export class Usage implements Held {
   heldBytes = 0;
   headerBytes = 0;
   handshakes = 0;
-  /** Requests begun in which turn of the event loop (request-turns.ts). */
+  /** The turn of the event loop of the two below (request-turns.ts), and the requests begun in it. */
   turn = 0;
   begun = 0;
+  /** Bytes of answers moved in that turn. */
+  moved = 0;
   /** The names that are being looked up, and how many ask. */
   readonly asked = new Map<string, number>();
   /** New names that leaves are minted for. */
