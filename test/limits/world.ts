@@ -20,6 +20,7 @@ const POLICY = {
     podSelector: {},
     rules: [
       {name: 'site', to: {hosts: ['site.test'], schemes: ['https', 'http']}, http: {paths: ['/ok/**']}},
+      {name: 'calm', to: {hosts: ['calm.test']}, http: {paths: ['/ok/**']}},
       {name: 'evil', to: {hosts: ['evil.test']}},
       {name: 'wild', to: {hosts: ['*.wild.test']}},
     ],
@@ -38,6 +39,8 @@ export interface LimitsWorld {
   /** Where site.test, evil.test and every name under wild.test are. */
   readonly site: string;
   readonly evil: string;
+  /** Addresses by name; a test may add its own. */
+  readonly known: Record<string, string>;
   /** What evil.test does, over HTTP/2 and HTTP/1.1 alike; replaced by each test. */
   attack: Evil;
   /** What evil.test offers; default h2 and http/1.1. */
@@ -133,6 +136,7 @@ export async function limitsWorld(name: string): Promise<LimitsWorld> {
     lab,
     site,
     evil,
+    known,
     attack: (socket) => void socket.destroy(),
     alpn,
     served: () => served,

@@ -1,5 +1,9 @@
 /** What another workload's requests take while one attacks as fast as it can: `npm run soak -- --latency`. */
+import {once} from 'node:events';
+import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
+import {openCa} from '../../pki/index.ts';
+import {createLeafMint} from '../../pki/leaf.ts';
 import {limitsWorld, type LimitsWorld} from '../limits/world.ts';
 import {usage} from '../bench/processes.ts';
 import type {Table} from '../bench/tables.ts';
@@ -17,11 +21,10 @@ const ATTACKS = [
 /** How long each is measured, after it has begun. */
 const MEASURE_MS = 6_000;
 const BEGIN_MS = 2_000;
-/** The victim's own load: a request on a kept connection, and now and then a new connection. */
-const PAUSE_MS = 5;
-const NEW_EVERY = 20;
-const REQUEST = 'GET /ok/a HTTP/1.1\r\nHost: site.test\r\n\r\n';
+/** Where the quiet workload's own server is. */
+const CALM = '5.6.41.1';
 
+const program = (name: string): string => fileURLToPath(new URL(`./${name}.ts`, import.meta.url));
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const ms = (value: number): string => value.toFixed(1);
 
@@ -33,32 +36,18 @@ async function measure(world: LimitsWorld, attack: string): Promise<(string | nu
   const attacker =
     attack === 'nothing'
       ? null
-      : world.lab.lab.spawn(
-          'app',
-          [process.execPath, fileURLToPath(new URL('./attacker.ts', import.meta.url)), attack, world.site],
-          {stdio: ['ignore', 'ignore', 'inherit']},
-        );
+      : world.lab.lab.spawn('app', [process.execPath, program('attacker'), attack, world.site], {
+          stdio: ['ignore', 'ignore', 'inherit'],
+        });
   await wait(BEGIN_MS);
-  const kept: number[] = [];
-  const fresh: number[] = [];
-  let failed = 0;
   const before = usage(world.lab.proxy.pid!).cpuUs;
-  const socket = await world.secure('other', 'site.test', 'http/1.1');
-  const until = performance.now() + MEASURE_MS;
-  for (let i = 0; performance.now() < until; i++) {
-    let started = performance.now();
-    socket.write(REQUEST);
-    await new Promise((resolve) => socket.once('data', resolve));
-    kept.push(performance.now() - started);
-    if (i % NEW_EVERY === 0) {
-      started = performance.now();
-      if ((await world.ask('other', 'https://site.test/ok/b')).status !== 200) failed++;
-      fresh.push(performance.now() - started);
-    }
-    await wait(PAUSE_MS);
-  }
+  const victim = await world.lab.lab.exec(
+    'other',
+    [process.execPath, program('victim'), CALM, join(world.lab.caDir, 'ca.crt'), String(MEASURE_MS)],
+    {timeoutMs: 10 * MEASURE_MS},
+  );
+  const {kept, fresh, failed} = JSON.parse(victim.stdout) as {kept: number[]; fresh: number[]; failed: number};
   const cpu = ((usage(world.lab.proxy.pid!).cpuUs - before) / (MEASURE_MS * 1_000)) * 100;
-  socket.destroy();
   if (attacker !== null) {
     const gone = new Promise((resolve) => attacker.once('exit', resolve));
     attacker.kill('SIGKILL');
@@ -79,9 +68,22 @@ async function measure(world: LimitsWorld, attack: string): Promise<(string | nu
   ];
 }
 
+async function startCalm(world: LimitsWorld): Promise<void> {
+  const {lab} = world.lab;
+  await lab.internet.addAddress(CALM);
+  world.known['calm.test'] = CALM;
+  const {chainPem, keyPem} = createLeafMint({ca: openCa({dir: join(world.lab.dir, 'public-ca')})}).mint('calm.test');
+  const server = lab.spawn('internet', [process.execPath, program('calm'), CALM], {
+    env: {CALM_CERT: chainPem, CALM_KEY: keyPem},
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(server.stdout!, 'data');
+}
+
 export async function latencyTable(say: (text: string) => void): Promise<Table> {
   const world = await limitsWorld('latency');
   try {
+    await startCalm(world);
     const rows: (string | number)[][] = [];
     for (const attack of ATTACKS) {
       rows.push(await measure(world, attack));
