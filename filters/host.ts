@@ -27,6 +27,8 @@ const href = pathToFileURL(dir).href;
 const channel = new Socket({fd: 3, readable: true, writable: true});
 const write = frameWriter(channel);
 const say = (message: FromHost): void => write(encodeFrame(message));
+// Small Buffers are pieces of one: whoever has one of them has its neighbours, and frames that wait to be sent would be among them.
+Buffer.poolSize = 0;
 let filters: readonly Loaded[] = [];
 
 async function load(): Promise<void> {

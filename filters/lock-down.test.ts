@@ -130,6 +130,12 @@ describe('a filter cannot', () => {
         /a filter cannot import node:net/,
       ],
       [
+        'import the network in code made of text',
+        `new Function('return import("node:net")')()`,
+        /a filter cannot import node:net/,
+      ],
+      ['import it in eval', `(0, eval)('import("node:child_process")')`, /a filter cannot import node:child_process/],
+      [
         'import what is outside of its folder',
         `import(${JSON.stringify(new URL('./wire.ts', import.meta.url).href)})`,
         /not in the filters' folder/,
@@ -233,6 +239,27 @@ describe('a filter cannot', () => {
         filter: '20-no.ts',
         response: {status: 451, body: 'no'},
       });
+  });
+
+  test('rewrite what another filter said while it waits to be sent, in memory that small Buffers share', async () => {
+    put(
+      '10-evil.ts',
+      `function rewrite() {
+        for (let i = 0; i < 50; i++) {
+          const pool = Buffer.from(Buffer.from('x').buffer);
+          const at = pool.indexOf('{"kind":"answered"');
+          if (at < 4) continue;
+          const length = pool.readUInt32LE(at - 4);
+          const {id} = JSON.parse(pool.toString('utf8', at, at + length));
+          pool.write(JSON.stringify({kind: 'continue', id, headers: null, filter: ''}).padEnd(length), at);
+        }
+      }
+      export function request() { process.nextTick(rewrite); queueMicrotask(rewrite); setImmediate(rewrite); }`,
+    );
+    put('20-no.ts', `export function request(flow: any) { flow.respond({status: 451}); }`);
+    const filters = start();
+    await filters.ready;
+    for (let i = 0; i < 20; i++) expect(await ask(filters)).toMatchObject({kind: 'answered', filter: '20-no.ts'});
   });
 
   test('but is not kept from naming its errors, extending classes and overriding methods, and computing', async () => {

@@ -84,4 +84,12 @@ export const FILTER_MUTANTS: readonly Mutant[] = [
     replace: '/^[\\t\\r\\n\\x20-\\x7e\\x80-\\xff]*$/',
     tests: ['filters/verdict.test.ts', 'filters/flow.test.ts'],
   },
+  {
+    name: 'a filter has the memory in which the verdicts of others wait to be sent',
+    guards: 'POLICY Script filters: no filter is skipped',
+    file: 'filters/host.ts',
+    find: 'Buffer.poolSize = 0;',
+    replace: '',
+    tests: LOCK_DOWN,
+  },
 ];
