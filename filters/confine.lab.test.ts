@@ -6,13 +6,15 @@ import type {AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {promisify} from 'node:util';
-import {afterAll, beforeAll, describe, expect} from '@jest/globals';
+import {afterAll, beforeAll, describe, expect, jest} from '@jest/globals';
 import {labTest} from '../test/lab/require.ts';
 import {confinementGap, findConfinement} from './confine.ts';
 import type {Confinement} from './confine.ts';
 import {createFilters} from './index.ts';
 
 const test = labTest('unshare', 'setpriv', 'prlimit');
+// Each starts processes; on a loaded machine that takes its time.
+jest.setTimeout(60_000);
 const server = createServer((socket) => socket.end('reached'));
 let open: string;
 let closed: string;
@@ -81,7 +83,7 @@ describe('as root', () => {
   });
 
   test('memory outside of the heap is bounded too', async () => {
-    const eat = `let megabytes = 0; const kept = []; try { for (; megabytes < 2000; megabytes += 50) kept.push(Buffer.alloc(5e7, 1)); } catch (error) {} ${print('megabytes')}`;
+    const eat = `let megabytes = 0; const kept = []; try { for (; megabytes < 2000; megabytes += 50) kept.push(Buffer.alloc(5e7)); } catch (error) {} ${print('megabytes')}`;
     expect(await inside({argv: [], network: false, privileges: false}, eat)).toBe(2000);
     const megabytes = await inside(await findConfinement([open]), eat);
     expect(megabytes).toBeGreaterThan(100);
