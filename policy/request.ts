@@ -3,7 +3,8 @@
 /** A pod (or a named client) as the workload table knows it. */
 export interface Workload {
   readonly namespace: string;
-  readonly namespaceLabels: Readonly<Record<string, string>>;
+  /** null: not known (yet), as with the pod's own. */
+  readonly namespaceLabels: Readonly<Record<string, string>> | null;
   readonly name: string;
   readonly uid: string;
   /** null: not known, so a selector that looks at labels cannot be evaluated (such a policy contributes its Deny rules only). */

@@ -60,6 +60,21 @@ describe('a policy selects a workload', () => {
   ])('labels unknown: %s', (_, policy, expected) => {
     expect(policySelects(policy, {...APP, labels: null})).toBe(expected);
   });
+  const byTeam = {...cluster, namespaceSelector: labels({team: 'a'})};
+  test.each<[string, PolicyDocument, boolean | 'unknown']>([
+    ['a policy of the namespace, which is known by its name', base, true],
+    ['a cluster policy, everywhere', cluster, true],
+    ['a cluster policy that asks for labels of the namespace', byTeam, 'unknown'],
+    [
+      'one that asks for labels of the pod too, which it has',
+      {...byTeam, podSelector: labels({app: 'web'})},
+      'unknown',
+    ],
+    ['one that asks for labels of the pod too, which it lacks', {...byTeam, podSelector: labels({app: 'api'})}, false],
+    ['another account all the same', {...byTeam, serviceAccounts: ['default/robot']}, false],
+  ])('labels of the namespace unknown: %s', (_, policy, expected) => {
+    expect(policySelects(policy, {...APP, namespaceLabels: null})).toBe(expected);
+  });
 });
 
 test('the modes that select decide between captured and locked', () => {

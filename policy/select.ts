@@ -34,17 +34,24 @@ function matchesLabels(selector: LabelSelector, labels: Readonly<Record<string, 
 const isEmpty = (selector: LabelSelector) =>
   Object.keys(selector.matchLabels).length === 0 && selector.matchExpressions.length === 0;
 
+/** A selector that looks at labels, and labels that are not known: it may or may not hold. */
+function holds(selector: LabelSelector, labels: Readonly<Record<string, string>> | null): Selects {
+  if (labels !== null) return matchesLabels(selector, labels);
+  return isEmpty(selector) ? true : 'unknown';
+}
+
 export function policySelects(policy: PolicyDocument, workload: Workload): Selects {
-  if (policy.kind === 'EgressPolicy') {
-    if (policy.namespace !== workload.namespace) return false;
-  } else if (!matchesLabels(policy.namespaceSelector, workload.namespaceLabels)) return false;
+  const ofNamespaces = policy.kind === 'EgressPolicy';
+  const byNamespace = ofNamespaces
+    ? policy.namespace === workload.namespace
+    : holds(policy.namespaceSelector, workload.namespaceLabels);
+  if (byNamespace === false) return false;
   if (policy.serviceAccounts.length > 0) {
-    const account =
-      policy.kind === 'EgressPolicy' ? workload.serviceAccount : `${workload.namespace}/${workload.serviceAccount}`;
+    const account = ofNamespaces ? workload.serviceAccount : `${workload.namespace}/${workload.serviceAccount}`;
     if (!policy.serviceAccounts.includes(account)) return false;
   }
-  if (workload.labels !== null) return matchesLabels(policy.podSelector, workload.labels);
-  return isEmpty(policy.podSelector) ? true : 'unknown';
+  const byPod = holds(policy.podSelector, workload.labels);
+  return byPod === true ? byNamespace : byPod;
 }
 
 /** The rules of a set of policies, indexed. */

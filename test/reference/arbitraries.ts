@@ -238,11 +238,11 @@ const workload: fc.Arbitrary<Workload | 'unknown'> = fc.oneof(
     arbitrary: fc
       .record({
         labels: pick<Record<string, string> | null>({app: 'web'}, {app: 'web'}, {}, {app: 'db'}, null),
+        namespaceLabels: pick<Record<string, string> | null>({team: 'a'}, {team: 'a'}, {team: 'a'}, null),
         trustsCa: pick(true, true, false),
       })
       .map((rest) => ({
         namespace: 'shop',
-        namespaceLabels: {team: 'a'},
         name: 'web-1',
         uid: 'u1',
         serviceAccount: 'default',

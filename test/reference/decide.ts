@@ -44,16 +44,25 @@ function labelsHold(selector: PolicyDocument['podSelector'], labels: Readonly<Re
   );
 }
 
+function selectorHolds(
+  selector: PolicyDocument['podSelector'],
+  labels: Readonly<Record<string, string>> | null,
+): boolean | 'unknown' {
+  if (labels !== null) return labelsHold(selector, labels);
+  const asks = Object.keys(selector.matchLabels).length + selector.matchExpressions.length > 0;
+  return asks ? 'unknown' : true;
+}
+
 function selects(policy: PolicyDocument, workload: Workload): boolean | 'unknown' {
   const {kind, namespace, namespaceSelector, podSelector, serviceAccounts} = policy;
   const cluster = kind === 'ClusterEgressPolicy';
-  if (cluster ? !labelsHold(namespaceSelector, workload.namespaceLabels) : namespace !== workload.namespace)
-    return false;
   const account = cluster ? `${workload.namespace}/${workload.serviceAccount}` : workload.serviceAccount;
-  if (serviceAccounts.length > 0 && !serviceAccounts.includes(account)) return false;
-  const asks = Object.keys(podSelector.matchLabels).length + podSelector.matchExpressions.length > 0;
-  if (!asks) return true;
-  return workload.labels === null ? 'unknown' : labelsHold(podSelector, workload.labels);
+  const answers = [
+    cluster ? selectorHolds(namespaceSelector, workload.namespaceLabels) : namespace === workload.namespace,
+    serviceAccounts.length === 0 || serviceAccounts.includes(account),
+    selectorHolds(podSelector, workload.labels),
+  ];
+  return answers.includes(false) ? false : answers.includes('unknown') ? 'unknown' : true;
 }
 
 const OWN_STATUS: Partial<Record<Reason, number>> = {
