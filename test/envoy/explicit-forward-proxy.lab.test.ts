@@ -1,7 +1,8 @@
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
-import {ECHO_PORT, governed, type Governed} from './governed.ts';
+import {governed, type Governed} from './governed.ts';
 import {ENVOY_VERSIONS} from './index.ts';
 import {envoyTest} from './require.ts';
+import {ECHO_PORT} from './sites.ts';
 
 const POLICY = {
   apiVersion: 'sallyport.dev/v1alpha1',

@@ -1,9 +1,6 @@
 /** A lab whose node runs `sallyport extauthz` and a real Envoy from samples/envoy: a pod, named sites, DNS, and all that is said. */
 import {mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
 import type {ChildProcess} from 'node:child_process';
-import {createServer as createHttpServer, type IncomingMessage, type ServerResponse} from 'node:http';
-import {createServer as createHttpsServer} from 'node:https';
-import {createServer, type Server} from 'node:net';
 import {createInterface} from 'node:readline';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
@@ -11,28 +8,17 @@ import {fileURLToPath} from 'node:url';
 import {parse, stringify} from 'yaml';
 import {answerQuery} from '../../cli/demo/dns.ts';
 import {publicCa, type PublicCa} from '../../cli/demo/public-ca.ts';
-import {connectIn, createLab, listenIn, udpIn, type ExecResult, type Lab} from '../lab/index.ts';
+import {createLab, udpIn, type ExecResult, type Lab} from '../lab/index.ts';
 import {startEnvoy, type Envoy} from './envoy.ts';
+import {serve, type Arrived, type Site} from './sites.ts';
+import {say, webSocket} from './talk.ts';
 
 export const RESOLVER = '9.9.9.9';
-/** Where every site says back what it hears. */
-export const ECHO_PORT = 5432;
 const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
 const SAMPLES = fileURLToPath(new URL('../../samples/envoy/', import.meta.url));
 /** Where the samples keep the socket of --sds. */
 const RUN_DIR = '/run/sallyport/';
 const START_TIMEOUT_MS = 30_000;
-
-/** A request that arrived at a site. */
-export interface Arrived {
-  readonly site: string;
-  /** The site's port that it came to. */
-  readonly port: number;
-  readonly method: string;
-  readonly host: string;
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
-}
 
 export interface JournalLine {
   readonly event: string;
@@ -56,7 +42,14 @@ export interface Governed {
   tried(...args: readonly string[]): Promise<Tried>;
   /** Sends bytes from the pod; answers the first that come back, or '' where the connection is closed before. */
   say(ip: string, port: number, text: string): Promise<string>;
-  /** The same inside a CONNECT through the proxy on the node's port 3128; '' where the proxy refuses, or closes the tunnel. */
+  /** Asks for a WebSocket inside TLS, sends `text` in it; answers the status, and what came back in it. */
+  webSocket(
+    host: string,
+    ip: string,
+    path: string,
+    text: string,
+  ): Promise<{readonly status: number; readonly said: string}>;
+  /** The same as say(), inside a CONNECT through the proxy on the node's port 3128; '' where the proxy refuses, or closes the tunnel. */
   tunnelled(host: string, port: number, text: string): Promise<string>;
   setPolicy(...documents: readonly object[]): void;
   /** What the next look-ups of a name answer, in turn; the last one stays. Rebinding is made of this. */
@@ -88,15 +81,6 @@ export interface Tried {
   readonly reached: readonly string[];
   /** Sites that accepted a connection. */
   readonly connected: readonly string[];
-}
-
-export interface Site {
-  readonly name: string;
-  readonly ip: string;
-  /** Answers instead of `NAME METHOD PATH`. */
-  readonly answer?: (request: IncomingMessage, response: ServerResponse) => void;
-  /** Its certificate is for this name instead. */
-  readonly certificateFor?: string;
 }
 
 export interface GovernedOptions {
@@ -203,6 +187,7 @@ export async function governed(options: GovernedOptions): Promise<Governed> {
         };
       },
       say: (ip, port, text) => say(lab, {ip, port}, text),
+      webSocket: (host, ip, path, text) => webSocket(lab, host, ip, path, text),
       async tunnelled(host, port, text) {
         const connect = `CONNECT ${host}:${port} HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`;
         return say(lab, {ip: lab.node.ips[0]!, port: 3128}, text, connect);
@@ -256,57 +241,4 @@ async function redirect(lab: Lab, port: number): Promise<void> {
 `;
   const {status, stderr} = await lab.exec('node', ['nft', '-f', '-'], {stdin: rules});
   if (status !== 0) throw new Error(`nft: ${stderr}`);
-}
-
-/** With `first`, that is sent and its answer awaited before. */
-function say(lab: Lab, to: {ip: string; port: number}, text: string, first?: string): Promise<string> {
-  return new Promise((resolve) => {
-    const socket = connectIn(lab.pod('app').path, to);
-    let waiting = first !== undefined;
-    const done = (answer: string): void => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.on('error', () => done(''));
-    socket.on('end', () => done(''));
-    socket.on('data', (chunk: Buffer) => {
-      if (!waiting) return done(chunk.toString());
-      waiting = false;
-      if (chunk.toString().startsWith('HTTP/1.1 200')) socket.write(text);
-      else done('');
-    });
-    socket.write(first ?? text);
-  });
-}
-
-/** http on 80, https on 443 and 8443, and an echo, at the site's own address. */
-async function serve(lab: Lab, ca: PublicCa, site: Site, arrived: Arrived[], connected: string[]): Promise<Server[]> {
-  await lab.internet.addAddress(site.ip);
-  const answer = (request: IncomingMessage, response: ServerResponse): void => {
-    const {method = '', url = '', headers} = request;
-    arrived.push({
-      site: site.name,
-      port: request.socket.localPort ?? 0,
-      method,
-      host: headers.host ?? '',
-      path: url,
-      headers,
-    });
-    if (site.answer !== undefined) site.answer(request, response);
-    else response.end(`${site.name} ${method} ${url}\n`);
-  };
-  const secureContext = ca.leaves.context(site.certificateFor ?? site.name);
-  const secure = () => createHttpsServer({SNICallback: (_name, done) => done(null, secureContext)}, answer);
-  const servers: Server[] = [];
-  for (const [port, server] of [
-    [80, createHttpServer(answer)],
-    [443, secure()],
-    [8443, secure()],
-    [ECHO_PORT, createServer((socket) => socket.on('error', () => undefined).pipe(socket))],
-  ] as const) {
-    server.on('connection', () => connected.push(site.name));
-    await listenIn(lab.internet.path, server, site.ip, port);
-    servers.push(server);
-  }
-  return servers;
 }

@@ -1,8 +1,9 @@
 import {once} from 'node:events';
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
 import {ENVOY_VERSIONS} from './index.ts';
-import {ECHO_PORT, governed, type Governed} from './governed.ts';
+import {governed, type Governed} from './governed.ts';
 import {envoyTest} from './require.ts';
+import {ECHO_PORT} from './sites.ts';
 
 const policyOf = (rules: readonly object[]): object => ({
   apiVersion: 'sallyport.dev/v1alpha1',
@@ -131,6 +132,18 @@ describe.each([...ENVOY_VERSIONS])('samples/envoy/transparent.yaml in Envoy %s',
     },
     30_000,
   );
+
+  it('a WebSocket is decided by its request, and carried', async () => {
+    expect(await world.webSocket('allowed.test', '5.6.40.1', '/public/ws', 'hello')).toEqual({
+      status: 101,
+      said: 'hello',
+    });
+    expect(await world.webSocket('allowed.test', '5.6.40.1', '/private/ws', 'hello')).toEqual({
+      status: 418,
+      said: BODY,
+    });
+    expect(world.arrived.at(-1)).toMatchObject({site: 'allowed.test', path: '/public/ws'});
+  }, 30_000);
 
   it.each([
     ['a name that a tls rule would carry unread', 'https://pinned.test/'],
