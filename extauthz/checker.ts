@@ -57,11 +57,23 @@ export function check(
 ): void {
   const id = newDecisionId();
   let attributes = NOTHING;
+  let answered = false;
   const answer: Answer = (decision, request, changes) => {
-    services.journal.decision(decision, request);
-    const lines = attributes.http?.fields.lines ?? null;
-    const grpc = lines !== null && asksGrpc(lines);
-    done(toCheckResponse(decision, {grpc, lines, changes, port: request.destination.port}));
+    let response: Buffer;
+    answered = true;
+    try {
+      services.journal.decision(decision, request);
+      const lines = attributes.http?.fields.lines ?? null;
+      const grpc = lines !== null && asksGrpc(lines);
+      response = toCheckResponse(decision, {grpc, lines, changes, port: request.destination.port});
+    } catch (error) {
+      services.journal.notice('error', 'extauthz.answer-failed', 'a Check could not be answered, and is refused', {
+        id,
+        error: String(error),
+      });
+      response = unanswered(id);
+    }
+    done(response);
   };
   const refuse = (decision: Decision): void => answer(decision, unasked(id, attributes), null);
   try {
@@ -71,7 +83,18 @@ export function check(
   }
   const asker = readAsker((key) => extension(attributes, key) ?? caller.metadata(key), services.dials);
   if ('misconfigured' in asker) return refuse(refusal(id, 'MalformedRequest', asker.misconfigured, false));
-  decide(services, id, attributes, asker, caller.peer, answer, refuse);
+  try {
+    decide(services, id, attributes, asker, caller.peer, answer, refuse);
+  } catch (error) {
+    if (answered) throw error;
+    services.journal.notice('error', 'extauthz.check-failed', 'a Check could not be judged, and is refused', {
+      id,
+      error: String(error),
+    });
+    refuse(
+      refusal(id, 'Overloaded', 'The request could not be judged; the operator finds the cause in the log.', false),
+    );
+  }
 }
 
 function decide(
@@ -127,6 +150,17 @@ function asksGrpc(lines: readonly string[]): boolean {
   for (let i = 0; i + 1 < lines.length; i += 2)
     if (lines[i]!.length === 12 && lines[i]!.toLowerCase() === 'content-type') return isGrpc(lines[i + 1]);
   return false;
+}
+
+/** What is answered where no answer can be made: an error that is refused in every failure mode. */
+function unanswered(id: string): Buffer {
+  const decision = refusal(
+    id,
+    'Overloaded',
+    'The answer could not be made; the operator finds the cause in the log.',
+    false,
+  );
+  return toCheckResponse(decision, {grpc: false, lines: null, changes: null, port: 0});
 }
 
 /** For the log: what little is known of a question that could not be asked. */

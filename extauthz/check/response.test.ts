@@ -1,5 +1,9 @@
+import {fromBinary} from '@bufbuild/protobuf';
 import {describe, expect, test} from '@jest/globals';
-import {envoyBefore, letsThrough, SITE, type Question} from '../testing/asking.ts';
+import {decide, isDecision} from '../../policy/index.ts';
+import {check} from '../checker.ts';
+import {CheckResponseSchema} from '../gen/envoy/service/auth/v3/external_auth_pb.js';
+import {envoyBefore, letsThrough, question, SITE, type Question} from '../testing/asking.ts';
 
 const RULES = `
 apiVersion: sallyport.dev/v1alpha1
@@ -113,6 +117,48 @@ describe('a denial', () => {
       httpResponse: {case: 'deniedResponse', value: {status: {code: 503}}},
     });
     expect(broken.notices).toEqual(['extauthz.decide-failed']);
+  });
+
+  test('is what is answered where whatever is asked fails on the way', () => {
+    const envoy = envoyBefore({policy: RULES});
+    const broken = {
+      ...envoy.services,
+      directory: () => {
+        throw new Error('boom');
+      },
+    };
+    let response: Buffer | null = null;
+    check(broken, question({path: '/ok/'}), {peer: null, metadata: () => null}, (bytes) => (response = bytes));
+    expect(fromBinary(CheckResponseSchema, response!)).toMatchObject({
+      status: {code: 14},
+      httpResponse: {case: 'deniedResponse', value: {status: {code: 503}}},
+    });
+    expect(envoy.notices).toEqual(['extauthz.check-failed']);
+  });
+
+  test('is what is answered where no answer can be made, and the next one is none of its remains', () => {
+    let broken = true;
+    const envoy = envoyBefore({
+      policy: RULES,
+      decide: (policies, request, names) => {
+        const decision = decide(policies, request, names);
+        return broken && isDecision(decision) ? {...decision, response: null} : decision;
+      },
+    });
+    for (const method of ['GET', 'POST'])
+      expect(
+        envoy.ask({method, path: '/else', headers: method === 'GET' ? {} : {'content-type': 'application/grpc'}})
+          .response,
+      ).toMatchObject({
+        status: {code: 14},
+        httpResponse: {case: 'deniedResponse', value: {status: {code: 503}}},
+      });
+    expect(envoy.notices).toEqual(['extauthz.answer-failed', 'extauthz.answer-failed']);
+    broken = false;
+    expect(envoy.ask({path: '/else'}).response).toMatchObject({
+      status: {code: 7},
+      httpResponse: {value: {body: '<b>no</b>'}},
+    });
   });
 
   test('is what is answered before any policy is there', () => {

@@ -47,6 +47,7 @@ const out = new WireWriter();
 
 /** The encoded CheckResponse. */
 export function toCheckResponse(decision: Decision, answering: Answering): Buffer {
+  out.clear();
   // From the last field to the first.
   writeMetadata(decision, answering.port);
   const mark = out.mark;

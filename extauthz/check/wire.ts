@@ -149,6 +149,11 @@ export class WireWriter {
     this.#bytes = larger;
   }
 
+  /** Forgets what was written: an answer that was given up half-way. */
+  clear(): void {
+    this.#at = this.#bytes.length;
+  }
+
   /** All that was written, and the writer is empty again. */
   take(): Buffer {
     const taken = Buffer.from(this.#bytes.subarray(this.#at));

@@ -1,6 +1,5 @@
 /** envoy.service.auth.v3.Authorization: the bytes go to the checker as they are. */
 import {
-  status,
   type sendUnaryData,
   type ServerUnaryCall,
   type ServiceDefinition,
@@ -36,15 +35,7 @@ export function authorization(
           return typeof value === 'string' ? value : null;
         },
       };
-      try {
-        check(services, call.request, caller, (response) => answer(null, response));
-      } catch (error) {
-        // An error, never an answer: Envoy refuses by its failure mode.
-        services.journal.notice('error', 'extauthz.check-failed', 'a Check could not be answered', {
-          error: String(error),
-        });
-        answer({code: status.INTERNAL, details: 'the Check could not be answered'});
-      }
+      check(services, call.request, caller, (response) => answer(null, response));
     },
   };
 }
