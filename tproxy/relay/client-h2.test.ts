@@ -495,6 +495,8 @@ describe('limits', () => {
     raw.write(Buffer.concat([PREFACE, settings(), ...Array.from({length: 20}, (_, i) => pair(i))]));
     await gone(raw);
     expect(w.limits).toContain('streamResets');
+    // Reset before they were looked at: nothing was decided for them.
+    expect(w.decisions).toHaveLength(0);
     await settled(() => w.relay.held().streams === 0);
   });
 

@@ -49,6 +49,12 @@ export class H2Client implements Stage {
     session.on('remoteSettings', () => this.#controlFrame());
     session.on('ping', () => this.#controlFrame());
     session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: unknown) => {
+      stream.on('error', ignore);
+      // Opened and reset in one piece: nothing is asked for it, and a session that is over asks for nothing more.
+      if (stream.destroyed || stream.closed || session.destroyed) {
+        this.#wasReset();
+        return;
+      }
       if (this.#streams.size === 0) connection.expireIn(limits.idleTimeoutMs);
       const one = new H2Stream(this, stream, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
       this.#streams.add(one);
