@@ -10,19 +10,8 @@ export function createConsole(): Readonly<Record<string, (...values: unknown[]) 
     for (let at = 0; at < bytes.length;) at += writeSync(STDOUT, bytes, at);
   };
   const dir = (value: unknown): void => print(inspect(value));
-  const nothing = (): void => undefined;
-  return Object.freeze({
-    ...{
-      log: print,
-      info: print,
-      debug: print,
-      warn: print,
-      error: print,
-      trace: print,
-      dir,
-      table: dir,
-      assert: nothing,
-    },
-    ...{group: print, groupEnd: nothing, time: nothing, timeEnd: nothing, timeLog: print, count: print},
-  });
+  const assert = (held: unknown, ...values: unknown[]): void => {
+    if (!held) print('Assertion failed', ...values);
+  };
+  return Object.freeze({log: print, info: print, debug: print, warn: print, error: print, trace: print, dir, table: dir, group: print, groupEnd: () => undefined, assert}); // prettier-ignore
 }
