@@ -54,12 +54,12 @@ export async function startEnvoy(
 ): Promise<Envoy> {
   const program = envoyBinary(version);
   if (program === null) throw new Error(`Envoy ${version} is not installed: node cli/setup.mjs test`);
+  const bootstrap = typeof config === 'string' ? (parse(config, {merge: false}) as object) : config;
   const dir = mkdtempSync(join(tmpdir(), 'sallyport-envoy-'));
   const removeFiles = (): void => rmSync(dir, {recursive: true, force: true});
   process.once('exit', removeFiles);
   const files = {config: join(dir, 'envoy.yaml'), stdout: join(dir, 'stdout'), stderr: join(dir, 'stderr')};
   const socket = join(dir, 'admin.sock');
-  const bootstrap = typeof config === 'string' ? (parse(config, {merge: false}) as object) : config;
   writeFileSync(files.config, stringify({...bootstrap, admin: {address: {pipe: {path: socket}}}}));
 
   // Files, not pipes: Envoy opens /dev/stdout by name, which fails where it is a socket.
