@@ -42,6 +42,7 @@ describe('filters run', () => {
     );
     put('b.ts', `export function request() { throw new Error('must not run'); }`);
     const filters = start();
+    await filters.ready;
     expect(await ask(filters)).toEqual({
       kind: 'answered',
       filter: 'a.ts',
@@ -107,12 +108,15 @@ describe('a filter that fails denies', () => {
   ])('that %s', async (_what, code, message) => {
     put('a.ts', `export function request(flow: any) {\n${code}\n}`);
     const filters = start();
+    await filters.ready;
     expect(await ask(filters)).toEqual({...failing(message), filter: 'a.ts'});
   });
 
   test('that changes the framing of a response', async () => {
     put('a.ts', `export function response(flow: any) { flow.response.headers.set('content-length', '0'); }`);
-    expect(await askResponse(start())).toMatchObject(failing(/cannot be changed/));
+    const filters = start();
+    await filters.ready;
+    expect(await askResponse(filters)).toMatchObject(failing(/cannot be changed/));
   });
 
   test.each([
