@@ -171,6 +171,14 @@ export class Service {
       case 'mint-failed':
         this.#journal.notice('error', 'sds.mint-failed', `no certificate for ${event.name}: ${event.message}`);
         break;
+      case 'too-many-mints':
+        this.#metrics.limited.inc({limit: 'sds.mintsPerSecond'});
+        this.#journal.notice(
+          'warn',
+          'sds.too-many-mints',
+          `more than ${event.perSecond} new names a second; some get no certificate for the moment`,
+        );
+        break;
       case 'too-many-streams':
         this.#journal.notice('error', 'sds.too-many-streams', `more than ${event.limit} streams; new ones are refused`);
         break;

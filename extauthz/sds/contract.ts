@@ -29,6 +29,8 @@ export type SecretEvent =
   | {readonly kind: 'rejected'; readonly names: readonly string[]; readonly message: string}
   /** A name ought to have a certificate, and none could be made. */
   | {readonly kind: 'mint-failed'; readonly name: string; readonly message: string}
+  /** New names come faster than certificates are minted; some get none for the moment. */
+  | {readonly kind: 'too-many-mints'; readonly perSecond: number}
   /** More streams than there may be; the new one is refused. */
   | {readonly kind: 'too-many-streams'; readonly limit: number};
 

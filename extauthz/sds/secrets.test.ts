@@ -3,7 +3,7 @@ import {describe, expect, test} from '@jest/globals';
 import {createLeafMint, ephemeralCa} from '../../pki/index.ts';
 import type {PolicySet, Workload} from '../../policy/index.ts';
 import {APP, policies} from '../../policy/testing/asking.ts';
-import {Secrets, type SecretSources} from './secrets.ts';
+import {MINTS, Secrets, type SecretSources} from './secrets.ts';
 
 const ca = ephemeralCa();
 const HOUR_MS = 3_600_000;
@@ -18,6 +18,9 @@ function secretsOf(part: Partial<SecretSources> = {}): Secrets {
     now: Date.now,
     onMintFailed: (name, error) => {
       throw new Error(`${name}: ${String(error)}`);
+    },
+    onMintLimited: () => {
+      throw new Error('limited');
     },
     ...part,
   });
@@ -84,6 +87,45 @@ describe('the secret of a name', () => {
     });
     expect(secrets.get('a.example').secret).toBeNull();
     expect(failed).toEqual(['a.example: the CA has expired']);
+  });
+
+  test('is none for the moment where too many new names come, which costs those in use nothing', () => {
+    let nowMs = Date.now();
+    const limited: number[] = [];
+    const secrets = secretsOf({now: () => nowMs, onMintLimited: (perSecond) => limited.push(perSecond)});
+    const used = secrets.get('used.example').secret!;
+    for (let i = 0; i < MINTS.refused.burst; i++) expect(secrets.get(`${i}.invented`).secret).not.toBeNull();
+    expect([secrets.get('one.invented').secret, secrets.get('two.invented').secret]).toEqual([null, null]);
+    expect(limited).toEqual([MINTS.refused.perSecond]);
+    expect(secrets.get('0.invented').secret).not.toBeNull();
+    expect([secrets.get('used.example').secret!.version, secrets.get('new.example').outlook]).toEqual([
+      used.version,
+      'inspected',
+    ]);
+    nowMs += 1000;
+    expect(secrets.get('one.invented').secret).not.toBeNull();
+  });
+
+  test('that is due for renewal stays what it was while none can be minted', () => {
+    let nowMs = Date.now();
+    let broken = false;
+    const leaves = createLeafMint({ca, now: () => nowMs});
+    const secrets = secretsOf({
+      now: () => nowMs,
+      leaves: {
+        mint(name) {
+          if (broken) throw new Error('no');
+          return leaves.mint(name);
+        },
+      },
+      onMintFailed: () => undefined,
+    });
+    const {version} = secrets.get('a.example').secret!;
+    broken = true;
+    nowMs += 6.5 * 24 * HOUR_MS;
+    expect(secrets.get('a.example').secret!.version).toBe(version);
+    nowMs += 24 * HOUR_MS;
+    expect(secrets.get('a.example').secret).toBeNull();
   });
 
   test('is judged again when policies or workloads change, and not before', () => {

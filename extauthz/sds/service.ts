@@ -34,6 +34,7 @@ export function createSecretService(options: SecretServiceOptions): SecretServic
     workloads: options.workloads,
     leaves: options.leaves,
     now: options.now ?? Date.now,
+    onMintLimited: (perSecond) => notify({kind: 'too-many-mints', perSecond}),
     onMintFailed: (name, error) =>
       notify({
         kind: 'mint-failed',
