@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: this proxy beside its peers, in one run, in the same namespaces. Absolute figures mean little on a shared
  * machine; the ratios in a run do.
- *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|filters|decide|http1|leaf|sds|start|idle]... [--json FILE]
+ *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|filters|decide|http1|leaf|sds|extauthz|start|idle]... [--json FILE]
  *   npm run bench -- --check    three rounds of what there are aims for; exit code 1 where one is missed
  */
 import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
@@ -11,6 +11,7 @@ import {parseArgs} from 'node:util';
 import {createLab, hasLabPrivileges} from '../lab/index.ts';
 import {aims, checkTable, isMet, median, type RoundRow} from './check.ts';
 import {benchDecide} from './decide.ts';
+import {benchExtauthz, extauthzAims, extauthzTable, type CheckRow} from './extauthz.ts';
 import {benchFilters} from './filters.ts';
 import {benchHttp1} from './http1.ts';
 import {benchIdle} from './idle.ts';
@@ -47,6 +48,11 @@ if (!skipped('decide')) tables.push(benchDecide());
 if (!skipped('http1')) tables.push(benchHttp1());
 if (!skipped('leaf')) tables.push(benchLeaf());
 if (!skipped('sds')) tables.push(await benchSecrets());
+let checks: readonly CheckRow[] = [];
+if (!skipped('extauthz')) {
+  checks = await benchExtauthz(Number(values.seconds), say, check ? undefined : values.only);
+  if (checks.length > 0) tables.push(extauthzTable(checks));
+}
 
 const privileges = hasLabPrivileges();
 if (!privileges.ok) {
@@ -81,7 +87,7 @@ if (!privileges.ok) {
     rmSync(dir, {recursive: true, force: true});
   }
 }
-const measured = check ? aims(rows, tables) : [];
+const measured = check ? [...aims(rows, tables), ...extauthzAims(checks, tables)] : [];
 if (check) tables.push(checkTable(measured));
 console.log(tables.map(markdown).join('\n'));
 if (!measured.every(isMet)) process.exitCode = 1;
