@@ -18,10 +18,10 @@ const EXIT_GRACE_MS = 1000;
 /**
  * V8's heap in a worker. Bodies come in buffers of 16 KB that die young, but they are freed when the young space is
  * collected, and until then they count as growth of the old one, which is small: with V8's defaults (16 MB, and 8 MB of
- * growth) all of it was marked every 10 MB of bodies, a third of the CPU of large answers. With 4 MB the same buffers stay
+ * growth) all of it was marked every 10 MB of bodies, a third of the CPU of large answers. With 2 MB the same buffers stay
  * in the processor's cache as well, and no other thread is woken to help; the old space may grow to three times what lived.
  */
-const HEAP = ['--max-semi-space-size=4', '--no-parallel-scavenge', '--heap-growing-percent=200'];
+const HEAP = ['--max-semi-space-size=2', '--no-parallel-scavenge', '--heap-growing-percent=200'];
 
 interface Slot {
   child: ChildProcess;
