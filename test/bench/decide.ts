@@ -211,9 +211,10 @@ function measure(policies: PolicySet, asked: ReturnType<typeof requests>): Measu
       for (let i = 0; i < calls; i++) if (isDecision(decide(policies, one, names))) decided++;
     };
     run(2_000);
-    const started = performance.now();
+    const started = process.cpuUsage();
     run(CALLS);
-    const us = ((performance.now() - started) * 1000) / CALLS;
+    const {user, system} = process.cpuUsage(started);
+    const us = (user + system) / CALLS;
     if (decided !== CALLS + 2_000) throw new Error(`${name}: asked for more than it was given`);
     return {name, us};
   });
@@ -244,7 +245,7 @@ export function benchDecide(): Table {
     ];
   });
   return {
-    title: `decide(), ${POLICIES} policies, a fifth Deny`,
+    title: `decide(), ${POLICIES} policies, a fifth Deny (CPU time)`,
     columns: ['rules', 'mean µs', 'worst µs', 'worst request', 'compile ms', 'first question ms'],
     rows,
   };
