@@ -464,3 +464,24 @@ test('large heads that are not whole yet are bounded per workload: 503, and what
   third.socket.destroy();
   await settled(() => w.relay.held().headerBytes === 0);
 });
+
+test('a client that pipelines and does not read has no more requests looked at than it takes answers', async () => {
+  const count = 5_000;
+  w.decide = (request) =>
+    request.traffic.kind === 'https'
+      ? deny(request, {response: {status: 403, headers: [], body: 'x'.repeat(10_000)}})
+      : usual(request);
+  const client = await w.tls();
+  client.socket.pause();
+  client.send('GET /a HTTP/1.1\r\nHost: a.test\r\n\r\n'.repeat(count));
+  // It has come to a stand when many turns see nothing more.
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  for (let same = 0; same < 100;) {
+    const before = w.decisions.length;
+    await turn();
+    same = before > 0 && w.decisions.length === before ? same + 1 : 0;
+  }
+  expect(w.decisions.length).toBeLessThan(count);
+  client.socket.resume();
+  await client.until(() => w.flows.length === count);
+});

@@ -34,9 +34,9 @@ export function serveH1(connection: ClientConnection, socket: Duplex, options: H
 /**
  * `head`: waiting for a request; `deciding`: its body waits for the decision; `body`: it is handed over; `blocked`: the
  * upstream is slow; `discard`: nobody wants it; `waiting`: it was read, the answer is under way; `linger`: answered, the
- * connection ends; `tunnel`: no longer ours.
+ * connection ends; `full`: the client does not take its answers; `tunnel`: no longer ours.
  */
-type State = 'head' | 'deciding' | 'body' | 'blocked' | 'discard' | 'waiting' | 'linger' | 'tunnel';
+type State = 'head' | 'deciding' | 'body' | 'blocked' | 'discard' | 'waiting' | 'linger' | 'full' | 'tunnel';
 
 class H1Client implements ClientStream, Stage {
   readonly protocol = 'h1';
@@ -123,7 +123,11 @@ class H1Client implements ClientStream, Stage {
 
   #paused(): boolean {
     return (
-      this.#state === 'deciding' || this.#state === 'blocked' || this.#state === 'waiting' || this.#state === 'tunnel'
+      this.#state === 'deciding' ||
+      this.#state === 'blocked' ||
+      this.#state === 'waiting' ||
+      this.#state === 'full' ||
+      this.#state === 'tunnel'
     );
   }
 
@@ -261,6 +265,7 @@ class H1Client implements ClientStream, Stage {
 
   readonly #onDrain = (): void => {
     this.#alive();
+    if (this.#state === 'full') this.#next();
     if (this.#clientSlow) {
       this.#clientSlow = false;
       this.#exchange?.responseDrained();
@@ -376,6 +381,13 @@ class H1Client implements ClientStream, Stage {
     }
     if (this.#responses.closing || this.#connection.core.draining) {
       this.#linger();
+      return;
+    }
+    // A client that pipelines and does not read: nothing further is looked at before it took the answers that are here.
+    if (this.#responses.full) {
+      this.#state = 'full';
+      this.#alive();
+      this.#socket.pause();
       return;
     }
     this.#state = 'head';

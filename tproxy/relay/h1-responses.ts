@@ -68,7 +68,15 @@ export class H1Responses {
     const {core, usage} = this.#connection;
     if (writer.backlog < writeShare(core.limits, usage.connections)) return true;
     writer.flush();
-    return false;
+    return !writer.needsDrain;
+  }
+
+  /** Answers wait for a client that does not take them; its socket's 'drain' follows. */
+  get full(): boolean {
+    const writer = this.#writer;
+    if (writer.backlog < this.#connection.core.limits.minWriteBufferBytes) return false;
+    writer.flush();
+    return writer.needsDrain;
   }
 
   end(trailers: HeaderLines): void {

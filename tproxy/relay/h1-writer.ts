@@ -26,6 +26,11 @@ export class H1Writer {
     return this.#pending + this.#socket.writableLength;
   }
 
+  /** The socket says 'drain' when it has taken what it was given; false: it will not. */
+  get needsDrain(): boolean {
+    return this.#socket.writableNeedDrain;
+  }
+
   /** Leaves at the end of this turn, together with what else is said in it. */
   push(piece: string | Buffer): void {
     this.#pieces.push(piece);

@@ -112,10 +112,10 @@ export const RELAY_LIMITS: RelayLimits = {
   heldBytesPerWorkload: 64 * 1024 * 1024,
   // Four workloads at their limit.
   heldBytes: 256 * 1024 * 1024,
-  // 256 connections of slow readers at the full 256 KiB; 4,000 of them get 16 KiB each.
+  // 256 connections of slow readers at the full 256 KiB; more share it, down to the least.
   writeBufferBytesPerWorkload: 64 * 1024 * 1024,
-  // One TLS record: less would be a system call for each few bytes.
-  minWriteBufferBytes: 16 * 1024,
+  // Node's own mark: below it a socket does not say when it has taken what it was given.
+  minWriteBufferBytes: 64 * 1024,
   // About 30 KB each when intercepted: 600 MB of one worker.
   connections: 20_000,
   connectionsPerWorkload: 4_000,
