@@ -89,8 +89,9 @@ function serve(request: Http2ServerRequest, response: Http2ServerResponse): void
   response.end('fine');
 }
 
-export async function limitsWorld(name: string): Promise<LimitsWorld> {
-  const lab = await proxiedLab({name, policies: [POLICY]});
+/** `under`: in front of the proxy's command. */
+export async function limitsWorld(name: string, under: readonly string[] = []): Promise<LimitsWorld> {
+  const lab = await proxiedLab({name, policies: [POLICY], under});
   const {leaves} = lab.ca;
   let served = 0;
   const names = (servername: string, done: (error: null, context: ReturnType<typeof leaves.context>) => void): void =>
