@@ -68,7 +68,7 @@ export async function http2Traffic(world: ProxiedLab, ip: string, name: string):
     if (!stopping) problems.push('closed');
   });
   const next = (): void => {
-    if (stopping || session.destroyed) return;
+    if (stopping || session.closed || session.destroyed || problems.includes('goaway')) return;
     const stream = session.request({':path': '/'});
     stream.on('response', (headers) => {
       if (headers[':status'] !== 200) problems.push(String(headers[':status']));
