@@ -9,6 +9,7 @@ import {mutate} from './mutate.ts';
 import {createRandom} from './random.ts';
 import type {Target} from './target.ts';
 import {startWatchdog} from './watchdog.ts';
+import type {Watchdog} from './watchdog.ts';
 
 export interface Found {
   readonly input: Buffer;
@@ -123,7 +124,7 @@ export async function fuzz(
     // Blocks that only the second try did not reach again (a cache was warm) are not looked for for ever.
     for (const block of coverage.take()) blocks.add(block);
   }
-  const kept = options.seconds === 0 ? [] : select(pool, target, coverage);
+  const kept = options.seconds === 0 ? [] : select(pool, target, coverage, watchdog);
   const report = {executions, corpus: kept, found: [...found.values()], coverage: coverage.share(), kinds: kinds.size};
   coverage.close();
   await watchdog.close();
@@ -131,13 +132,14 @@ export async function fuzz(
 }
 
 /** The smallest inputs that together run every block and are of every kind: what is left of the pool on disk. */
-function select(pool: readonly Buffer[], target: Target, coverage: Coverage): Buffer[] {
+function select(pool: readonly Buffer[], target: Target, coverage: Coverage, watchdog: Watchdog): Buffer[] {
   const reached = new Set<number | string>();
   const kept: Buffer[] = [];
   coverage.take();
   for (const input of [...pool].sort((a, b) => a.length - b.length)) {
     if (kept.length === MAX_KEPT) break;
     let kind: string;
+    watchdog.trying(input);
     try {
       kind = target.run(input);
     } catch {

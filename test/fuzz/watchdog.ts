@@ -2,6 +2,7 @@
  * A thread that watches the fuzzer from outside: an input on which the code never comes back is a finding like any other, and
  * nothing else could say which one it was. It writes the input to the target's `found.txt` and ends the process.
  */
+import {writeSync} from 'node:fs';
 import {Worker, isMainThread, workerData} from 'node:worker_threads';
 import {readCorpus, writeCorpus} from './corpus.ts';
 
@@ -51,7 +52,8 @@ function watch({shared, target}: Watched): void {
     if (performance.now() - since < HANG_MS) return;
     const input = Buffer.from(new Uint8Array(shared, HEADER_BYTES, state[1]));
     writeCorpus(target, 'found', [...readCorpus(target, 'found'), input]);
-    process.stderr.write(`${target}: an input that does not end within ${HANG_MS / 1000} s is in found.txt\n`);
+    // Written at once: what a thread gives to process.stderr would go with the process.
+    writeSync(2, `${target}: an input that does not end within ${HANG_MS / 1000} s is in found.txt\n`);
     process.kill(process.pid, 'SIGKILL');
   }, LOOK_EVERY_MS);
 }
