@@ -1,7 +1,7 @@
 /** Makes all attempts of a world: first the locked pod all of them, then their controls, then the judgement. */
 import type {Attempt} from './attempt.ts';
 import {newToken} from './token.ts';
-import {createWorld, WORLDS, type World, type WorldName} from './world.ts';
+import {createWorld, WORLDS, type World, type WorldName, type WorldOptions} from './world.ts';
 
 export type Outcome =
   | {readonly kind: 'held'}
@@ -60,7 +60,9 @@ async function outcomes(world: World, name: WorldName, attempts: readonly Attemp
   // What is held by a wall is only worth something where there is a door.
   const before = await allowed(world);
   if (before !== null) throw new Error(`${name}: ${before}`);
-  const alone = attempts.some((attempt) => attempt.alone === true);
+  const options: WorldOptions = WORLDS[name];
+  if (options.unattended === true) await world.killProxy();
+  const broken = options.unattended === true || attempts.some((attempt) => attempt.alone === true);
 
   const tries = attempts.map((attempt) => ({
     attempt,
@@ -75,7 +77,7 @@ async function outcomes(world: World, name: WorldName, attempts: readonly Attemp
       one.failure = `the attempt itself failed: ${(error as Error).message}`;
     }
   });
-  const after = alone ? null : await allowed(world);
+  const after = broken ? null : await allowed(world);
   if (after !== null) throw new Error(`${name}, after the attempts: ${after}`);
 
   const controls = await each(tries, AT_ONCE, ({attempt, failure}) =>

@@ -1,5 +1,5 @@
 /** A node with its proxy, a locked pod, a free one, a neighbour, and an internet where everything that arrives is heard. */
-import type {ChildProcess} from 'node:child_process';
+import {spawnSync, type ChildProcess} from 'node:child_process';
 import {mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync} from 'node:fs';
 import {once} from 'node:events';
 import {tmpdir} from 'node:os';
@@ -37,7 +37,8 @@ export interface WorldOptions {
   readonly bridgeNetfilter?: boolean;
   readonly intercept?: 'tproxy' | 'redirect';
   readonly policies?: readonly object[];
-  readonly flags?: readonly string[];
+  /** The supervisor is killed before the attempts are made. */
+  readonly unattended?: true;
 }
 
 /** The ways in which a node may be laid out and pods be captured. */
@@ -51,6 +52,8 @@ export const WORLDS = {
   'bridged-redirect': {bridge: true, bridgeNetfilter: true, intercept: 'redirect'},
   /** Only Audit policies select the pod: it is watched, and kept from little. */
   audit: {policies: [AUDIT]},
+  /** The same while the supervisor is dead, so that TCP is the kernel's to judge too. */
+  'audit-unattended': {policies: [AUDIT], unattended: true},
 } as const satisfies Readonly<Record<string, WorldOptions>>;
 export type WorldName = keyof typeof WORLDS;
 
@@ -62,11 +65,13 @@ export interface World {
   readonly dir: string;
   attacker(name: string, token: string, patienceSeconds?: number): Attacker;
   setPolicy(...documents: readonly object[]): void;
-  /** Writes the workload table: pods of these names are captured. */
-  setMembers(...pods: readonly string[]): void;
+  /** Writes the workload table: pods of these names are captured, and one that is still to come, by its addresses. */
+  setMembers(pods: readonly string[], coming?: readonly string[]): void;
   /** The supervisor; another one after startProxy(). */
   proxy(): ChildProcess;
   startProxy(): Promise<void>;
+  /** With -9; resolves when it is gone. */
+  killProxy(): Promise<void>;
   /** Everything the proxy has said. */
   journal(): string;
   /** Resolves when the journal has the text, looking only at what is said after the call. */
@@ -105,23 +110,21 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     attacker: (name, token, patienceSeconds = PATIENCE_SECONDS) => attacker(lab, name, token, patienceSeconds),
     setPolicy: (...documents) =>
       replace(join(policies, 'policy.yaml'), documents.map((document) => stringify(document)).join('---\n')),
-    setMembers: (...pods) =>
-      replace(
-        workloads,
-        stringify(
-          pods.map((name) => {
-            const {ips, port} = lab.pod(name);
-            return {ips, interface: port, namespace: 'default', name, labels: {}, trustsCa: true};
-          }),
-        ),
-      ),
+    setMembers: (pods, coming) => {
+      const entry = (name: string, ips: readonly string[], port: string | null): object => {
+        const at = port === null ? {} : {interface: port};
+        return {ips, ...at, namespace: 'default', name, labels: {}, trustsCa: true};
+      };
+      const entries = pods.map((name) => entry(name, lab.pod(name).ips, lab.pod(name).port));
+      replace(workloads, stringify([...entries, ...(coming === undefined ? [] : [entry('coming', coming, null)])]));
+    },
     proxy: () => proxy,
     async startProxy() {
       const flags = ['--policy', policies, '--workloads', workloads, '--ca-dir', join(dir, 'ca')];
       flags.push('--upstream-ca', ca.bundle, '--capture', 'node', '--intercept', options.intercept ?? 'tproxy');
       flags.push('--resolver', RESOLVER, '--workers', '1', '--log-format', 'json');
       flags.push('--pod-cidr', '10.77.0.0/24', '--pod-cidr', 'fd77::/64', '--service-cidr', '10.96.0.0/16');
-      const child = lab.spawn('node', tproxyCommand([...flags, ...(options.flags ?? [])]), {
+      const child = lab.spawn('node', tproxyCommand(flags), {
         stdio: ['ignore', 'pipe', 'pipe'],
       });
       proxy = child;
@@ -135,6 +138,12 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       });
       await Promise.race([world.says('tproxy.listening'), ended]);
       ended.catch(() => undefined);
+    },
+    async killProxy() {
+      const ended = once(proxy, 'exit');
+      // `ip netns exec` has become the program: this is no wrapper's pid.
+      proxy.kill('SIGKILL');
+      await ended;
     },
     journal: () => journal,
     says: (text) =>
@@ -165,7 +174,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   try {
     await prepare(lab, witness, closing);
     world.setPolicy(...(options.policies ?? [POLICY]));
-    world.setMembers('locked');
+    world.setMembers(['locked']);
     await world.startProxy();
   } catch (error) {
     await world.close();
@@ -231,6 +240,16 @@ async function must(
   if (outcome.status !== 0) throw new Error(`${program}: ${outcome.stderr}`);
 }
 
+let interpreter: string | null = null;
+
+/** The interpreter itself: what is in PATH may be a script that looks for it, hundreds of times. */
+export function python(): string {
+  interpreter ??= spawnSync('python3', ['-IS', '-c', 'import sys; print(sys.executable)'], {
+    encoding: 'utf8',
+  }).stdout.trim();
+  return interpreter === '' ? 'python3' : interpreter;
+}
+
 function attacker(lab: Lab, name: string, token: string, patienceSeconds: number): Attacker {
   const node = name === 'node';
   const {path} = node ? lab.node : lab.pod(name);
@@ -243,7 +262,7 @@ function attacker(lab: Lab, name: string, token: string, patienceSeconds: number
     run: (argv, options) => lab.exec(name, argv, options),
     curl: (...args) =>
       by.run(['curl', '-sk', '--path-as-is', '--noproxy', '*', '-m', String(patienceSeconds), '-o', '-', ...args]),
-    program: (program, ...args) => by.run(['python3', join(PROGRAMS, `${program}.py`), ...args]),
+    program: (program, ...args) => by.run([python(), '-IS', join(PROGRAMS, `${program}.py`), ...args]),
     connect(ip, port, from) {
       const socket = connectIn(path, {ip, port}, from);
       socket.on('error', () => undefined);

@@ -65,6 +65,8 @@ export function bridgeSets({members, bridges}: Capture): Map<string, Set<string>
     const keyed6 = new Set<string>();
     const addresses4 = new Set<string>();
     const addresses6 = new Set<string>();
+    const plugged4 = new Set<string>();
+    const plugged6 = new Set<string>();
     const portsOfMembers = new Set<string>();
     for (const member of members) {
       if (member.interface !== bridge.name || member.mode === 'free') continue;
@@ -77,11 +79,14 @@ export function bridgeSets({members, bridges}: Capture): Map<string, Set<string>
       ports.add(`"${member.port}"`);
       portsOfMembers.add(`"${member.port}"`);
       (isV6(member.ip) ? keyed6 : keyed4).add(keyed(member.port, member.ip));
+      (isV6(member.ip) ? plugged6 : plugged4).add(member.ip);
     }
     sets.set(`routed_ports_${n}`, ports);
     sets.set(`known_ports_${n}`, portsOfMembers);
     sets.set(`ports4_${n}`, keyed4);
     sets.set(`ports6_${n}`, keyed6);
+    sets.set(`plugged4_${n}`, plugged4);
+    sets.set(`plugged6_${n}`, plugged6);
     sets.set(`addresses4_${n}`, addresses4);
     sets.set(`addresses6_${n}`, addresses6);
   });

@@ -27,9 +27,15 @@ export function bridgeTable(capture: Capture): string[] {
     prerouting.push(
       `iifname @known_ports_${n} ether type ip iifname . ip saddr != @ports4_${n} counter name bridge_spoofed drop`,
       `iifname @known_ports_${n} ether type ip6 ip6 saddr != fe80::/10 iifname . ip6 saddr != @ports6_${n} counter name bridge_spoofed drop`,
+      // The other way round: a member's address from a port that is not its own, be that anybody's.
+      `ip saddr @plugged4_${n} iifname . ip saddr != @ports4_${n} counter name bridge_spoofed drop`,
+      `ip6 saddr @plugged6_${n} iifname . ip6 saddr != @ports6_${n} counter name bridge_spoofed drop`,
       // A tag, or another protocol, would be a frame that no rule reads.
       `iifname @known_ports_${n} ether type != { ip, ip6, arp } counter name bridge_spoofed drop`,
       `iifname @routed_ports_${n} ether type { ip, ip6 } ${up}`,
+      // From a port that has come since the ports were listed.
+      `ip saddr @addresses4_${n} ${up}`,
+      `ip6 saddr @addresses6_${n} ${up}`,
       `ip daddr @addresses4_${n} ${up}`,
       `ip6 daddr @addresses6_${n} ${up}`,
     );
@@ -41,6 +47,6 @@ export function bridgeTable(capture: Capture): string[] {
 
 function setType(name: string): string {
   if (name.startsWith('ports')) return `ifname . ${name.startsWith('ports6') ? 'ipv6_addr' : 'ipv4_addr'}`;
-  if (name.startsWith('addresses')) return name.startsWith('addresses6') ? 'ipv6_addr' : 'ipv4_addr';
+  if (/^(addresses|plugged)/.test(name)) return /^[a-z]+6/.test(name) ? 'ipv6_addr' : 'ipv4_addr';
   return 'ifname';
 }

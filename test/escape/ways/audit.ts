@@ -2,7 +2,6 @@
  * A pod that only Audit policies select: the wire is left as it was, so nearly everything passes. What is kept from it all
  * the same (POLICY.md, Audit) is what is tried here.
  */
-import {once} from 'node:events';
 import type {Attempt, Attacker} from '../attempt.ts';
 import {METADATA, NODE_IP4, NODE_IP6, NODE_PORT, SERVICE_OF_METADATA, SITES} from '../addresses.ts';
 import {clientHello} from '../hello.ts';
@@ -24,22 +23,6 @@ const way = (
   ...more,
 });
 
-/** With nobody there to take TCP, which then is the kernel's to judge. */
-const unattended = (id: string, title: string, attempt: (by: Attacker, world: World) => Promise<unknown>): Attempt =>
-  way(
-    `killed-${id}`,
-    `while the supervisor is dead, ${title}`,
-    async (by, world) => {
-      if (by.name === 'locked') {
-        const ended = once(world.proxy(), 'exit');
-        world.proxy().kill('SIGKILL');
-        await ended;
-      }
-      await attempt(by, world);
-    },
-    {alone: true},
-  );
-
 const ADDRESSES: readonly (readonly [id: string, title: string, url: string])[] = [
   ['metadata', 'the metadata server', `http://${METADATA}`],
   ['metadata-service', 'the metadata server behind a Service', `http://${SERVICE_OF_METADATA}`],
@@ -54,8 +37,9 @@ const ADDRESSES: readonly (readonly [id: string, title: string, url: string])[] 
 ];
 
 export const AUDIT_WAYS: readonly Attempt[] = [
-  ...ADDRESSES.map(([id, title, url]) => way(id, title, (by) => by.curl(`${url}/${by.token}`))),
-  ...ADDRESSES.map(([id, title, url]) => unattended(id, title, (by) => by.curl(`${url}/${by.token}`))),
+  ...ADDRESSES.map(([id, title, url]) =>
+    way(id, title, (by) => by.curl(`${url}/${by.token}`), {worlds: ['audit', 'audit-unattended']}),
+  ),
   way('udp-metadata', 'UDP to the metadata server', (by) => by.datagram(METADATA, 80, by.token)),
   way('udp-nat64', 'UDP to the metadata server behind NAT64', (by) => by.datagram('64:ff9b::a9fe:a9fe', 80, by.token)),
   way('udp-6to4', 'UDP to the metadata server inside 6to4', (by) => by.datagram('2002:a9fe:a9fe::1', 80, by.token)),

@@ -1,5 +1,6 @@
 /** Every way out that is tried, by theme. */
 import type {Attempt} from '../attempt.ts';
+import type {WorldName} from '../world.ts';
 import {ADDRESSES} from './addresses.ts';
 import {AUDIT_WAYS} from './audit.ts';
 import {DATAGRAMS} from './datagrams.ts';
@@ -23,12 +24,14 @@ import {UPGRADES} from './upgrades.ts';
 import {RESPONSES} from './responses.ts';
 import {SMUGGLING} from './smuggling.ts';
 
-/** What the kernel holds, it must hold however pods are plugged in and connections are handed over. */
-const everywhere = (attempts: readonly Attempt[]): Attempt[] =>
-  attempts.map((attempt) => ({worlds: ['routed', 'redirect', 'bridged', 'bridged-redirect'], ...attempt}));
+const within = (worlds: readonly WorldName[], attempts: readonly Attempt[]): Attempt[] =>
+  attempts.map((attempt) => ({worlds, ...attempt}));
 
 export const ATTEMPTS: readonly Attempt[] = [
-  ...everywhere([...PORTS, ...DATAGRAMS, ...DNS, ...IPV6, ...RAW, ...METADATA_WAYS, ...NODE, ...NEIGHBOUR, ...PROXY]),
+  // What the kernel holds, it must hold however pods are plugged in and connections are handed over.
+  ...within(['routed', 'redirect', 'bridged', 'bridged-redirect'], [...RAW, ...NODE, ...NEIGHBOUR]),
+  ...within(['routed', 'redirect'], [...PORTS, ...IPV6, ...METADATA_WAYS, ...PROXY]),
+  ...within(['routed', 'bridged'], [...DATAGRAMS, ...DNS]),
   ...LITERALS,
   ...ADDRESSES,
   ...NAMES,

@@ -6,10 +6,12 @@ import {EVIL, NODE_IP4, SITES} from '../addresses.ts';
 import {POLICY, without} from '../policy.ts';
 import {clientHello} from '../hello.ts';
 import {http, say, tlsTo} from '../wire.ts';
-import type {World, WorldName} from '../world.ts';
+import {python, type World, type WorldName} from '../world.ts';
 
 /** Of the range that is outside, and that the rule for literals holds. */
 const FLOATING = '192.168.77.1';
+/** The addresses of a pod that is not there yet. */
+const COMING = ['10.77.0.99', 'fd77::99'];
 const FLOATING_PAUSE_MS = 2;
 const LAYOUTS: readonly WorldName[] = ['routed', 'bridged'];
 
@@ -48,11 +50,17 @@ async function everything(by: Attacker, world: World): Promise<void> {
 }
 
 /** Datagrams to everywhere, a thousand times a second, while something is done. */
-async function streaming(by: Attacker, world: World, meanwhile: () => Promise<unknown>): Promise<void> {
+async function streaming(
+  by: {readonly name: string; readonly token: string},
+  world: World,
+  meanwhile: () => Promise<unknown>,
+): Promise<void> {
   const peer = world.lab.pod('peer');
   const program = join(import.meta.dirname, '..', 'programs', 'stream.py');
   const to = [EVIL[4], EVIL[6], peer.ip4, peer.ip6, NODE_IP4];
-  const child = world.lab.spawn(by.name, ['python3', program, by.token, ...to], {stdio: ['pipe', 'pipe', 'inherit']});
+  const child = world.lab.spawn(by.name, [python(), '-IS', program, by.token, ...to], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   await once(child.stdout!, 'data');
   await meanwhile();
   const ended = once(child, 'exit');
@@ -60,15 +68,10 @@ async function streaming(by: Attacker, world: World, meanwhile: () => Promise<un
   await ended;
 }
 
-const node = (world: World, ...argv: readonly string[]): Promise<unknown> => world.lab.exec('node', argv);
+/** Long enough for hundreds of datagrams. */
+const aWhile = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 300));
 
-async function killed(world: World): Promise<void> {
-  const proxy = world.proxy();
-  const ended = once(proxy, 'exit');
-  // The direct child is `ip netns exec`, which became the program.
-  proxy.kill('SIGKILL');
-  await ended;
-}
+const node = (world: World, ...argv: readonly string[]): Promise<unknown> => world.lab.exec('node', argv);
 
 /** What is done to the rules, and afterwards said by the proxy. */
 const changed =
@@ -128,7 +131,7 @@ export const LIFE: readonly Attempt[] = [
     'killed',
     'the supervisor is killed with -9',
     async (by, world) => {
-      if (by.name === 'locked') await killed(world);
+      if (by.name === 'locked') await world.killProxy();
       await everything(by, world);
     },
     {worlds: ['routed', 'redirect', 'bridged']},
@@ -147,7 +150,7 @@ export const LIFE: readonly Attempt[] = [
     (by, world) =>
       streaming(by, world, async () => {
         if (by.name !== 'locked') return;
-        await killed(world);
+        await world.killProxy();
         await world.startProxy();
       }),
     {worlds: LAYOUTS},
@@ -170,6 +173,49 @@ export const LIFE: readonly Attempt[] = [
     changed('nft', 'flush', 'set', 'inet', 'sallyport', 'captured4'),
   ),
   way(
+    'plugged',
+    'a pod that is in the table sends from the moment it is plugged in',
+    async (by, world) => {
+      world.setMembers(['locked'], COMING);
+      // In the kernel: until then it is nobody's.
+      while (
+        !(await world.lab.exec('node', ['nft', 'list', 'set', 'inet', 'sallyport', 'addresses6'])).stdout.includes(
+          COMING[1]!,
+        )
+      );
+      await world.lab.addPod({name: 'coming', ips: COMING});
+      await streaming({name: 'coming', token: by.token}, world, aWhile);
+      await everything(world.attacker('coming', by.token), world);
+    },
+    {
+      worlds: LAYOUTS,
+      control: {
+        by: 'free',
+        instead: async (by, world) => {
+          const name = by.token.slice(-8);
+          await world.lab.addPod({name});
+          await streaming({name, token: by.token}, world, aWhile);
+        },
+      },
+    },
+  ),
+  way(
+    'moved',
+    'another pod takes the address of the locked one',
+    async (by, world) => {
+      const stolen = world.lab.pod('locked').ip4;
+      await world.lab.exec('peer', ['ip', 'address', 'add', `${stolen}/32`, 'dev', 'lo']);
+      await Promise.all([
+        say(world.attacker('peer', by.token).connect(EVIL[4], 7000, {ip: stolen}), by.token),
+        world.attacker('peer', by.token).program('raw', 'spoof', stolen, EVIL[4], '9999', by.token),
+      ]);
+    },
+    {
+      worlds: LAYOUTS,
+      control: {by: 'free', instead: async (by) => void (await say(by.connect(EVIL[4], 7000), by.token))},
+    },
+  ),
+  way(
     'earlier',
     'a connection that was open before the pod was captured',
     opened(
@@ -182,7 +228,7 @@ export const LIFE: readonly Attempt[] = [
         const other = world.attacker('peer', by.token);
         const connection = await socketTo(EVIL[4], 7000)(other);
         const said = world.says('capture.cut');
-        world.setMembers('locked', 'peer');
+        world.setMembers(['locked', 'peer']);
         await said;
         connection.write(by.token);
         await connection.done();
