@@ -7,12 +7,13 @@ import {LOADS, parseWrk, wrkArguments, type Load, type Measured} from './load.ts
 import {envoy} from './peers/envoy.ts';
 import {mitmproxy} from './peers/mitmproxy.ts';
 import {nginx} from './peers/nginx.ts';
+import {pump} from './peers/pump.ts';
 import type {Command, Peer, Site} from './peers/peer.ts';
 import {sallyport} from './peers/sallyport.ts';
 import {squid} from './peers/squid.ts';
 import {usage} from './processes.ts';
 
-export const PEERS: readonly Peer[] = [sallyport, nginx, envoy, squid, mitmproxy];
+export const PEERS: readonly Peer[] = [sallyport, pump, nginx, envoy, squid, mitmproxy];
 
 export interface Row extends Measured {
   readonly peer: string;
