@@ -119,6 +119,29 @@ describe('the JSON journal', () => {
   });
 });
 
+test('what lines have in common is kept, and never outlives what it says', () => {
+  const {lines, journal} = journalled('json');
+  const told = (): Record<string, unknown> => JSON.parse(lines.at(-1)!) as Record<string, unknown>;
+  journal.decision(decision, request);
+  // The same connection, and what may change on it: its workload's labels or account, where it goes (the explicit port).
+  const {workload} = request;
+  if (workload === 'unknown') throw new Error('the sample has a workload');
+  journal.decision(decision, {...request, workload: {...workload, serviceAccount: 'other'}});
+  expect(told()).toMatchObject({serviceAccount: 'other', destination: '[2001:db8::1]:443'});
+  journal.decision(decision, {...request, destination: {ip: null, host: 'b.test', port: 80}});
+  expect(told()).toMatchObject({serviceAccount: 'sa', destination: 'b.test:80'});
+  journal.decision(decision, {...request, workload: 'unknown'});
+  expect(told()).toMatchObject({workload: null, serviceAccount: null});
+  // Another client at the same place.
+  journal.decision(decision, {...request, source: {ip: '10.0.0.8', port: 4711}});
+  expect(told()).toMatchObject({source: '10.0.0.8:4711', workload: 'default/app'});
+  // Another decision: each of its parts.
+  journal.decision({...decision, id: 'd2', rule: 'other', message: 'because'}, request);
+  expect(told()).toMatchObject({id: 'd2', rule: 'other', message: 'because', policy: 'web'});
+  journal.decision({...decision, policy: {namespace: null, name: 'web'}, wouldDeny: 'unknown'}, request);
+  expect(told()).toMatchObject({policyNamespace: null, policy: 'web', wouldDeny: 'unknown', rule: 'no-admin'});
+});
+
 test.each(['json', 'text'] as const)(
   'no secret and nothing raw of the client is in a %s line (invariant 9)',
   (format) => {
