@@ -65,8 +65,8 @@ export interface World {
   readonly dir: string;
   attacker(name: string, token: string, patienceSeconds?: number): Attacker;
   setPolicy(...documents: readonly object[]): void;
-  /** Writes the workload table: pods of these names are captured, and one that is still to come, by its addresses. */
-  setMembers(pods: readonly string[], coming?: readonly string[]): void;
+  /** Writes the workload table: pods of these names are captured, and one that is still to come. */
+  setMembers(pods: readonly string[], coming?: {readonly ips: readonly string[]; readonly interface: string}): void;
   /** The supervisor; another one after startProxy(). */
   proxy(): ChildProcess;
   startProxy(): Promise<void>;
@@ -111,12 +111,12 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     setPolicy: (...documents) =>
       replace(join(policies, 'policy.yaml'), documents.map((document) => stringify(document)).join('---\n')),
     setMembers: (pods, coming) => {
-      const entry = (name: string, ips: readonly string[], port: string | null): object => {
-        const at = port === null ? {} : {interface: port};
-        return {ips, ...at, namespace: 'default', name, labels: {}, trustsCa: true};
+      const entry = (name: string, ips: readonly string[], at: string): object => {
+        return {ips, interface: at, namespace: 'default', name, labels: {}, trustsCa: true};
       };
       const entries = pods.map((name) => entry(name, lab.pod(name).ips, lab.pod(name).port));
-      replace(workloads, stringify([...entries, ...(coming === undefined ? [] : [entry('coming', coming, null)])]));
+      if (coming !== undefined) entries.push(entry('coming', coming.ips, coming.interface));
+      replace(workloads, stringify(entries));
     },
     proxy: () => proxy,
     async startProxy() {

@@ -69,7 +69,16 @@ export function bridgeSets({members, bridges}: Capture): Map<string, Set<string>
     const plugged6 = new Set<string>();
     const portsOfMembers = new Set<string>();
     for (const member of members) {
-      if (member.interface !== bridge.name || member.mode === 'free') continue;
+      if (member.mode === 'free') continue;
+      if (member.interface !== bridge.name) {
+        // An interface that is named before it is there: should it become a port, it is one of a member's from the start.
+        if (member.interface !== null && !bridges.some(({name}) => name === member.interface)) {
+          ports.add(`"${member.interface}"`);
+          portsOfMembers.add(`"${member.interface}"`);
+          (isV6(member.ip) ? keyed6 : keyed4).add(keyed(member.interface, member.ip));
+        }
+        continue;
+      }
       (isV6(member.ip) ? addresses6 : addresses4).add(member.ip);
       if (member.port === null) {
         // Which port is not known: all of them are led through the rules.

@@ -10,8 +10,8 @@ import {python, type World, type WorldName} from '../world.ts';
 
 /** Of the range that is outside, and that the rule for literals holds. */
 const FLOATING = '192.168.77.1';
-/** The addresses of a pod that is not there yet. */
-const COMING = ['10.77.0.99', 'fd77::99'];
+/** A pod that is not there yet; the lab calls its interface so. */
+const COMING = {ips: ['10.77.0.99', 'fd77::99'], interface: 'p-coming'} as const;
 const FLOATING_PAUSE_MS = 2;
 const LAYOUTS: readonly WorldName[] = ['routed', 'bridged'];
 
@@ -149,7 +149,7 @@ export const LIFE: readonly Attempt[] = [
     'the supervisor is killed and started again',
     (by, world) =>
       streaming(by, world, async () => {
-        if (by.name !== 'locked') return;
+        if (by.name !== 'locked') return aWhile();
         await world.killProxy();
         await world.startProxy();
       }),
@@ -174,16 +174,16 @@ export const LIFE: readonly Attempt[] = [
   ),
   way(
     'plugged',
-    'a pod that is in the table sends from the moment it is plugged in',
+    'a pod whose addresses and interface are in the table sends from the moment it is plugged in',
     async (by, world) => {
       world.setMembers(['locked'], COMING);
       // In the kernel: until then it is nobody's.
       while (
         !(await world.lab.exec('node', ['nft', 'list', 'set', 'inet', 'sallyport', 'addresses6'])).stdout.includes(
-          COMING[1]!,
+          COMING.ips[1],
         )
       );
-      await world.lab.addPod({name: 'coming', ips: COMING});
+      await world.lab.addPod({name: 'coming', ips: COMING.ips});
       await streaming({name: 'coming', token: by.token}, world, aWhile);
       await everything(world.attacker('coming', by.token), world);
     },
