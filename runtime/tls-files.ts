@@ -1,7 +1,9 @@
 /** Certificates that a role serves with: named by flags, read and tried before they are used. */
+import {createPrivateKey} from 'node:crypto';
 import {readFileSync} from 'node:fs';
 import {createSecureContext} from 'node:tls';
 import {SallyportError} from './errors.ts';
+import {parseCertificates} from './pem.ts';
 
 export interface TlsPaths {
   readonly cert: string;
@@ -30,8 +32,9 @@ export function tlsPaths(cert: string | null, key: string | null, clientCa: stri
 }
 
 /**
- * Reads and tries the files: a key that does not fit its certificate is refused here, not at the first handshake. Throws
- * SallyportError `FileUnreadable`, `CertificatesUnusable`.
+ * Reads and tries the files: a key that does not fit its certificate is refused here, not at the first handshake, and so is
+ * a file without certificates (one that is just being written is empty): an empty client CA would let in whoever has a
+ * certificate of a public one. Throws SallyportError `FileUnreadable`, `BadCertificate`, `CertificatesUnusable`.
  */
 export function readTlsFiles({cert, key, clientCa}: TlsPaths): TlsFiles {
   const read = (flag: string, file: string): string => {
@@ -51,7 +54,10 @@ export function readTlsFiles({cert, key, clientCa}: TlsPaths): TlsFiles {
     key: read('--tls-key', key),
     clientCa: clientCa === null ? null : read('--client-ca', clientCa),
   };
+  parseCertificates(files.cert, `--tls-cert ${cert}`);
+  if (files.clientCa !== null) parseCertificates(files.clientCa, `--client-ca ${clientCa}`);
   try {
+    createPrivateKey(files.key);
     createSecureContext({cert: files.cert, key: files.key, ...(files.clientCa === null ? {} : {ca: files.clientCa})});
   } catch (cause) {
     throw new SallyportError(

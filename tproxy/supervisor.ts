@@ -8,6 +8,7 @@ import {keepCodeCache} from '../runtime/code-cache.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
 import {createMetrics, exposition} from '../runtime/metrics.ts';
+import {parseCertificates} from '../runtime/pem.ts';
 import {watchPaths} from '../runtime/watch.ts';
 import {startAdmin} from '../runtime/admin.ts';
 import type {State} from './messages.ts';
@@ -16,7 +17,6 @@ import {changingCidrs, isOwnAddress} from '../runtime/own-addresses.ts';
 import {PolicyStore, requireGood, type PolicyLoad} from '../sources/policy-store.ts';
 import {resolveParents, type MissingRef} from '../sources/refs.ts';
 import type {TproxyConfig} from './settings.ts';
-import {parseCertificates} from './upstream/index.ts';
 import {Workers} from './workers.ts';
 import {readWorkloads, type WorkloadEntry} from '../sources/workload-table.ts';
 

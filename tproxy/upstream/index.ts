@@ -12,7 +12,6 @@ import {createTlsClient} from './tls.ts';
 
 export type * from './contract.ts';
 export type {ParentLookup, ParentProxy} from './parent.ts';
-export {parseCertificates} from './roots.ts';
 
 export interface UpstreamOptions extends DialOptions {
   /** For the endpoints of parents; servers' names were resolved for the decision. */
