@@ -33,6 +33,14 @@ export const RELAY_MUTANTS: readonly Mutant[] = [
     tests: CONNECTIONS,
   },
   {
+    name: 'what went direct goes on around a parent that is asked for now',
+    guards: 'POLICY: via; a policy change reaches what lives',
+    file: 'tproxy/relay/route.ts',
+    find: 'if (!decision.enforced || now === carrier) return null;',
+    replace: 'if (now !== null) return null;',
+    tests: ['tproxy/relay/route.test.ts'],
+  },
+  {
     name: 'a tunnel outlives the rule that allowed it',
     guards: 'POLICY: a policy change reaches what lives (tls, tcp)',
     file: 'tproxy/relay/tunnel.ts',
