@@ -56,8 +56,11 @@ export function unseenConnections(
             continue;
           }
           const sealed = ask({kind: 'tls', tls: {sni: server.name, alpn: [], ech: false}});
-          if (sealed === null) continue;
           // What is refused is refused inside TLS where there is a certificate to say so with; else here, so that it is told at all.
+          if (sealed === null) {
+            if (!isShown(server.name)) found.push({workload, ip, port, sni: server.name, via: {kind: 'direct'}});
+            continue;
+          }
           // What a tls rule would carry and a Deny needs to see is refused here for that reason, and not for another inside.
           if (sealed.verdict === 'allow' || sealed.reason === 'Uninspectable' || !isShown(server.name))
             found.push({workload, ip, port, sni: server.name, via: sealed.via});
