@@ -112,8 +112,8 @@ export const ORDER_MUTANTS: readonly Mutant[] = [
     name: 'a policy that may select and enforce leaves the workload to the default action',
     guards: 'POLICY step 2: labels unknown, its Deny rules only',
     file: 'policy/select.ts',
-    find: 'enforcing.length > 0 || perhapsEnforcing.length > 0 ?',
-    replace: 'enforcing.length > 0 ?',
+    find: 'enforcing.length > 0 || perhapsEnforcing.length > 0',
+    replace: 'enforcing.length > 0',
     tests: ['policy/decide.test.ts'],
   },
   {
