@@ -32,7 +32,7 @@ export interface CheckServices {
 
 /** What the gRPC call adds to its message. */
 export interface Caller {
-  /** The identity of the Envoy that asks; null: it showed no certificate. */
+  /** The identity of the Envoy that asks; null: it showed no certificate. Read from it each time, so only where it matters. */
   readonly peer: string | null;
   /** gRPC metadata by its lower-case key; null: not there. */
   metadata(key: string): string | null;
@@ -84,7 +84,8 @@ export function check(
   const asker = readAsker((key) => extension(attributes, key) ?? caller.metadata(key), services.dials);
   if ('misconfigured' in asker) return refuse(refusal(id, 'MalformedRequest', asker.misconfigured, false));
   try {
-    decide(services, id, attributes, asker, caller.peer, answer, refuse);
+    const peer = asker.claim === null ? null : caller.peer;
+    decide(services, id, attributes, asker, peer, answer, refuse);
   } catch (error) {
     if (answered) throw error;
     services.journal.notice('error', 'extauthz.check-failed', 'a Check could not be judged, and is refused', {

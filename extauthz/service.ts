@@ -75,10 +75,7 @@ export class Service {
     };
     const shared = config.workers > 1;
     this.#checks = new Listener({flag: '--listen', place: config.listen, tls: state.tls, shared});
-    this.#checks.grpc.addService(
-      AUTHORIZATION,
-      authorization(checks, (peer) => this.#checks.identityOf(peer)),
-    );
+    this.#checks.grpc.addService(AUTHORIZATION, authorization(checks));
     this.#checks.grpc.addService(HEALTH, this.#health.implementation);
     this.#secrets = this.#secretService(shared, state.tls);
   }

@@ -25,7 +25,7 @@ export const ASKER_KEYS = {
   connect: 'sallyport-connect',
   /** The UpstreamProxy that it sends through; `*`: the one that our answer names. Without it: none. */
   via: 'sallyport-via',
-  /** Who asks through it: heeded only from a peer entitled to that namespace (identity/claim.ts). */
+  /** Who asks through it: heeded only from a peer entitled to that namespace (identity/identify.ts). */
   namespace: 'sallyport-namespace',
   serviceAccount: 'sallyport-service-account',
   pod: 'sallyport-pod',

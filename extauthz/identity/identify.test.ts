@@ -108,6 +108,11 @@ describe('x-forwarded-client-cert', () => {
       'default/serviceaccount:batch',
     ],
     ['whose last element is a hop again is nobody’s', {...fromHop, ...xfcc(`${client},URI=${HOP}`)}, 'UnknownWorkload'],
+    [
+      'whose last element is the hop itself is nobody’s, where the hop is known by its address too',
+      {principal: id('default', 'default'), source: HOP_IP, ...xfcc(`${client},URI=${id('default', 'default')}`)},
+      'UnknownWorkload',
+    ],
     ['that cannot be read is nobody’s', {...fromHop, ...xfcc('URI="')}, 'UnknownWorkload'],
     ['that is missing is nobody’s: a hop is no workload', fromHop, 'UnknownWorkload'],
   ])('%s', (_, asked, expected) => expect(who(asked)).toBe(expected));

@@ -43,7 +43,7 @@ export function identify(
   if (principal !== null) {
     const uri = hop ? lastUri(xfccLines(attributes.http?.fields.lines ?? [])) : principal;
     // A hop's own identity is nobody's: the chain is longer than what it tells.
-    const account = uri === null || hops.isId(uri) ? null : readSpiffe(uri);
+    const account = uri === null || (hop && (uri === principal || hops.isId(uri))) ? null : readSpiffe(uri);
     if (account !== null)
       evidence.push({what: hop ? 'x-forwarded-client-cert' : 'the client certificate', account, workload: null});
   }

@@ -6,6 +6,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import {check, type CheckServices} from '../checker.ts';
+import {identitiesOf} from '../sds/index.ts';
 
 const asBytes = (bytes: Buffer): Buffer => bytes;
 
@@ -21,15 +22,15 @@ export const AUTHORIZATION: ServiceDefinition = {
   },
 };
 
-/** `identityOf`: the client's identity by its peer name. */
-export function authorization(
-  services: CheckServices,
-  identityOf: (peer: string) => string | null,
-): UntypedServiceImplementation {
+export function authorization(services: CheckServices): UntypedServiceImplementation {
   return {
     Check(call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>): void {
       const caller = {
-        peer: identityOf(call.getPeer()),
+        // Of this very connection: two may come from one address and port, to two addresses of ours.
+        get peer(): string | null {
+          const names = identitiesOf(call.getAuthContext().sslPeerCertificate);
+          return names.find((name) => name.startsWith('spiffe://')) ?? null;
+        },
         metadata(key: string): string | null {
           const value = call.metadata.get(key)[0];
           return typeof value === 'string' ? value : null;

@@ -1,5 +1,8 @@
 import {mkdtempSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import {spawnSync} from 'node:child_process';
+import {once} from 'node:events';
+import {connect as connectHttp2, type ClientHttp2Session} from 'node:http2';
+import {connect as connectTls} from 'node:tls';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {afterEach, beforeAll, describe, expect, test} from '@jest/globals';
@@ -7,7 +10,7 @@ import {credentials, status} from '@grpc/grpc-js';
 import {APP} from '../../policy/testing/asking.ts';
 import {meshCa, type MeshCa} from '../sds/testing/mesh-ca.ts';
 import {POD_IP, question, SITE} from '../testing/asking.ts';
-import {CHECK_PATH, grpcClient, serve, type Serving} from '../testing/serving.ts';
+import {CHECK_PATH, grpcClient, rawCheck, serve, type Serving} from '../testing/serving.ts';
 import type {TlsFiles} from '../../runtime/tls-files.ts';
 import {Listener} from './listener.ts';
 
@@ -72,6 +75,26 @@ describe('TLS', () => {
       reason: 'UnknownWorkload',
     });
     expect((await as('envoy.test').check(claiming)).dynamicMetadata).toMatchObject({reason: 'UnknownWorkload'});
+  });
+
+  test('takes nobody for who comes from the same address and port to another address of ours', async () => {
+    const {listener} = await standing(setting, {tls: files(ca, ca), place: {kind: 'tcp', ip: '0.0.0.0', port: 0}});
+    const connected = async (host: string, as: string, localPort: number) => {
+      const {cert_chain: cert, private_key: key} = ca.pair(`spiffe://cluster.local/ns/${as}/sa/envoy`);
+      const from = {host, port: listener.port, localAddress: '127.0.0.1', localPort};
+      const socket = connectTls({...from, ca: ca.root, cert, key, ALPNProtocols: ['h2'], servername: 'localhost'});
+      await once(socket, 'secureConnect');
+      const session = connectHttp2('https://localhost', {createConnection: () => socket});
+      closing.push(() => session.destroy());
+      return {session, port: socket.localPort!};
+    };
+    const {session, port} = await connected('127.0.0.1', 'other', 0);
+    const ours = await connected('127.0.0.2', 'default', port);
+    expect(ours.port).toBe(port);
+    const reasonOf = async (asking: ClientHttp2Session): Promise<unknown> =>
+      (await rawCheck(asking, claiming)).dynamicMetadata?.['reason'];
+    expect(await reasonOf(ours.session)).toBe('RuleAllowed');
+    expect(await reasonOf(session)).toBe('UnknownWorkload');
   });
 
   test.each([

@@ -9,7 +9,6 @@ import {createServer as createTlsServer, type Server as TlsServer, type TLSSocke
 import {SallyportError} from '../../runtime/errors.ts';
 import {cannotListen} from '../../runtime/listen.ts';
 import type {TlsFiles} from '../../runtime/tls-files.ts';
-import {identitiesOf} from '../sds/index.ts';
 import {EXTAUTHZ_LIMITS as LIMITS} from '../limits.ts';
 
 export type Place =
@@ -33,8 +32,6 @@ export class Listener {
   readonly #injector: ConnectionInjector;
   readonly #servers: (NetServer | TlsServer)[] = [];
   readonly #sockets = new Map<Socket, number>();
-  /** The identity that each connection's certificate showed, by the name that grpc-js has for its peer. */
-  readonly #identities = new Map<string, string | null>();
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -93,10 +90,6 @@ export class Listener {
       socket.destroy();
       return;
     }
-    const key = `${socket.remoteAddress}:${socket.remotePort}`;
-    const ids = socket.authorized ? identitiesOf(socket.getPeerCertificate()) : [];
-    this.#identities.set(key, ids.find((id) => id.startsWith('spiffe://')) ?? null);
-    socket.once('close', () => this.#identities.delete(key));
     this.#accept(socket);
   }
 
@@ -106,15 +99,6 @@ export class Listener {
     // http2 reports on its session; a socket that fails before it has one is just gone.
     socket.on('error', () => undefined);
     this.#injector.injectConnection(socket);
-  }
-
-  /** The SPIFFE ID of a call's client; null: it showed none. `peer`: as `call.getPeer()` says. */
-  identityOf(peer: string): string | null {
-    return this.#identities.get(peer) ?? null;
-  }
-
-  get hasTls(): boolean {
-    return this.#options.tls !== null;
   }
 
   /** Certificates for connections from now on. Throws what OpenSSL says of bad ones; the old stay. */

@@ -26,10 +26,7 @@ export async function serve(
   const {place = LOOPBACK, tls = null} = at;
   const limits = at.limits === undefined ? {} : {limits: at.limits};
   const listener = new Listener({flag: '--listen', place, tls, shared: false, ...limits});
-  listener.grpc.addService(
-    AUTHORIZATION,
-    authorization(envoy.services, (peer) => listener.identityOf(peer)),
-  );
+  listener.grpc.addService(AUTHORIZATION, authorization(envoy.services));
   const health = new Health(['envoy.service.auth.v3.Authorization']);
   listener.grpc.addService(HEALTH, health.implementation);
   await listener.listen();
@@ -91,6 +88,23 @@ export function rawCall(
     stream.on('close', () => resolve(Object.keys(seen).length === 0 ? null : seen));
     stream.resume();
     if (body !== null) stream.end(body);
+  });
+}
+
+/** A Check over such a connection. */
+export function rawCheck(session: ClientHttp2Session, message: Uint8Array): Promise<CheckResponse> {
+  return new Promise((resolve, reject) => {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': CHECK_PATH,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    const chunks: Buffer[] = [];
+    stream.on('data', (chunk: Buffer) => void chunks.push(chunk));
+    stream.on('error', reject);
+    stream.on('end', () => resolve(fromBinary(CheckResponseSchema, Buffer.concat(chunks).subarray(5))));
+    stream.end(framed(message));
   });
 }
 
