@@ -67,14 +67,18 @@ describe('rules that somebody else changed', () => {
     ['a pod taken out of its set', ['nft', 'flush', 'set', 'inet', 'sallyport', 'locked4']],
     ['the ip rule deleted', ['ip', 'rule', 'del', 'priority', '10']],
     ['the local route deleted', ['ip', 'route', 'flush', 'table', '15080']],
-  ])('%s: put back, and said', async (_what, command) => {
-    await start();
-    expect((await rig.lab.exec('node', command)).status).toBe(0);
-    await eventually(() => rig.notices.some((notice) => notice.startsWith('capture.drift')));
-    expect(rig.capture.status()).toMatchObject({inForce: true, drifts: 1, locked: 2});
-    expect(await firstLine(path('locked'), WEB[4], 443)).toBe(`taken ${WEB[4]}:443`);
-    expect((await rig.lab.exec('locked', ['ping', '-c1', '-W5', WEB[4]])).status).toBe(1);
-  });
+  ])(
+    '%s: put back, and said',
+    async (_what, command) => {
+      await start();
+      expect((await rig.lab.exec('node', command)).status).toBe(0);
+      await eventually(() => rig.notices.some((notice) => notice.startsWith('capture.drift')));
+      expect(rig.capture.status()).toMatchObject({inForce: true, drifts: 1, locked: 2});
+      expect(await firstLine(path('locked'), WEB[4], 443)).toBe(`taken ${WEB[4]}:443`);
+      expect((await rig.lab.exec('locked', ['ping', '-c1', '-W5', WEB[4]])).status).toBe(1);
+    },
+    20_000,
+  );
 
   labTest('our own changes are no drift', async () => {
     await start();
