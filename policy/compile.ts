@@ -3,7 +3,7 @@ import {compileRule, type CompiledPolicy} from './compile-rule.ts';
 import type {Document, Installation, PolicyDocument, UpstreamProxyDocument} from './documents.ts';
 import {rangesOf, type Ranges} from './match/classes.ts';
 import {parseHostPattern, type HostPattern} from './match/hosts.ts';
-import {policySelects, Selector} from './select.ts';
+import {policySelects, Selector, type NotLoaded} from './select.ts';
 import type {Workload} from './request.ts';
 
 export interface CompiledProxy {
@@ -32,8 +32,12 @@ function inOrder(a: PolicyDocument, b: PolicyDocument): number {
   return byText(a.name, b.name) || byText(a.namespace ?? '', b.namespace ?? '');
 }
 
-/** Never throws. Documents are those that loading accepted. */
-export function compilePolicies(documents: readonly Document[], installation: Installation): PolicySet {
+/** Never throws. Documents are those that loading accepted; what may be selected by those in `notLoaded` is refused everything. */
+export function compilePolicies(
+  documents: readonly Document[],
+  installation: Installation,
+  notLoaded: NotLoaded = [],
+): PolicySet {
   const policies = documents.filter((document) => document.kind !== 'UpstreamProxy').sort(inOrder);
   let order = 0;
   const compiled = policies.map((document, place): CompiledPolicy => {
@@ -51,7 +55,7 @@ export function compilePolicies(documents: readonly Document[], installation: In
   return {
     installation,
     ranges: rangesOf(installation),
-    selector: new Selector(compiled),
+    selector: new Selector(compiled, notLoaded),
     proxies: new Map(proxies.map((proxy) => [proxy.document.name, proxy])),
     hasBlindProxies: proxies.some(({document}) => document.resolve === 'Proxy'),
     defaultProxies: proxies.filter(({hosts}) => hosts.length > 0),
@@ -61,6 +65,8 @@ export function compilePolicies(documents: readonly Document[], installation: In
 /** The modes of the policies that select the workload, or may select it (its labels being unknown). */
 export function modesSelecting(policies: PolicySet, workload: Workload): ReadonlySet<'Enforce' | 'Audit'> {
   const modes = new Set<'Enforce' | 'Audit'>();
+  // Refused everything by a policy that is not known: to be refused, it has to be captured.
+  if (policies.selector.lacks(workload)) modes.add('Enforce');
   for (const {document} of policies.selector.policies) {
     const selects = policySelects(document, workload);
     // A policy that only may select captures and locks if it enforces; as an Audit one it opens nothing.

@@ -16,6 +16,7 @@ import {decide} from './decide.ts';
 import {isDecision, type Decision, type Names, type Needs} from './decision.ts';
 import type {Document, Installation, PolicyDocument, RuleDocument} from './documents.ts';
 import {REASONS} from './reasons.ts';
+import type {NotLoaded} from './select.ts';
 import type {Address, EgressRequest} from './request.ts';
 
 /** Chains of needs: bytes, request, and names one after the other. */
@@ -28,8 +29,14 @@ interface Step {
 }
 
 /** Asks as a dataplane does, layer after layer, answering what is needed. */
-function drive(loaded: readonly Document[], facts: Installation, {base, layers}: Exchange, found: Names): Step[] {
-  const policies = compilePolicies(loaded, facts);
+function drive(
+  loaded: readonly Document[],
+  facts: Installation,
+  {base, layers}: Exchange,
+  found: Names,
+  notLoaded: NotLoaded = [],
+): Step[] {
+  const policies = compilePolicies(loaded, facts, notLoaded);
   const names = new Map<string, readonly Address[] | 'failed'>();
   const steps: Step[] = [];
   let layer = 0;
@@ -78,6 +85,22 @@ describe('decide', () => {
           expect(summary(answer)).toEqual(sorted(referenceDecide(all, facts, request, names)));
       }),
       {numRuns: Math.ceil(RUNS.numRuns / 6)},
+    );
+  });
+
+  test('agrees with it where policies could not be loaded, and nothing that they may select is allowed anything', () => {
+    const notLoaded = fc.array(fc.constantFrom(null, 'shop', 'other'), {minLength: 1, maxLength: 2});
+    fc.assert(
+      fc.property(documents, installation, exchange, zone, notLoaded, (loaded, facts, asked, found, lacking) => {
+        const steps = drive(loaded, facts, asked, found, lacking);
+        for (const {request, names, answer} of steps)
+          expect(summary(answer)).toEqual(sorted(referenceDecide(loaded, facts, request, names, lacking)));
+        const {answer} = steps.at(-1)!;
+        if (!isDecision(answer) || (lacking.every((one) => one === 'other') && asked.base.workload !== 'unknown'))
+          return;
+        expect(answer.verdict).toBe('deny');
+      }),
+      {numRuns: Math.ceil(RUNS.numRuns / 3)},
     );
   });
 

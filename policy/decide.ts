@@ -2,7 +2,8 @@
  * The order of decision (POLICY.md), written once:
  *
  *   1. Well-formed: protocols nobody can vouch for, malformed requests, names that disagree, ambiguous paths.
- *   2. Selection: no policies loaded; an unknown workload; the policies that select it, or the installation's default.
+ *   2. Selection: no policies loaded; an unknown workload; a policy that may select it and could not be loaded; the policies
+ *      that select it, or the installation's default.
  *   3. Deny rules, cluster policies first.
  *   4. Allow rules, cluster first, then by policy name and rule order.
  *   5. Otherwise: NoRuleMatched.
@@ -52,6 +53,12 @@ export function decide(policies: PolicySet | 'not-loaded', request: EgressReques
       denied('UnknownWorkload', null, 'The source address belongs to no known workload.', true),
     );
   const selection = policies.selector.select(workload);
+  if (selection.mode === 'not-loaded')
+    return settle(
+      request,
+      null,
+      denied('PolicyNotLoaded', null, 'An egress policy that may select this workload could not be loaded.', true),
+    );
   const view = new View(request, workload, subject, false);
   const question: Question = {policies, group: selection.deciding, request, view, names};
   if (selection.mode === 'none') return decideByDefault(question);

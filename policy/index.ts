@@ -19,6 +19,7 @@ export {formatFinding} from './load/format.ts';
 export {checkDocuments} from './load/check.ts';
 export {compilePolicies, distinctWorkloads, modesSelecting} from './compile.ts';
 export type {PolicySet} from './compile.ts';
+export type {NotLoaded} from './select.ts';
 export {decide} from './decide.ts';
 export {DENIAL_HEADER, adviceOf, denialResponse, statusOf} from './deny.ts';
 export type {Denial} from './deny.ts';

@@ -1,6 +1,7 @@
 import {describe, expect, test} from '@jest/globals';
 import type {LabelSelector, PolicyDocument} from './documents.ts';
-import {distinctWorkloads, modesSelecting} from './compile.ts';
+import {compilePolicies, distinctWorkloads, modesSelecting} from './compile.ts';
+import {decide} from './decide.ts';
 import {policySelects} from './select.ts';
 import {APP, policies} from './testing/asking.ts';
 
@@ -103,4 +104,48 @@ describe('workloads that no rule can tell apart are one', () => {
     ['a condition on the name', ruled('source.name == "app-2"'), [APP, other, api, away, untrusting]],
     ['no policies', '', [APP, untrusting]],
   ])('with %s', (_, text, expected) => expect(kinds(text)).toEqual(expected));
+});
+
+describe('a policy that could not be loaded', () => {
+  const AUDIT: PolicyDocument = {...base, mode: 'Audit'};
+  const away = {...APP, namespace: 'away'};
+  const facts = policies('', {defaultAction: 'Allow'}).installation;
+  const of = (documents: PolicyDocument[], notLoaded: (string | null)[]) =>
+    compilePolicies(documents, facts, notLoaded);
+  const reasonFor = (set: ReturnType<typeof of>, workload: typeof APP): unknown =>
+    decide(
+      set,
+      {
+        ...{id: 'x', arrived: 'captured', workload, source: {ip: '10.244.1.5', port: 40_000}, connectAuthority: null},
+        destination: {ip: '203.0.113.9', port: 7_000, host: null},
+        ...{canInspect: false, traffic: {kind: 'opaque'}},
+      },
+      new Map(),
+    );
+
+  test.each<[string, PolicyDocument[], (string | null)[], typeof APP, string]>([
+    ['of its namespace, which no policy selects', [], ['default'], APP, 'PolicyNotLoaded'],
+    ['of its namespace, beside one that would audit', [AUDIT], ['default'], APP, 'PolicyNotLoaded'],
+    ['of its namespace, beside one that enforces', [base], ['default'], APP, 'PolicyNotLoaded'],
+    ['of another namespace', [], ['default'], away, 'DefaultAllowed'],
+    ['of another namespace, and one that enforces', [base], ['away'], APP, 'NoRuleMatched'],
+    ['of the cluster', [], [null], away, 'PolicyNotLoaded'],
+    ['of the cluster, beside one that enforces', [base], [null], APP, 'PolicyNotLoaded'],
+  ])('%s: what it may select is refused, and no more', (_, documents, notLoaded, workload, reason) => {
+    expect(reasonFor(of(documents, notLoaded), workload)).toMatchObject({
+      reason,
+      verdict: reason === 'DefaultAllowed' ? 'allow' : 'deny',
+      ...(reason === 'PolicyNotLoaded' ? {enforced: true, policy: null, rule: null, response: {status: 503}} : {}),
+    });
+  });
+
+  test('captures what it may select, so that it can be refused', () => {
+    expect([...modesSelecting(of([], ['default']), APP)]).toEqual(['Enforce']);
+    expect([...modesSelecting(of([AUDIT], [null]), APP)].sort()).toEqual(['Audit', 'Enforce']);
+    expect([...modesSelecting(of([], ['default']), away)]).toEqual([]);
+  });
+
+  test('makes its namespace another kind of workload', () => {
+    expect(distinctWorkloads(of([cluster], ['away']), [APP, away])).toEqual([APP, away]);
+  });
 });

@@ -69,10 +69,18 @@ interface GroupSpec {
   readonly perhaps: readonly CompiledPolicy[];
 }
 
+/**
+ * `none`: the installation's default; `audit`: every selecting policy is Audit; `enforce`: one or more is Enforce;
+ * `not-loaded`: a policy that may select it is not known, whatever the others say.
+ */
+export type SelectionMode = 'none' | 'audit' | 'enforce' | 'not-loaded';
+
+/** Namespaces of policies that are there and could not be read; null: that of a cluster policy, which may select every pod. */
+export type NotLoaded = readonly (string | null)[];
+
 /** What applies to one workload. Its groups are built when they are asked for, and may be built again. */
 export class Selection {
-  /** `none`: the installation's default; `audit`: every selecting policy is Audit; `enforce`: one or more is Enforce. */
-  readonly mode: 'none' | 'audit' | 'enforce';
+  readonly mode: SelectionMode;
   /** Whether `deciding` and `all` are the same rules. */
   readonly same: boolean;
   /** Equal where the same policies select in the same way. */
@@ -81,7 +89,7 @@ export class Selection {
   readonly #deciding: GroupSpec;
   readonly #all: GroupSpec;
 
-  constructor(mode: 'none' | 'audit' | 'enforce', groups: GroupCache, deciding: GroupSpec, all: GroupSpec) {
+  constructor(mode: SelectionMode, groups: GroupCache, deciding: GroupSpec, all: GroupSpec) {
     this.mode = mode;
     this.same = deciding.key === all.key;
     this.key = `${mode} ${deciding.key} ${all.key}`;
@@ -143,10 +151,12 @@ export class Selector {
   readonly #clusterPolicies: readonly CompiledPolicy[];
   readonly #byNamespace = new Map<string, CompiledPolicy[]>();
   readonly #selections = new WeakMap<Workload, Selection>();
+  readonly #notLoaded: ReadonlySet<string | null>;
   readonly #groups = new GroupCache();
 
-  constructor(policies: readonly CompiledPolicy[]) {
+  constructor(policies: readonly CompiledPolicy[], notLoaded: NotLoaded) {
     this.#policies = policies;
+    this.#notLoaded = new Set(notLoaded);
     this.#clusterPolicies = policies.filter(({document}) => document.kind === 'ClusterEgressPolicy');
     for (const policy of policies) {
       const {kind, namespace} = policy.document;
@@ -159,6 +169,11 @@ export class Selector {
 
   get policies(): readonly CompiledPolicy[] {
     return this.#policies;
+  }
+
+  /** Whether a policy that may select the workload could not be read. */
+  lacks({namespace}: Workload): boolean {
+    return this.#notLoaded.has(null) || this.#notLoaded.has(namespace);
   }
 
   select(workload: Workload): Selection {
@@ -184,8 +199,13 @@ export class Selector {
     const perhapsEnforcing = perhaps.filter(enforced);
     const all = groupSpec(certain, perhaps);
     // A policy that may select and enforce forbids to fall back on Audit or on the default: its Allow rules are not ours to open.
-    const mode =
-      enforcing.length > 0 || perhapsEnforcing.length > 0 ? 'enforce' : certain.length > 0 ? 'audit' : 'none';
+    const mode: SelectionMode = this.lacks(workload)
+      ? 'not-loaded'
+      : enforcing.length > 0 || perhapsEnforcing.length > 0
+        ? 'enforce'
+        : certain.length > 0
+          ? 'audit'
+          : 'none';
     return new Selection(mode, this.#groups, mode === 'enforce' ? groupSpec(enforcing, perhapsEnforcing) : all, all);
   }
 }

@@ -80,6 +80,7 @@ export function referenceDecide(
   installation: Installation,
   request: EgressRequest,
   names: Names,
+  notLoaded: readonly (string | null)[] = [],
 ): Verdict | Needs {
   const {traffic, workload} = request;
   const trusts = request.canInspect && workload !== 'unknown' && workload.trustsCa;
@@ -131,6 +132,8 @@ export function referenceDecide(
   // 2.
   if (documents === 'not-loaded') return refuse(deny('PolicyNotLoaded', null, true), null, false);
   if (workload === 'unknown') return refuse(deny('UnknownWorkload', null, true), null, false);
+  if (notLoaded.some((namespace) => namespace === null || namespace === workload.namespace))
+    return refuse(deny('PolicyNotLoaded', null, true), null, false);
   const proxies = documents.filter((one): one is UpstreamProxyDocument => one.kind === 'UpstreamProxy');
   const world: World = {installation, proxies, request, form, literal: false};
   const rank = ({kind, name, namespace}: PolicyDocument): string =>
