@@ -76,12 +76,13 @@ export class UpstreamExchange implements Exchange, Carried {
       return;
     }
     const {leg, reused} = acquired;
+    const retries = this.#retries;
+    if (!this.#over) this.#handlers.dialled(leg.place.peer, leg.place.proxy);
+    // Given up, perhaps just now: the policy may have changed, and the address be one that it denies.
     if (this.#over) {
       if (acquired.kind === 'h1') acquired.leg.destroy();
       return;
     }
-    const retries = this.#retries;
-    this.#handlers.dialled(leg.place.peer, leg.place.proxy);
     const carrier =
       acquired.kind === 'h1'
         ? acquired.leg.carry(this.#request, this.#absolute(carriage), this, reused)

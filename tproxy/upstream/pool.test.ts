@@ -1,10 +1,12 @@
+import {createServer as createHttp} from 'node:http';
+import {createServer as createHttp2, createSecureServer} from 'node:http2';
 import {createServer as createHttps} from 'node:https';
-import {createSecureServer} from 'node:http2';
+import type {Server} from 'node:net';
 import {afterEach, describe, expect, test} from '@jest/globals';
 import type {OutgoingRequest, Route} from './contract.ts';
 import {LIMITS} from './limits.ts';
 import {testCa} from './testing/certificates.ts';
-import {begin, closeAll, listening, request, route, send, until, upstreamWith} from './testing/harness.ts';
+import {begin, closeAll, listening, Recorder, request, route, send, until, upstreamWith} from './testing/harness.ts';
 import {OK, rawServer} from './testing/servers.ts';
 
 const ca = testCa('Test Root');
@@ -85,6 +87,29 @@ describe('an idle leg', () => {
     expect(exchange.write(Buffer.from('more'))).toBe(true);
     exchange.end([]);
     expect(upstream.counts()).toMatchObject({idle: 0, active: 0, sessions: 0});
+  });
+});
+
+describe('a request that is given up when it hears where it would go', () => {
+  test.each<['h1' | 'h2', string, (asked: string[]) => Server]>([
+    ['h1', 'HTTP/1', (asked) => createHttp((message, answer) => answer.end(void asked.push(message.url!)))],
+    ['h2', 'HTTP/2', (asked) => createHttp2((message, answer) => answer.end(void asked.push(message.url)))],
+  ])('is not sent (%s)', async (client, _what, server) => {
+    const asked: string[] = [];
+    const upstream = upstreamWith();
+    const to = route(await listening(server(asked)), {scheme: 'http'});
+    const recorder = new Recorder();
+    const refused = Promise.withResolvers<void>();
+    recorder.dialled = (): void => {
+      exchange.abort();
+      refused.resolve();
+    };
+    const exchange = upstream.request(to, request({client, target: '/denied'}), recorder);
+    await refused.promise;
+    expect((await send(upstream, to, request({client, target: '/next'}))).status).toBe(200);
+    expect(asked).toEqual(['/next']);
+    expect(recorder.seen.calls).toEqual([]);
+    expect(upstream.counts().active).toBe(0);
   });
 });
 
