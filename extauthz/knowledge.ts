@@ -44,6 +44,7 @@ export class Knowledge {
     this.#workloads = config.workloadsFile === null ? [] : readWorkloads(config.workloadsFile);
     this.#tls = config.tls === null ? null : readTlsFiles(config.tls);
     this.#sayLoad();
+    this.#sayWorkloads();
   }
 
   get state(): State {
@@ -72,6 +73,7 @@ export class Knowledge {
     // Between the first reading and the watch something may have changed.
     this.#reload('policies');
     if (workloadsFile !== null) this.#reload('workloads');
+    if (tls !== null) this.#reload('tls');
   }
 
   close(): void {
@@ -111,6 +113,7 @@ export class Knowledge {
           this.#workloads = readWorkloads(this.#config.workloadsFile!);
           this.#workloadsError = null;
           if (isDeepStrictEqual(before, this.#workloads)) return;
+          this.#sayWorkloads();
         } catch (error) {
           this.#workloadsError = describe(error);
           this.#journal.notice(
@@ -123,8 +126,10 @@ export class Knowledge {
         break;
       case 'tls':
         try {
+          const before = this.#tls;
           this.#tls = readTlsFiles(this.#config.tls!);
           this.#tlsError = null;
+          if (isDeepStrictEqual(before, this.#tls)) return;
           this.#journal.notice('info', 'tls.loaded', 'new certificates serve new connections');
         } catch (error) {
           this.#tlsError = describe(error);
@@ -148,6 +153,11 @@ export class Knowledge {
     this.#changed(this.state);
   }
 
+  #sayWorkloads(): void {
+    this.#metrics.workloads.set(this.#workloads.length);
+    this.#journal.notice('info', 'workloads.loaded', `${this.#workloads.length} workloads in the table`);
+  }
+
   #sayLoad(): void {
     const {documents, findings, unreadable} = this.#load;
     for (const finding of findings)
@@ -161,7 +171,6 @@ export class Knowledge {
     this.#metrics.policyLoads.inc({result: failed ? 'failed' : 'ok'});
     this.#metrics.policyDocuments.reset();
     for (const document of documents) this.#metrics.policyDocuments.inc({kind: document.kind});
-    this.#metrics.workloads.set(this.#workloads?.length ?? 0);
     this.#journal.notice(
       failed ? 'error' : 'info',
       failed ? 'policy.failed' : 'policy.loaded',

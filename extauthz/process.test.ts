@@ -167,8 +167,12 @@ test(
     expect(await reasonOf(target, '203.0.113.77')).toBe('RuleAllowed');
     const ready = (await (await fetch(`${admin}/readyz`)).json()) as {ready: boolean; policies: {lastLoad: string}};
     expect(ready).toMatchObject({ready: true, policies: {lastLoad: expect.stringContaining('failed')}});
-    writeFileSync(join(dir, 'workloads.yaml'), '- {ips: [10.244.0.8], namespace: default, name: app-2}\n');
+    writeFileSync(
+      join(dir, 'workloads.yaml'),
+      '- {ips: [10.244.0.8], namespace: default, name: app-2}\n- {ips: [10.244.0.9], namespace: default, name: app-3}\n',
+    );
     await expectSoon(() => reasonOf(target), 'UnknownWorkload');
+    expect(await (await fetch(`${admin}/metrics`)).text()).toMatch(/\nsallyport_workloads 2\s/);
     writeFileSync(join(dir, 'workloads.yaml'), 'nonsense');
     await said('workloads.failed');
     expect(lines.filter(({level}) => level === 'error').map(({event}) => event)).toEqual(

@@ -25,10 +25,6 @@ export function parseCertificates(pem: string, what: string): string[] {
     found.push(block);
   }
   if (found.length === 0)
-    throw new SallyportError(
-      'BadCertificate',
-      `${what}: no certificate in it`,
-      'Write the PEM of at least one CA certificate.',
-    );
+    throw new SallyportError('BadCertificate', `${what}: no certificate in it`, 'Write the PEM of at least one.');
   return found;
 }
