@@ -35,7 +35,7 @@ const {values} = parseArgs({
 const say = (text: string): void => console.error(text);
 const check = values.check;
 /** There are no aims for these. */
-const UNCHECKED: readonly string[] = ['http1', 'filters', 'sds', 'extauthz'];
+const UNCHECKED: readonly string[] = ['http1', 'filters'];
 const skipped = (part: string): boolean =>
   (values.skip?.includes(part) ?? false) || (check && UNCHECKED.includes(part));
 const only = values.only ?? (check ? ['sallyport', 'Envoy', 'mitmproxy'] : null);
