@@ -286,6 +286,43 @@ describe('a change of policy', () => {
     expect(judged).toEqual(['192.0.2.1']);
   });
 
+  test('a request that is sent again at another address is judged there', async () => {
+    const denied = '192.0.2.2';
+    w.decide = (request, names) => {
+      if (request.traffic.kind !== 'http') return usual(request);
+      const found = names.get('a.test');
+      if (found === undefined) return {needs: 'addresses', of: ['a.test'], recent: false};
+      return found.includes(denied) ? deny(request) : allow(request, {dial: ['192.0.2.1', denied]});
+    };
+    w.serve = (seen, event) => {
+      if (event === 'end') seen.handlers.dialled('192.0.2.1:80', null);
+    };
+    const client = await w.plain();
+    client.send(GET);
+    await settled(() => w.requests.length === 1 && w.requests[0]!.ended);
+    w.relay.policiesChanged();
+    expect(w.requests[0]!.aborted).toBe(false);
+    w.requests[0]!.handlers.dialled(`${denied}:80`, null);
+    expect(await client.until((received) => received.includes('by the test'))).toContain('HTTP/1.1 418 ');
+    expect(w.requests[0]!.aborted).toBe(true);
+  });
+
+  test('a tcp connection whose address is denied while it is dialled gives its server nothing', async () => {
+    w.decide = opaque;
+    const client = await w.plain();
+    w.whenDialled = () => {
+      // Not its name, but the address that it turns out to have.
+      let judged = 0;
+      w.decide = (request) => (judged++ === 0 ? allow(request) : deny(request));
+      w.relay.policiesChanged();
+    };
+    client.send('\x01\x02opaque');
+    await client.all();
+    expect(client.error?.code).toBe('ECONNRESET');
+    expect(w.flows).toMatchObject([{bytesIn: 0, upstream: '192.0.2.1:443', failure: {reason: 'NoRuleMatched'}}]);
+    expect(w.tunnels[0]!.server.destroyed).toBe(true);
+  });
+
   test('ends a WebSocket that is now denied', async () => {
     const {client, server} = await webSocket();
     w.decide = stop;

@@ -41,7 +41,7 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
   #phase: Phase = 'deciding';
   /** The policy changed while a filter was thinking. */
   #stale = false;
-  /** The policy changed before there was a connection: its address was judged by the former one. */
+  /** The policy changed: an address that is dialled from now on was judged by the former one. */
   #recheckWhenDialled = false;
   #requestEnded = false;
   #status: number | null = null;
@@ -384,7 +384,7 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
       id: this.#connection.ask(this.#request.traffic).id,
       workload: this.#connection.workload,
     };
-    this.#recheckWhenDialled = this.#address === null;
+    this.#recheckWhenDialled = true;
     judgeAgain(this.#connection.core, this.#connection, request, hostOf(this.#address, this.#proxied), (answer) => {
       if (this.#done()) return;
       if (isDecision(answer) && answer.verdict === 'allow') {

@@ -75,10 +75,15 @@ class Tunnel implements Stage, LivingFlow {
         moved: () => connection.expireIn(core.limits.tunnelIdleTimeoutMs),
         closed: (failed) => this.#finish(failed === null ? null : {reason: 'UpstreamUnreachable', message: failed}),
       });
-      this.#splice.start(first);
+      // Denied, it is cut before its server was told anything.
       if (this.#recheckWhenDialled) this.recheck();
+      if (!this.#isDone()) this.#splice.start(first);
     });
     if (!answered) this.#dialling = dialling;
+  }
+
+  #isDone(): boolean {
+    return this.#done;
   }
 
   readonly #clientClosed = (): void => {

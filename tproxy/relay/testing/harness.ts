@@ -115,6 +115,8 @@ export interface World {
   /** Replaced by tests at will. */
   decide: (request: EgressRequest, names: Names) => Decision | Needs;
   serve: Serve;
+  /** A tunnel is connected, and nobody knows yet. */
+  whenDialled: () => void;
   workload: Workload | 'unknown';
   writable: boolean;
   readonly ca: string;
@@ -235,6 +237,7 @@ export async function world(
     connect(route, done) {
       const [ours, server] = pair();
       tunnels.push({route, server});
+      here.whenDialled();
       done({stream: ours, address: '192.0.2.1:443', proxy: null});
       return {cancel: () => ours.destroy()};
     },
@@ -290,6 +293,7 @@ export async function world(
     limits,
     decide: usual,
     serve: hello,
+    whenDialled: () => undefined,
     workload: POD,
     writable: true,
     ca: ca.rootPem,
