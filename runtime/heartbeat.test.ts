@@ -1,5 +1,5 @@
-import {expect, test} from '@jest/globals';
-import {Heartbeat, SILENT_AFTER_BEATS} from './heartbeat.ts';
+import {describe, expect, test} from '@jest/globals';
+import {Heartbeat, HUNG_AFTER_BEATS, isStarved, SILENT_AFTER_BEATS} from './heartbeat.ts';
 
 test('who answers each question has missed none', () => {
   const heart = new Heartbeat();
@@ -25,4 +25,17 @@ test('silent is who left more than the tolerated questions unanswered, and the o
   expect(heart.silent).toBe(true);
   heart.answered();
   expect(heart.silent).toBe(false);
+});
+
+describe('a silent process is starved, and not hung', () => {
+  test.each<[string, string, number, boolean]>([
+    ['where it would run and got next to nothing', 'R', 300, true],
+    ['not where it ran all the time: its loop turns in a circle', 'R', 4_900, false],
+    ['not where it ran half of the time', 'R', 2_500, false],
+    ['not where it is stopped', 'T', 0, false],
+    ['not where it waits for a disk or a lock', 'D', 0, false],
+    ['not where it sleeps: it has been asked', 'S', 0, false],
+  ])('%s', (_title, state, usedMs, expected) => {
+    expect(isStarved({state: 'R', usedMs: 10_000}, {state, usedMs: 10_000 + usedMs}, HUNG_AFTER_BEATS)).toBe(expected);
+  });
 });

@@ -3,7 +3,8 @@ import {fork, type ChildProcess} from 'node:child_process';
 import {codeCacheEnvironment} from './code-cache.ts';
 import {SallyportError} from './errors.ts';
 import type {Journal} from './journal.ts';
-import {BEAT_MS, Heartbeat, HUNG_AFTER_BEATS, HUNG_WHILE_BUSY_BEATS} from './heartbeat.ts';
+import {BEAT_MS, Heartbeat, HUNG_AFTER_BEATS, HUNG_WHILE_BUSY_BEATS, isStarved} from './heartbeat.ts';
+import {processorTime, type ProcessorTime} from './processor-time.ts';
 import type {ToSupervisor, ToWorker} from './worker-messages.ts';
 
 /** A worker that dies again and again is restarted ever more slowly, at most this far apart. */
@@ -30,6 +31,8 @@ interface Slot {
   startedAt: number;
   restartDelayMs: number;
   readonly heartbeat: Heartbeat;
+  /** As it was when it missed its first beat; null: it misses none. */
+  atFirstMissed: ProcessorTime | null;
   /** It exited, or could not be started at all. */
   ended: boolean;
 }
@@ -76,7 +79,11 @@ export class Workers<C extends {readonly workers: number}, S extends {readonly v
       if (slot.ended) return;
       const missed = slot.heartbeat.beat();
       const busy = !slot.listening || slot.appliedVersion !== this.#state.version;
-      if (missed < (busy ? HUNG_WHILE_BUSY_BEATS : HUNG_AFTER_BEATS)) return this.#send(slot, {kind: 'ping'});
+      if (missed === 1) slot.atFirstMissed = processorTime(slot.child.pid!);
+      const patience = busy || this.#starved(slot, missed) ? HUNG_WHILE_BUSY_BEATS : HUNG_AFTER_BEATS;
+      if (missed === HUNG_AFTER_BEATS && !busy && patience > missed)
+        this.#journal.notice('warn', 'worker.starved', `worker ${index} (pid ${slot.child.pid}) gets no processor`);
+      if (missed < patience) return this.#send(slot, {kind: 'ping'});
       this.#journal.notice(
         'error',
         'worker.hung',
@@ -84,6 +91,11 @@ export class Workers<C extends {readonly workers: number}, S extends {readonly v
       );
       slot.child.kill('SIGKILL');
     });
+  }
+
+  #starved({child, atFirstMissed}: Slot, missed: number): boolean {
+    const now = atFirstMissed === null ? null : processorTime(child.pid!);
+    return atFirstMissed !== null && now !== null && isStarved(atFirstMissed, now, missed);
   }
 
   #spawn(index: number, restartDelayMs: number): Promise<void> {
@@ -101,6 +113,7 @@ export class Workers<C extends {readonly workers: number}, S extends {readonly v
       startedAt: performance.now(),
       restartDelayMs,
       heartbeat: new Heartbeat(),
+      atFirstMissed: null,
       ended: false,
     };
     this.#slots[index] = slot;
@@ -125,6 +138,7 @@ export class Workers<C extends {readonly workers: number}, S extends {readonly v
             break;
           case 'pong':
             slot.heartbeat.answered();
+            slot.atFirstMissed = null;
             break;
         }
       });
