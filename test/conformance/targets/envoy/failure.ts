@@ -44,9 +44,12 @@ export const isCodecs = (line: AccessLogLine): boolean =>
   line['decision'] === null &&
   (String(line['flags']).split(',').includes('DPE') || line['details'] === 'missing_host_header');
 
+/** By address and port; where the kernel gave the connection another port on its way here, by the address. */
 async function lineOf(envoy: Envoy, from: number, source: string | null): Promise<AccessLogLine | null> {
-  const fits = (line: AccessLogLine): boolean => line['source'] === source;
-  return envoy
-    .logged((one) => fits(one) && envoy.accessLog().findLastIndex(fits) >= from, LOG_TIMEOUT_MS)
-    .catch(() => null);
+  if (source === null) return null;
+  const since = (): AccessLogLine[] => envoy.accessLog().slice(from);
+  const exact = (line: AccessLogLine): boolean => line['source'] === source;
+  await envoy.logged(() => since().some(exact), LOG_TIMEOUT_MS).catch(() => undefined);
+  const address = source.slice(0, source.lastIndexOf(':') + 1);
+  return since().findLast(exact) ?? since().findLast((line) => String(line['source']).startsWith(address)) ?? null;
 }

@@ -145,6 +145,7 @@ class EnvoyWorld implements TargetWorld {
       workload: `${workload.namespace}/${workload.name}`,
       answer: attempt.answer,
       responses: attempt.responses?.length ?? 0,
+      redirected: true,
     };
     const decision =
       (await refusedByCodec(envoy, logged, attempt)) ?? (await decisionOf(extauthz.log, traffic, expect));

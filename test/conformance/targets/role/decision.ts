@@ -17,6 +17,8 @@ export interface StepTraffic {
   readonly answer: Answer;
   /** How many decisions there are at least: one a response. */
   readonly responses: number;
+  /** The connection was redirected: where two would look alike to the kernel behind it, one of them gets another source port. */
+  readonly redirected?: boolean;
 }
 
 /** A decision, and the id by which later lines speak of it. */
@@ -38,7 +40,11 @@ export async function decisionOf(
   const match = traffic.source === null ? {workload: traffic.workload} : {source: traffic.source};
   const lines = () => log.find(traffic.from, 'egress.decision', match);
   await log.until(() => lines().length >= Math.max(traffic.responses, 1), wanted ? LOG_TIMEOUT_MS : GLANCE_MS);
-  const line = lines().at(-1);
+  const line =
+    lines().at(-1) ??
+    (traffic.redirected === true
+      ? log.find(traffic.from, 'egress.decision', {workload: traffic.workload}).at(-1)
+      : undefined);
   if (line === undefined) return null;
   return {...readDecision(line), id: String(line['id'])};
 }

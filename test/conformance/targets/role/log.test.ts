@@ -71,3 +71,10 @@ test('a rule is named with its policy, and unknown is not true', () => {
   ).toBeNull();
   expect(NOTHING_OBSERVED.decision).toBeNull();
 });
+
+test('a redirected connection that got another source port on its way is found by its workload', async () => {
+  const log = await logOf(line('1', '10.0.0.1:50001'));
+  const other = {...traffic, source: '10.0.0.1:4711', workload: 'default/app'};
+  expect(await decisionOf(log, {...other, redirected: true}, {})).toMatchObject({id: '1'});
+  expect(await decisionOf(log, other, {})).toBeNull();
+});
