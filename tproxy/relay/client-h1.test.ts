@@ -485,3 +485,28 @@ test('a client that pipelines and does not read has no more requests looked at t
   client.socket.resume();
   await client.until(() => w.flows.length === count);
 });
+
+test.each(['plain', 'tls'] as const)('a slow client gets all of its last answer (%s)', async (how) => {
+  await w.close();
+  w = await world({limits: {lingerMs: 1, silentTimeoutMs: 1, detectTimeoutMs: 1}});
+  const chunk = Buffer.alloc(64 * 1024);
+  const total = 400;
+  w.serve = (seen, event) => {
+    if (event !== 'end') return;
+    seen.handlers.head(200, [], total * chunk.length);
+    for (let i = 0; i < total; i++) seen.handlers.body(chunk);
+    seen.handlers.end([]);
+  };
+  const client = await w[how]();
+  client.socket.pause();
+  client.send('GET /a HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n');
+  await settled(() => w.flows.length === 1);
+  // Deadlines are looked at one connection after the other: this one's comes after the slow client's.
+  const later = await w.raw();
+  later.resume();
+  later.on('error', () => undefined);
+  await settled(() => later.destroyed);
+  client.socket.resume();
+  expect((await client.all()).length).toBeGreaterThan(total * chunk.length);
+  expect(client.error).toBeNull();
+});

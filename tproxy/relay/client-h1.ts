@@ -239,8 +239,7 @@ class H1Client implements ClientStream, Stage {
     if (this.#exchange === null) {
       this.#responseDone = false;
       this.#refuse(message);
-    } else if (this.#responseDone) this.#linger();
-    else this.#exchange.clientMalformed(message);
+    } else this.#exchange.clientMalformed(message);
   }
 
   readonly #onEnd = (): void => {
@@ -404,7 +403,9 @@ class H1Client implements ClientStream, Stage {
     this.#state = 'linger';
     this.#finishWriting();
     if (this.#clientEnded) return;
-    this.#connection.expireIn(this.#connection.core.limits.lingerMs);
+    // A slow client still takes what is written; the while begins when all of that has gone out.
+    this.#alive();
+    this.#socket.once('finish', () => this.#connection.expireIn(this.#connection.core.limits.lingerMs));
     this.#socket.resume();
   }
 
@@ -418,6 +419,8 @@ class H1Client implements ClientStream, Stage {
   expire(): void {
     if (this.#exchange !== null) this.#exchange.timedOut();
     else if (this.#state === 'head' && this.#partialHead) this.#malformed('Only part of a request came in time.');
+    // No reset: the kernel has still some of the answer to deliver.
+    else if (this.#state === 'linger' && this.#socket.writableFinished) this.#connection.socket.destroy();
     else this.#connection.destroy();
   }
 
