@@ -48,8 +48,8 @@ export function unseenConnections(
     for (const server of world.servers)
       for (const ip of addresses.get(server.name)!.map(canonical))
         for (const {port} of server.ports) {
-          const ask = (traffic: Traffic): Decision | null =>
-            decided(policies, world, workload, {ip, port}, traffic, addresses);
+          const ask = (traffic: Traffic, canInspect = true): Decision | null =>
+            decided(policies, world, workload, {ip, port}, traffic, addresses, canInspect);
           const bytes = ask({kind: 'unread'});
           if (bytes !== null) {
             if (bytes.verdict === 'allow') found.push({workload, ip, port, sni: null, via: bytes.via});
@@ -58,7 +58,11 @@ export function unseenConnections(
           const sealed = ask({kind: 'tls', tls: {sni: server.name, alpn: [], ech: false}});
           // What is refused is refused inside TLS where there is a certificate to say so with; else here, so that it is told at all.
           if (sealed === null) {
-            if (!isShown(server.name)) found.push({workload, ip, port, sni: server.name, via: {kind: 'direct'}});
+            // Only to be refused: what another rule would carry unread is not to be had by not looking.
+            const unread = isShown(server.name)
+              ? null
+              : ask({kind: 'tls', tls: {sni: server.name, alpn: [], ech: false}}, false);
+            if (unread?.verdict === 'deny') found.push({workload, ip, port, sni: server.name, via: {kind: 'direct'}});
             continue;
           }
           // What a tls rule would carry and a Deny needs to see is refused here for that reason, and not for another inside.
@@ -76,6 +80,7 @@ function decided(
   place: {readonly ip: Address; readonly port: number},
   traffic: Traffic,
   addresses: ReadonlyMap<string, readonly string[]>,
+  canInspect: boolean,
 ): Decision | null {
   const names = new Map<string, readonly string[] | 'failed'>();
   for (;;) {
@@ -88,7 +93,7 @@ function decided(
         source: {ip: '10.77.0.10', port: 40000},
         destination: {...place, host: null},
         connectAuthority: null,
-        canInspect: true,
+        canInspect,
         traffic,
       },
       names,
