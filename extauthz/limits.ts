@@ -23,8 +23,11 @@ export const EXTAUTHZ_LIMITS = {
   streamResetsPerSecond: 20_000,
   /** One Envoy has one connection per worker thread: a thousand pods. */
   connections: 4_096,
+  /** ... of which one address may have so many: an Envoy of 64 threads that checks and fetches secrets, twice over. */
+  connectionsPerAddress: 256,
   /** Frames that nghttp2 holds for one connection. */
   sessionMemoryMegabytes: 16,
+  /** For a TLS handshake, and then for the preface of HTTP/2: who has nothing to say takes no place. */
   handshakeMs: 10_000,
   /** Bytes of unfinished messages in all. Above it the connection that sent most lately is cut: an honest Check is whole in one read. */
   heldBytes: 256 * 1024 * 1024,

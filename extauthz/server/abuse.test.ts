@@ -169,6 +169,51 @@ describe('a connection', () => {
     await stillServes();
   });
 
+  /** TCP connections that say nothing; each with its end. */
+  function silent(port: number, from: string, count: number): Promise<void>[] {
+    const sockets = Array.from({length: count}, () => connectTcp({port, host: '127.0.0.1', localAddress: from}));
+    closing.push(() => sockets.forEach((socket) => socket.destroy()));
+    return sockets.map(
+      (socket) =>
+        new Promise<void>((resolve) =>
+          socket
+            .on('error', () => undefined)
+            .on('close', () => resolve())
+            .resume(),
+        ),
+    );
+  }
+
+  test('of one address takes no place from the others', async () => {
+    const {port, listener, raw, stillServes} = await standing({connections: 8, connectionsPerAddress: 4});
+    await once(raw, 'remoteSettings');
+    // Five of nine are closed; what stays leaves room.
+    const ends = silent(port, '127.0.0.2', 9);
+    let ended = 0;
+    await new Promise<void>((resolve) => ends.forEach((end) => void end.then(() => ++ended === 5 && resolve())));
+    expect(listener.connections).toBe(1 + 4);
+    await stillServes();
+  });
+
+  test('that has ended leaves its place to the next of its address', async () => {
+    const {port, listener, raw} = await standing({connectionsPerAddress: 1});
+    for (let i = 0, session = raw; i < 3; i++, session = rawClient(port)) {
+      closing.push(() => session.destroy());
+      await once(session, 'remoteSettings');
+      session.destroy();
+      while (listener.connections > 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+  });
+
+  test('that says nothing is closed after a while, and one that spoke stays', async () => {
+    const {port, listener, raw, stillServes} = await standing({handshakeMs: 50});
+    await once(raw, 'remoteSettings');
+    await Promise.all(silent(port, '127.0.0.2', 2));
+    while (listener.connections > 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(raw.closed).toBe(false);
+    await stillServes();
+  });
+
   test('that is no HTTP/2 is closed', async () => {
     const {port, stillServes} = await standing();
     const socket = connectTcp(port, '127.0.0.1');

@@ -15,6 +15,9 @@ export type Place =
   | {readonly kind: 'tcp'; readonly ip: string | null; readonly port: number}
   | {readonly kind: 'unix'; readonly path: string};
 
+/** RFC 9113 §3.4: what a client says first. */
+const PREFACE_BYTES = 24;
+
 export interface ListenerOptions {
   /** The flag that named the place, for messages. */
   readonly flag: string;
@@ -23,7 +26,9 @@ export interface ListenerOptions {
   /** Whether other processes listen there too. */
   readonly shared: boolean;
   /** For tests. */
-  readonly limits?: {readonly connections?: number; readonly streamsPerConnection?: number};
+  readonly limits?: Partial<
+    Record<'connections' | 'connectionsPerAddress' | 'streamsPerConnection' | 'handshakeMs', number>
+  >;
 }
 
 export class Listener {
@@ -32,6 +37,8 @@ export class Listener {
   readonly #injector: ConnectionInjector;
   readonly #servers: (NetServer | TlsServer)[] = [];
   readonly #sockets = new Map<Socket, number>();
+  /** Connections of each address, handshakes included. */
+  readonly #addresses = new Map<string, number>();
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -71,17 +78,36 @@ export class Listener {
   }
 
   #server(): NetServer | TlsServer {
-    const {tls} = this.#options;
+    const {tls, limits} = this.#options;
+    const handshakeTimeout = limits?.handshakeMs ?? LIMITS.handshakeMs;
     const server =
       tls === null
         ? createServer({noDelay: true}, (socket) => this.#accept(socket))
-        : createTlsServer(
-            {...secureContext(tls), ALPNProtocols: ['h2'], handshakeTimeout: LIMITS.handshakeMs},
-            (socket) => this.#acceptTls(socket),
+        : createTlsServer({...secureContext(tls), ALPNProtocols: ['h2'], handshakeTimeout}, (socket) =>
+            this.#acceptTls(socket),
           );
-    server.maxConnections = this.#options.limits?.connections ?? LIMITS.connections;
+    server.prependListener('connection', (socket: Socket) => this.#count(socket));
+    server.maxConnections = limits?.connections ?? LIMITS.connections;
     this.#servers.push(server);
     return server;
+  }
+
+  /** An address with too many connections gets no more, so that nobody takes the places of the others. */
+  #count(socket: Socket): void {
+    const {remoteAddress: address} = socket;
+    // The clients of a unix socket have none: they are whom its folder lets in.
+    if (address === undefined) return;
+    const count = (this.#addresses.get(address) ?? 0) + 1;
+    if (count > (this.#options.limits?.connectionsPerAddress ?? LIMITS.connectionsPerAddress)) {
+      socket.destroy();
+      return;
+    }
+    this.#addresses.set(address, count);
+    socket.once('close', () => {
+      const left = this.#addresses.get(address)! - 1;
+      if (left === 0) this.#addresses.delete(address);
+      else this.#addresses.set(address, left);
+    });
   }
 
   #acceptTls(socket: TLSSocket): void {
@@ -94,8 +120,16 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
+    if (socket.destroyed) return;
     this.#sockets.set(socket, 0);
-    socket.once('close', () => this.#sockets.delete(socket));
+    const before = socket.bytesRead;
+    const silent = setTimeout(() => {
+      if (socket.bytesRead - before < PREFACE_BYTES) socket.destroy();
+    }, this.#options.limits?.handshakeMs ?? LIMITS.handshakeMs);
+    socket.once('close', () => {
+      clearTimeout(silent);
+      this.#sockets.delete(socket);
+    });
     // http2 reports on its session; a socket that fails before it has one is just gone.
     socket.on('error', () => undefined);
     this.#injector.injectConnection(socket);
