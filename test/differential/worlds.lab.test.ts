@@ -15,8 +15,8 @@ const ROUNDS = Number(process.env['SALLYPORT_WORLD_ROUNDS'] ?? 12);
 const REQUESTS = 10;
 const TIMEOUT_MS = 900_000;
 
-/** A new one each time; a failure names it. */
-const seed = Number(process.env['SALLYPORT_FC_SEED'] ?? Date.now() % 1_000_000);
+/** The same each time, since a world takes minutes; SALLYPORT_FC_SEED asks for another. A failure names it. */
+const seed = Number(process.env['SALLYPORT_FC_SEED'] ?? 7);
 
 async function seenBy(target: Target, world: Case): Promise<Map<Step, Observation>> {
   const standing = await target.open(world, {keep: false, say: () => undefined});
