@@ -86,5 +86,5 @@ export default tseslint.config(
   layer(['tproxy/**/*.ts'], [outer('cli', 'cluster', 'extauthz', 'injector', 'mesh-config')]),
   layer(['injector/**/*.ts'], [outer('tproxy', 'extauthz', 'cli', 'mesh-config')]),
   layer(['cluster/**/*.ts'], [outer('tproxy', 'extauthz', 'injector', 'cli', 'mesh-config')]),
-  layer(['extauthz/**/*.ts'], [outer('tproxy', 'cli', 'cluster', 'injector', 'mesh-config')]),
+  layer(['extauthz/**/*.ts'], [outer('tproxy', 'cli', 'injector', 'mesh-config')]),
 );

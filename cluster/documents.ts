@@ -22,7 +22,8 @@ export interface DocumentsOptions {
   readonly kind: Kind;
   readonly onChange: (key: string, now: ClusterDocument | null) => void;
   readonly onSynced: () => void;
-  readonly onTrouble: (message: string, retryMs: number) => void;
+  readonly onTrouble: (message: string, retryMs: number, kind: string) => void;
+  readonly onWell?: (kind: string) => void;
 }
 
 /** Watches one kind, over all namespaces. */

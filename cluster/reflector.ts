@@ -24,7 +24,9 @@ export interface ReflectorOptions<T> {
   /** A list has been taken over as a whole: from the first of these on the copy is complete. */
   readonly onSynced: () => void;
   /** The API server did not answer, or not well; it is asked again in `retryMs`. */
-  readonly onTrouble: (message: string, retryMs: number) => void;
+  readonly onTrouble: (message: string, retryMs: number, kind: string) => void;
+  /** It watches: what was troubled is well again. Comes again and again. */
+  readonly onWell?: ((kind: string) => void) | undefined;
 }
 
 export interface Reflector<T> {
@@ -91,7 +93,7 @@ class ListAndWatch<T> implements Reflector<T> {
           this.#version = null;
           continue;
         }
-        this.#options.onTrouble(messageOf(error), retryMs);
+        this.#options.onTrouble(messageOf(error), retryMs, this.#options.resource.kind);
         await this.#pause(retryMs * (0.5 + Math.random()));
         retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
       }
@@ -150,6 +152,8 @@ class ListAndWatch<T> implements Reflector<T> {
         .then((watching) => {
           this.#watching = watching;
           if (this.#stopped) watching.abort();
+          // One that could not be begun is aborted already, and its error is on its way.
+          else if (!watching.signal.aborted) this.#options.onWell?.(this.#options.resource.kind);
         }, reject);
     });
   }

@@ -11,7 +11,8 @@ export interface WorkloadsOptions {
   readonly node: string | null;
   /** The whole table, after every change; changes of one moment come as one. */
   readonly onChange: (entries: readonly WorkloadEntry[]) => void;
-  readonly onTrouble: (message: string, retryMs: number) => void;
+  readonly onTrouble: (message: string, retryMs: number, kind: string) => void;
+  readonly onWell?: (kind: string) => void;
 }
 
 export interface Workloads {
@@ -21,7 +22,7 @@ export interface Workloads {
 }
 
 /** Starts at once. While the API server is away the last table stays. */
-export function watchWorkloads({config, node, onChange, onTrouble}: WorkloadsOptions): Workloads {
+export function watchWorkloads({config, node, onChange, onTrouble, onWell}: WorkloadsOptions): Workloads {
   let told: NodeJS.Immediate | null = null;
   let whole!: () => void;
   const synced = new Promise<void>((resolve) => (whole = resolve));
@@ -40,12 +41,12 @@ export function watchWorkloads({config, node, onChange, onTrouble}: WorkloadsOpt
       ...{apiVersion: 'v1', kind: 'Pod', path: '/api/v1/pods'},
       ...(node === null ? {} : {fieldSelector: `spec.nodeName=${node}`}),
     },
-    ...{keep: podFacts, onChange: tell, onSynced: tell, onTrouble},
+    ...{keep: podFacts, onChange: tell, onSynced: tell, onTrouble, onWell},
   });
   const namespaces = startReflector<Readonly<Record<string, string>>>({
     config,
     resource: {apiVersion: 'v1', kind: 'Namespace', path: '/api/v1/namespaces'},
-    ...{keep: ({metadata}) => metadata?.labels ?? {}, onChange: tell, onSynced: tell, onTrouble},
+    ...{keep: ({metadata}) => metadata?.labels ?? {}, onChange: tell, onSynced: tell, onTrouble, onWell},
   });
   reflectors.push(pods, namespaces);
   return {

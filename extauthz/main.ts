@@ -37,7 +37,7 @@ export async function extauthz(argv: readonly string[], out: Out): Promise<numbe
     isLocal: isOwnAddress,
     readiness: () => {
       const detail = processes.readiness();
-      return {...detail, ready: detail.ready && !draining, draining, ...knowledge.describe()};
+      return {...detail, ready: detail.ready && knowledge.ready && !draining, draining, ...knowledge.describe()};
     },
     metrics: async () => exposition([...(await processes.metrics()), await metrics.registry.getMetricsAsJSON()]),
   }).catch(async (error: unknown) => {

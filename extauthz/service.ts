@@ -36,9 +36,10 @@ export class Service {
   readonly #checks: Listener;
   readonly #secrets: {readonly listener: Listener; readonly service: SecretService} | null;
   readonly #health = new Health([CHECK_SERVICE, SECRET_SERVICE]);
-  #policies!: PolicySet;
+  #policies: PolicySet | 'not-loaded' = 'not-loaded';
   #directory!: Directory;
   #state!: State;
+  #listening = false;
   #memory: NodeJS.Timeout | null = null;
 
   private constructor(config: ExtauthzConfig, state: State, filtersOf: (journal: Journal) => RunningFilters | null) {
@@ -85,7 +86,7 @@ export class Service {
     if (sds === null) return null;
     const service = createSecretService({
       policies: () => this.#policies,
-      workloads: () => this.#state.workloads.map(({workload}) => workload),
+      workloads: () => this.#state.known?.workloads.map(({workload}) => workload) ?? [],
       leaves: createLeafMint({ca: openCa({dir: sds.caDir})}),
       peers: secretPeers({address: sds.text, mutualTls: tls !== null && tls.clientCa !== null, peers: sds.peers}),
       notify: (event) => this.#tell(event),
@@ -117,18 +118,21 @@ export class Service {
     await (filters as RunningFilters | null)?.ready;
     await service.#checks.listen();
     await service.#secrets?.listener.listen();
-    service.#health.serving = true;
+    service.#listening = true;
+    service.#sayHealth();
     service.#memory = setInterval(() => service.#watchMemory(), EXTAUTHZ_LIMITS.heldEveryMs);
     return service;
   }
 
   #adopt(state: State): void {
     const {nodeCidrs} = this.#config.installation;
-    this.#policies = compilePolicies(state.documents, {
+    const {known} = state;
+    const installation = {
       ...this.#config.installation,
       nodeCidrs: [...new Set([...nodeCidrs, ...state.ownCidrs])],
-    });
-    this.#directory = createDirectory(state.workloads);
+    };
+    this.#policies = known === null ? 'not-loaded' : compilePolicies(known.documents, installation, known.notLoaded);
+    this.#directory = createDirectory(known?.workloads ?? []);
     this.#state = state;
   }
 
@@ -149,8 +153,13 @@ export class Service {
       );
       return false;
     }
+    this.#sayHealth();
     void this.#secrets?.service.changed('policies');
     return true;
+  }
+
+  #sayHealth(): void {
+    this.#health.serving = this.#listening && this.#state.known !== null;
   }
 
   #tell(event: SecretEvent): void {
@@ -214,7 +223,8 @@ export class Service {
 
   /** Not serving any more, then what runs finishes within the deadline, then gone. */
   async drain(deadlineMs: number): Promise<void> {
-    this.#health.serving = false;
+    this.#listening = false;
+    this.#sayHealth();
     this.#health.close();
     this.#secrets?.service.close();
     await Promise.all([this.#checks.drain(deadlineMs), this.#secrets?.listener.drain(deadlineMs)]);

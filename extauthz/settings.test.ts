@@ -6,8 +6,7 @@ const settings = (...argv: string[]) => extauthzSettings(['--policy', 'p', ...ar
 test('what is not said has its default, and fails closed', () => {
   const config = settings();
   expect(config).toMatchObject({
-    policyPaths: ['p'],
-    workloadsFile: null,
+    source: {kind: 'files', policyPaths: ['p'], workloadsFile: null},
     filtersDir: null,
     listen: {kind: 'tcp', ip: null, port: 9000},
     admin: {ip: '127.0.0.1', port: 15084},
@@ -78,4 +77,27 @@ test.each([
     return 'taken';
   };
   expect(describe(() => settings(...argv))).toContain(message);
+});
+
+describe('policies and workloads come from', () => {
+  const POD = {KUBERNETES_SERVICE_HOST: '10.96.0.1'};
+  const source = (argv: string[], env = {}) => extauthzSettings(argv, env, false).source;
+  test.each<[string, string[], NodeJS.ProcessEnv, object]>([
+    ['files', ['--policy', 'p', '--workloads', 'w'], {}, {kind: 'files', policyPaths: ['p'], workloadsFile: 'w'}],
+    ['files in a pod too, where they are named', ['--policy', 'p'], POD, {kind: 'files', workloadsFile: null}],
+    ['a cluster', ['--kubeconfig', 'k'], {}, {kind: 'cluster', kubeconfig: 'k'}],
+    ['another cluster than the pod’s', ['--kubeconfig', 'k'], POD, {kind: 'cluster', kubeconfig: 'k'}],
+    ['the cluster that it is a pod of', [], POD, {kind: 'cluster', kubeconfig: null}],
+  ])('%s', (_, argv, env, expected) => expect(source(argv, env)).toMatchObject(expected));
+
+  test.each<[string, string[], NodeJS.ProcessEnv, string]>([
+    ['nowhere', [], {}, 'no --policy, no --kubeconfig'],
+    ['two places', ['--kubeconfig', 'k', '--policy', 'p'], {}, '--kubeconfig and --policy'],
+    ['two places for workloads', ['--kubeconfig', 'k', '--workloads', 'w'], {}, '--kubeconfig and --workloads'],
+    ['a table beside the pods of the cluster', ['--workloads', 'w'], POD, '--workloads without --policy'],
+  ])('not from %s', (_, argv, env, message) =>
+    expect(() => source(argv, env)).toThrow(
+      expect.objectContaining({code: 'Usage', message: expect.stringContaining(message)}),
+    ),
+  );
 });

@@ -1,12 +1,11 @@
 /** Everything that may change while it runs. Given whole: a process is never between two states. */
-import type {Document} from '../policy/index.ts';
-import type {WorkloadEntry} from '../sources/workload-table.ts';
+import type {Known} from '../sources/knowledge.ts';
 import type {TlsFiles} from '../runtime/tls-files.ts';
 
 export interface State {
   readonly version: number;
-  readonly documents: readonly Document[];
-  readonly workloads: readonly WorkloadEntry[];
+  /** Policies and workloads; null: not whole yet (a cluster that has not answered), and every Check is refused. */
+  readonly known: Known | null;
   /** The machine's own addresses now, as CIDRs, beside those of the installation. */
   readonly ownCidrs: readonly string[];
   readonly tls: TlsFiles | null;
