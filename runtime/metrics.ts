@@ -78,7 +78,7 @@ export function createMetrics(): Metrics {
     }),
     policyLoads: new Counter({
       name: 'sallyport_policy_loads_total',
-      help: 'Loads of the policy files.',
+      help: 'Loads of the policies.',
       labelNames: ['result'],
       registers,
     }),
