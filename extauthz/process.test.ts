@@ -7,8 +7,8 @@ import {join} from 'node:path';
 import {createInterface} from 'node:readline';
 import {fileURLToPath} from 'node:url';
 import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
-import {status} from '@grpc/grpc-js';
-import {meshCa} from './sds/testing/mesh-ca.ts';
+import {credentials, status, type ServiceError} from '@grpc/grpc-js';
+import {meshCa, type MeshCa} from './sds/testing/mesh-ca.ts';
 import {question} from './testing/asking.ts';
 import {CHECK_PATH, grpcClient} from './testing/serving.ts';
 
@@ -236,6 +236,45 @@ test(
       checks.close();
       sds.close();
     }
+  },
+  START_MS,
+);
+
+test(
+  'certificates are followed; an emptied client CA is said and lets nobody in',
+  async () => {
+    const [old, next] = [meshCa(), meshCa()];
+    const [cert, key, clientCa] = ['tls.crt', 'tls.key', 'ca.crt'].map((name) => join(dir, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const serveBy = (ca: MeshCa): void => {
+      const pair = ca.pair('localhost');
+      writeFileSync(key, pair.private_key);
+      writeFileSync(cert, pair.cert_chain);
+      writeFileSync(clientCa, ca.root);
+    };
+    serveBy(old);
+    const {target, said} = await standing('--tls-cert', cert, '--tls-key', key, '--client-ca', clientCa);
+    const ask = async (ca: MeshCa, shown: ReturnType<MeshCa['pair']> | null): Promise<unknown> => {
+      const channel = credentials.createSsl(ca.root, shown?.private_key ?? null, shown?.cert_chain ?? null);
+      const client = grpcClient(target.replace('127.0.0.1', 'localhost'), channel);
+      try {
+        return (await client.check(question({host: LITERAL, ip: LITERAL}))).dynamicMetadata?.reason;
+      } catch (error) {
+        return (error as ServiceError).code;
+      } finally {
+        client.close();
+      }
+    };
+    writeFileSync(clientCa, '');
+    expect(String((await said('tls.failed'))['message'])).toContain('no certificate in it');
+    expect(await ask(old, null)).toBe(status.UNAVAILABLE);
+    expect(await ask(old, old.pair('envoy.test'))).toBe('RuleAllowed');
+    serveBy(next);
+    await expectSoon(() => ask(next, next.pair('envoy.test')), 'RuleAllowed');
+    expect(await ask(next, old.pair('envoy.test'))).toBe(status.UNAVAILABLE);
   },
   START_MS,
 );
