@@ -57,6 +57,8 @@ export class Knowledge {
       const watch = watchPaths(files, () => this.#reloadTls());
       this.#tlsWatch = watch;
       await watch.ready;
+      // Between the first reading and the watch they may have changed.
+      this.#reloadTls();
     }
     this.#addresses = setInterval(() => this.#lookAtAddresses(), OWN_ADDRESSES_MS);
     await this.#source.watch(() => this.#publish());
@@ -80,8 +82,10 @@ export class Knowledge {
 
   #reloadTls(): void {
     try {
+      const before = this.#tls;
       this.#tls = readTlsFiles(this.#config.tls!);
       this.#tlsError = null;
+      if (isDeepStrictEqual(before, this.#tls)) return;
       this.#journal.notice('info', 'tls.loaded', 'new certificates serve new connections');
     } catch (error) {
       this.#tlsError = error instanceof SallyportError ? error.describe() : String(error);

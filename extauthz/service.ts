@@ -140,11 +140,12 @@ export class Service {
   apply(state: State): boolean {
     const {tls} = this.#state;
     try {
-      this.#adopt(state);
+      // First what can fail, so that nothing is half taken over.
       if (state.tls !== null && state.tls !== tls) {
         this.#checks.replaceCertificates(state.tls);
         this.#secrets?.listener.replaceCertificates(state.tls);
       }
+      this.#adopt(state);
     } catch (error) {
       this.#journal.notice(
         'error',
