@@ -209,4 +209,28 @@ export const EXTAUTHZ_MUTANTS: readonly Mutant[] = [
     replace: '',
     tests: ['extauthz/check/response.test.ts'],
   },
+  {
+    name: 'an element that a hop appended of itself is its client',
+    guards: 'DESIGN §5: of a configured hop the last XFCC element counts, not what it is itself',
+    file: 'extauthz/identity/identify.ts',
+    find: '(hop && (uri === principal || hops.isId(uri)))',
+    replace: '(hop && hops.isId(uri))',
+    tests: IDENTITY,
+  },
+  {
+    name: 'an empty client CA is all the public ones',
+    guards: 'issue: SDS hands out private keys only by mTLS to listed identities; reloads keep the last good state',
+    file: 'runtime/tls-files.ts',
+    find: '  if (files.clientCa !== null) parseCertificates(files.clientCa, `--client-ca ${clientCa}`);\n',
+    replace: '',
+    tests: ['runtime/tls-files.test.ts'],
+  },
+  {
+    name: 'one address takes all the connections',
+    guards: '8: bounded everything',
+    file: 'extauthz/server/listener.ts',
+    find: 'if (count > (this.#options.limits?.connectionsPerAddress ?? LIMITS.connectionsPerAddress)) {',
+    replace: 'if (count < 0) {',
+    tests: ['extauthz/server/abuse.test.ts'],
+  },
 ];
