@@ -116,7 +116,7 @@ export const RELAY_MUTANTS: readonly Mutant[] = [
     name: 'a workload has any number of lookups under way',
     guards: '8: bounded per workload',
     file: 'tproxy/relay/judge.ts',
-    find: '!known && !usages.ask(asking.usage, of, core.now())',
+    find: '!free && !usages.ask(asking.usage, of, core.now())',
     replace: 'false',
     tests: EXCHANGE,
   },

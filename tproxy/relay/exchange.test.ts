@@ -216,6 +216,32 @@ test('a name that is looked up too often at once is refused for this workload', 
   expect(w.requests).toHaveLength(0);
 });
 
+test('a kept connection does not look up what has left the cache without being counted', async () => {
+  w = await world({limits: {lookupBurst: 1, lookupsPerSecond: 0}});
+  w.decide = (request, names) =>
+    request.traffic.kind === 'https' && names.size === 0
+      ? {needs: 'addresses', of: ['a.test'], recent: false}
+      : usual(request);
+  const client = await w.tls();
+  client.send(GET);
+  await client.until((received) => received.endsWith('hello'));
+  w.known = () => true;
+  client.send(GET);
+  await client.until((received) => received.split('hello').length === 3);
+  w.known = () => false;
+  client.send(GET);
+  await client.until((received) => received.includes('LimitExceeded'));
+});
+
+test('the names of tcp rules are the operator’s: they count for no workload, however many there are', async () => {
+  w = await world({limits: {lookupsPerWorkload: 2, lookupBurst: 2}});
+  const of = ['a.test', 'b.test', 'c.test'];
+  w.decide = (request, names) => (names.size === 0 ? {needs: 'addresses', of, recent: true} : allow(request));
+  await w.plain();
+  await settled(() => w.tunnels.length === 1);
+  expect([w.limits, w.relay.held().lookups]).toEqual([[], 0]);
+});
+
 test('a decision that asks without end is a refusal', async () => {
   w = await world();
   w.decide = (request) =>

@@ -28,7 +28,8 @@ export interface Asking {
 export function judge(core: Core, asking: Asking, request: EgressRequest, done: (answer: Answer) => void): void {
   let names = NO_NAMES;
   const hint = asking.hint;
-  if (hint !== null) {
+  // What has left the cache since is asked for below, where it is counted.
+  if (hint !== null && core.services.known?.(hint.of) === true) {
     let late = false;
     const ready = (found: Names): void => {
       if (!late) names = found;
@@ -123,8 +124,9 @@ function round(
   }
   const {of} = answer;
   const {usages} = core.live;
-  const known = core.services.known?.(of) === true;
-  if (!known && !usages.ask(asking.usage, of, core.now())) {
+  // The names of tcp rules (`recent`) are the operator's: they may be many, and who connects often invents none.
+  const free = answer.recent || core.services.known?.(of) === true;
+  if (!free && !usages.ask(asking.usage, of, core.now())) {
     if (living !== null) {
       // A living flow is not cut because many are judged again at once: it waits, and what it waits for is being cached.
       setTimeout(round, RECHECK_AGAIN_MS, core, asking, request, names, rounds, done, living);
@@ -144,7 +146,7 @@ function round(
   const recent = answer.recent || living !== null;
   const connected = living === null ? null : living.connected;
   const answered = (found: Names): void => {
-    if (!known) usages.answered(asking.usage, of);
+    if (!free) usages.answered(asking.usage, of);
     if (living === null) asking.hint = {of, recent};
     const these = connected === null || answer.recent ? found : onlyConnected(found, connected);
     round(core, asking, request, names.size === 0 ? these : new Map([...names, ...these]), rounds + 1, done, living);

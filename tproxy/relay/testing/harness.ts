@@ -115,6 +115,8 @@ export interface World {
   /** Replaced by tests at will. */
   decide: (request: EgressRequest, names: Names) => Decision | Needs;
   serve: Serve;
+  /** Whether names are in the cache; as a rule none is. */
+  known: (names: readonly string[]) => boolean;
   /** A tunnel is connected, and nobody knows yet. */
   whenDialled: () => void;
   workload: Workload | 'unknown';
@@ -249,6 +251,7 @@ export async function world(
     policies: () => ({}) as never,
     decide: (_policies, request, names) => here.decide(request, names),
     workloadAt: () => here.workload,
+    known: (names) => here.known(names),
     resolve: (names, _recent, done) => done(new Map(names.map((name) => [name, ['192.0.2.1']]))),
     leaves,
     upstream,
@@ -293,6 +296,7 @@ export async function world(
     limits,
     decide: usual,
     serve: hello,
+    known: () => false,
     whenDialled: () => undefined,
     workload: POD,
     writable: true,
