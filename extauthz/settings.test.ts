@@ -8,7 +8,7 @@ test('what is not said has its default, and fails closed', () => {
   expect(config).toMatchObject({
     source: {kind: 'files', policyPaths: ['p'], workloadsFile: null},
     filtersDir: null,
-    listen: {kind: 'tcp', ip: null, port: 9000},
+    listen: {kind: 'tcp', ip: '127.0.0.1', port: 9000},
     admin: {ip: '127.0.0.1', port: 15084},
     tls: null,
     hops: [],
@@ -22,6 +22,13 @@ test('what is not said has its default, and fails closed', () => {
   });
   // No request leads to a port of ours.
   expect(config.installation.ownPorts).toEqual(expect.arrayContaining([9000, 15080, 15081, 15084]));
+});
+
+test('without client certificates only this machine may ask, unless --listen says otherwise', () => {
+  const tls = ['--tls-cert', 'c', '--tls-key', 'k'];
+  expect(settings(...tls).listen).toMatchObject({ip: '127.0.0.1'});
+  expect(settings(...tls, '--client-ca', 'r').listen).toMatchObject({ip: null});
+  expect(settings('--listen', '*:9000').listen).toMatchObject({ip: null});
 });
 
 test('a listening port of our own choice is one of ours', () => {

@@ -33,7 +33,7 @@ export const EXTAUTHZ_FLAGS = {
   listen: {
     kind: 'text',
     value: 'ADDR:PORT|unix:PATH',
-    help: `Where Envoy asks (gRPC ext_authz v3). Default: *:${PORTS.extauthz}.`,
+    help: `Where Envoy asks (gRPC ext_authz v3). Default: 127.0.0.1:${PORTS.extauthz}; *:${PORTS.extauthz} with --client-ca.`,
   },
   admin: {kind: 'text', value: 'ADDR:PORT', help: `healthz, readyz, metrics. Default: 127.0.0.1:${PORTS.admin}.`},
   'tls-cert': {kind: 'text', value: 'FILE', help: 'PEM certificate chain of the server, watched. Default: no TLS.'},
@@ -124,7 +124,9 @@ const MAX_SOCKET_PATH_BYTES = 107;
 export function extauthzSettings(argv: readonly string[], env: NodeJS.ProcessEnv, isTerminal: boolean): ExtauthzConfig {
   const {settings, origin} = parseFlags('extauthz', EXTAUTHZ_FLAGS, {argv, env, configFlag: 'config'});
   const at = (name: keyof Raw): string => origin(name);
-  const listen = parsePlace(settings.listen ?? `*:${PORTS.extauthz}`, at('listen'));
+  // Whoever can ask learns what rules set, credentials among it: without client certificates only this machine may.
+  const everywhere = settings['client-ca'] !== null;
+  const listen = parsePlace(settings.listen ?? `${everywhere ? '*' : '127.0.0.1'}:${PORTS.extauthz}`, at('listen'));
   const admin = parseListen(settings.admin ?? `127.0.0.1:${PORTS.admin}`, at('admin'));
   const sds = settings.sds === null ? null : parsePlace(settings.sds, at('sds'));
   const workers =
