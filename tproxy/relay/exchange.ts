@@ -16,12 +16,12 @@ import type {FilterVerdict} from '../../filters/contract.ts';
 import type {Exchange, Failure, ResponseHandlers} from '../upstream/contract.ts';
 import type {Duplex} from 'node:stream';
 import {endToEnd} from '../http1/index.ts';
-import {denialAnswer, failureAnswer, overruled, refusal} from './answers.ts';
+import {denialAnswer, failureAnswer, refusal} from './answers.ts';
 import type {ClientStream, RequestMessage, RequestSink} from './client-stream.ts';
 import type {ClientConnection} from './connection.ts';
 import {limited} from './core.ts';
 import {judgeRequest, judgeAgain, trusts, unanswerable, type Answer} from './judge.ts';
-import {filterRequest} from './filter-request.ts';
+import {filterRequest, overruledBy} from './filter-request.ts';
 import type {LivingFlow} from './live.ts';
 import {mutate, without} from './mutate.ts';
 import {claimedName as routeName} from './naming.ts';
@@ -138,19 +138,8 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
         this.#send(decision, endToEnd(verdict.headers));
         return;
       case 'answered':
-        this.#refuse(
-          overruled(
-            decision,
-            'FilterDenied',
-            `The filter ${verdict.filter} answered this request itself.`,
-            verdict.response,
-          ),
-        );
-        return;
       case 'failed':
-        this.#refuse(
-          overruled(decision, 'FilterFailed', `The filter ${verdict.filter} failed: ${verdict.message}`, null),
-        );
+        this.#refuse(overruledBy(verdict, decision));
         return;
     }
   }
@@ -290,19 +279,9 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
       }
       case 'answered':
       case 'failed': {
-        const failed = verdict.kind === 'failed';
-        const message = failed
-          ? `The filter ${verdict.filter} failed: ${verdict.message}`
-          : `The filter ${verdict.filter} answered this request itself.`;
-        const reason = failed ? 'FilterFailed' : 'FilterDenied';
+        const denial = overruledBy(verdict, this.#decision!);
         this.#upstream?.abort();
-        this.#answer(
-          denialAnswer(
-            overruled(this.#decision!, reason, message, failed ? null : verdict.response),
-            this.#message.grpc,
-          ),
-          {reason, message},
-        );
+        this.#answer(denialAnswer(denial, this.#message.grpc), denial);
         return;
       }
     }
