@@ -21,7 +21,24 @@ function toPipe(fd: number): WriteAtOnce | null {
     // No /proc, not ours to open, or its reader is gone: as it was given.
     return null;
   }
-  return (bytes, at) => writeSync(own, bytes, at);
+  return (bytes, at) => writeSync(own, bytes, at, untornBytes(bytes, at));
+}
+
+/** A write to a pipe that is no longer than this is never mixed with another process's (write(2), pipe(7)): all of it goes, or none. */
+const PIPE_BUF = 4096;
+const LINE_END = 0x0a;
+
+/**
+ * How much from `at` on may be written at once, so that the lines of processes that share a pipe stay whole: as many lines as
+ * fit, or one that is longer than any that fits.
+ */
+export function untornBytes(bytes: Buffer, at: number): number {
+  const left = bytes.length - at;
+  if (left <= PIPE_BUF) return left;
+  const last = bytes.lastIndexOf(LINE_END, at + PIPE_BUF - 1);
+  if (last >= at) return last + 1 - at;
+  const next = bytes.indexOf(LINE_END, at + PIPE_BUF);
+  return next < 0 ? left : next + 1 - at;
 }
 
 const MSG_DONTWAIT = 0x40;
