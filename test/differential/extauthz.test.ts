@@ -9,7 +9,11 @@ import {decideExchange, unmapped} from './decided.ts';
 import {asEnvoyAsks} from './envoy-asks.ts';
 import {outcomeOf} from './outcome.ts';
 
-const RUNS = {numRuns: Number(process.env['SALLYPORT_FC_RUNS'] ?? 1500)};
+/** The same questions each time, since mutants are judged by it; SALLYPORT_FC_SEED asks for others. */
+const RUNS = {
+  numRuns: Number(process.env['SALLYPORT_FC_RUNS'] ?? 1500),
+  seed: Number(process.env['SALLYPORT_FC_SEED'] ?? 7),
+};
 
 /** As it comes where Envoy dials the address that the client dialled. It does not tell of an encrypted_client_hello. */
 const inMesh = ({base, layers}: Exchange): Exchange => ({
