@@ -1,11 +1,11 @@
 /** `sallyport injector`: the webhook, fed by the cluster and by files that are watched. */
-import {readFileSync} from 'node:fs';
 import {connectionOf} from '../cluster/connection.ts';
 import {watchDocuments} from '../cluster/documents.ts';
 import {watchNamespaces} from '../cluster/namespaces.ts';
 import {formatFinding, type UpstreamProxyDocument} from '../policy/index.ts';
 import {startAdmin} from '../runtime/admin.ts';
 import {EXIT, SallyportError} from '../runtime/errors.ts';
+import {readFlagFile} from '../runtime/flag-file.ts';
 import {helpText} from '../runtime/flags.ts';
 import {createJsonJournal, createTextJournal, type Journal} from '../runtime/journal.ts';
 import {cannotListen, listenText} from '../runtime/listen.ts';
@@ -113,7 +113,8 @@ class WatchedInstallation {
     journal: Journal,
   ) {
     const read = (): Installation => {
-      const text = configFile === null ? '' : readText(configFile);
+      const text =
+        configFile === null ? '' : readFlagFile('--config', configFile, 'Name a YAML file that can be read.');
       const {value, findings} = readInstallation(configFile ?? 'defaults', text, upstreamProxies);
       if (value !== null) return value;
       throw new SallyportError('ConfigurationInvalid', findings.map(formatFinding).join('\n'), '');
@@ -136,18 +137,5 @@ class WatchedInstallation {
 
   close(): void {
     this.#watch?.close();
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new SallyportError(
-      'FileUnreadable',
-      `--config ${file}: ${(cause as Error).message}`,
-      'Name a YAML file that can be read.',
-      {cause},
-    );
   }
 }

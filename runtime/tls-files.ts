@@ -1,8 +1,8 @@
 /** Certificates that a role serves with: named by flags, read and tried before they are used. */
 import {createPrivateKey} from 'node:crypto';
-import {readFileSync} from 'node:fs';
 import {createSecureContext} from 'node:tls';
 import {SallyportError} from './errors.ts';
+import {readFlagFile} from './flag-file.ts';
 import {parseCertificates} from './pem.ts';
 
 export interface TlsPaths {
@@ -37,18 +37,8 @@ export function tlsPaths(cert: string | null, key: string | null, clientCa: stri
  * certificate of a public one. Throws SallyportError `FileUnreadable`, `BadCertificate`, `CertificatesUnusable`.
  */
 export function readTlsFiles({cert, key, clientCa}: TlsPaths): TlsFiles {
-  const read = (flag: string, file: string): string => {
-    try {
-      return readFileSync(file, 'utf8');
-    } catch (cause) {
-      throw new SallyportError(
-        'FileUnreadable',
-        `${flag} ${file}: ${(cause as Error).message}`,
-        `Give ${flag} a PEM file that can be read.`,
-        {cause},
-      );
-    }
-  };
+  const read = (flag: string, file: string): string =>
+    readFlagFile(flag, file, `Give ${flag} a PEM file that can be read.`);
   const files = {
     cert: read('--tls-cert', cert),
     key: read('--tls-key', key),

@@ -1,9 +1,10 @@
 /** `sallyport controller`: one leader that keeps the CA, the trust bundles and the conditions. */
-import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {startAdmin} from '../../runtime/admin.ts';
 import {EXIT, SallyportError} from '../../runtime/errors.ts';
+import {readFlagFile} from '../../runtime/flag-file.ts';
 import {helpText} from '../../runtime/flags.ts';
 import {createJsonJournal, createTextJournal, type Journal} from '../../runtime/journal.ts';
 import {createMetrics, exposition} from '../../runtime/metrics.ts';
@@ -31,7 +32,9 @@ export async function controller(argv: readonly string[], out: Out): Promise<num
   const journal: Journal =
     settings.logFormat === 'json' ? createJsonJournal(lines) : createTextJournal(lines, process.stdout.isTTY);
   const config = connectionOf(settings.kubeconfig, process.env);
-  const extra = settings.extraCaFiles.map(readRoots);
+  const extra = settings.extraCaFiles.map((file) =>
+    readFlagFile('--extra-ca', file, 'Name a PEM file that can be read.'),
+  );
   const dir = mkdtempSync(join(tmpdir(), 'sallyport-controller-'));
   const trouble = (message: string, retryMs: number): void =>
     journal.notice('warn', 'cluster.away', `the API server: ${message}; asked again in ${Math.round(retryMs)} ms`);
@@ -99,19 +102,6 @@ export async function controller(argv: readonly string[], out: Out): Promise<num
 }
 
 const RETRY_MS = 2_000;
-
-function readRoots(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new SallyportError(
-      'FileUnreadable',
-      `--extra-ca ${file}: ${(cause as Error).message}`,
-      'Name a PEM file that can be read.',
-      {cause},
-    );
-  }
-}
 
 const short = (error: unknown): string =>
   error instanceof SallyportError

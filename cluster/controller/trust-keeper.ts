@@ -1,6 +1,6 @@
 /** Sees to it that every namespace that needs the trust bundle has it, whatever anybody does to it. */
 import type {KubeConfig, KubernetesObject} from '@kubernetes/client-node';
-import {ANNOTATIONS, LABELS} from '../../runtime/names.ts';
+import {ANNOTATIONS, LABELS, TRUST_KEYS} from '../../runtime/names.ts';
 import {startReflector, type Reflector} from '../reflector.ts';
 import {createWorkQueue} from './queue.ts';
 import {applyBundle, type Bundle} from './trust.ts';
@@ -72,7 +72,7 @@ export function keepTrust(options: TrustKeeperOptions): {stop(): void} {
     onChange: (key, now) => {
       const namespace = key.split('/')[0]!;
       // Gone, or changed by somebody else.
-      if (needing.has(namespace) && now !== bundle.data['bundle.crt']) queue.add(namespace);
+      if (needing.has(namespace) && now !== bundle.data[TRUST_KEYS.bundle]) queue.add(namespace);
     },
     onSynced: () => {},
     onTrouble,
@@ -87,5 +87,5 @@ export function keepTrust(options: TrustKeeperOptions): {stop(): void} {
 }
 
 function pemOf(object: KubernetesObject): string {
-  return (object as {data?: Record<string, string>}).data?.['bundle.crt'] ?? '';
+  return (object as {data?: Record<string, string>}).data?.[TRUST_KEYS.bundle] ?? '';
 }
