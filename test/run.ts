@@ -16,8 +16,9 @@ interface Counts {
 const out = mkdtempSync(join(tmpdir(), 'sallyport-test-'));
 
 const STAGES: Readonly<Record<string, () => Promise<Counts>>> = {
-  unit: () => jest('unit', []),
-  lab: () => jest('lab', ['--runInBand']),
+  unit: () => jest('unit', ['--maxWorkers=2']),
+  // One at a time: they measure and starve one another otherwise.
+  lab: () => jest('lab', ['--maxWorkers=1']),
   conformance: () => counted('conformance', ['test/conformance/main.ts']),
   'self-test': () => counted('self-test', ['test/conformance/main.ts', '--self-test']),
 };
@@ -58,6 +59,8 @@ async function jest(project: string, more: readonly string[]): Promise<Counts> {
       'node_modules/jest/bin/jest.js',
       '--selectProjects',
       project,
+      // With a limit Jest gives the suites processes of their own: one that crashes is one failure, not the end of the stage.
+      '--workerIdleMemoryLimit=1GB',
       '--json',
       `--outputFile=${file}`,
       ...more,
@@ -74,6 +77,7 @@ async function jest(project: string, more: readonly string[]): Promise<Counts> {
   try {
     report = JSON.parse(readFileSync(file, 'utf8')) as typeof report;
   } catch {
+    console.log(`${project}: Jest ended with ${code} and without its report`);
     return {passed: 0, failed: 1, skipped: 0};
   }
   // A suite that did not even load has no tests to count: it counts as one that failed. So does a Jest that failed otherwise.
@@ -90,14 +94,14 @@ async function counted(name: string, argv: readonly string[]): Promise<Counts> {
   const {code, last} = await run(argv, true);
   const found = /^(\d+) passed, (\d+) failed, (\d+) skipped$/m.exec(last);
   if (found === null) {
-    console.log(`${name} ended with exit code ${code} and without its count`);
+    console.log(`${name} ended with ${code} and without its count`);
     return {passed: 0, failed: 1, skipped: 0};
   }
   const failed = Number(found[2]);
   return {passed: Number(found[1]), failed: failed === 0 && code !== 0 ? 1 : failed, skipped: Number(found[3])};
 }
 
-function run(argv: readonly string[], keep: boolean): Promise<{code: number; last: string}> {
+function run(argv: readonly string[], keep: boolean): Promise<{code: number | NodeJS.Signals; last: string}> {
   return new Promise((resolve) => {
     // Jest's JSON goes to its file; what it prints on stdout besides is that JSON again.
     const child = spawn(process.execPath, argv, {stdio: ['ignore', keep ? 'pipe' : 'ignore', 'inherit']});
@@ -106,6 +110,6 @@ function run(argv: readonly string[], keep: boolean): Promise<{code: number; las
       process.stdout.write(chunk);
       last = (last + chunk.toString()).slice(-2000);
     });
-    child.on('close', (code) => resolve({code: code ?? 1, last}));
+    child.on('close', (code, signal) => resolve({code: code ?? signal ?? 1, last}));
   });
 }
