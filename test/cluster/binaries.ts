@@ -9,7 +9,7 @@ import {join} from 'node:path';
 interface Source {
   readonly folder: string;
   readonly programs: Readonly<Record<string, string>>;
-  /** Variables that the linker sets: without them the programs call themselves v0.0.0. */
+  /** Variables that the linker sets: without them the programs call themselves v0.0.0, and helm believes them. */
   readonly variables?: Readonly<Record<string, string>>;
 }
 
@@ -32,9 +32,21 @@ const SOURCES: readonly Source[] = [
     ),
   },
   {folder: 'etcd', programs: {etcd: '.'}},
+  {
+    folder: 'helm',
+    programs: {helm: 'helm.sh/helm/v3/cmd/helm'},
+    variables: {
+      'helm.sh/helm/v3/internal/version.version': 'v3.21.4',
+      'helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor': '1',
+      'helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor': '34',
+      'helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor': '1',
+      'helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor': '34',
+    },
+  },
+  {folder: 'kubeconform', programs: {kubeconform: 'github.com/yannh/kubeconform/cmd/kubeconform'}},
 ];
 
-export type Program = 'kube-apiserver' | 'kubectl' | 'etcd';
+export type Program = 'kube-apiserver' | 'kubectl' | 'etcd' | 'helm' | 'kubeconform';
 
 /** Where a program is, or null where it was not built. */
 export function programPath(name: Program): string | null {
