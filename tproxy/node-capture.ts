@@ -61,7 +61,8 @@ export async function startNodeCapture(
   };
 }
 
-function captureConfig(config: TproxyConfig): CaptureConfig {
+/** What the rules are a function of, as far as the settings say it; `doctor` computes the same. Throws SallyportError `NoResolver`. */
+export function captureConfig(config: TproxyConfig): CaptureConfig {
   const {installation} = config;
   return {
     intercept: config.intercept,
@@ -95,7 +96,7 @@ function systemResolvers(): Endpoint[] {
 }
 
 /** A workload that only Audit policies select is captured, not locked; every other one of the table is locked (DESIGN §4). */
-function members(config: TproxyConfig, documents: readonly Document[], workloads: readonly WorkloadEntry[]): Member[] {
+export function members(config: TproxyConfig, documents: readonly Document[], workloads: readonly WorkloadEntry[]): Member[] {
   const policies: PolicySet = compilePolicies(documents, config.installation);
   return workloads.flatMap(({workload, ips, interface: name}) => {
     const modes = modesSelecting(policies, workload);
