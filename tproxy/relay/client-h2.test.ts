@@ -500,6 +500,18 @@ describe('limits', () => {
     await settled(() => w.relay.held().streams === 0);
   });
 
+  test('answers that their servers cut are not counted as resets of the client', async () => {
+    await limited({streamResetBurst: 2, streamResetsPerSecond: 0});
+    w.serve = (seen, event) => {
+      if (event !== 'end') return;
+      seen.handlers.head(200, [], null);
+      seen.handlers.body(Buffer.from('half'));
+      setImmediate(() => seen.handlers.failed({reason: 'UpstreamMalformed', message: 'cut'}));
+    };
+    for (let i = 0; i < 5; i++) expect(await ask({}).answer).toMatchObject({code: constants.NGHTTP2_INTERNAL_ERROR});
+    expect(w.limits).not.toContain('streamResets');
+  });
+
   test('settings and pings without end are the end of the session', async () => {
     await limited({controlFrameBurst: 10, controlFramesPerSecond: 0});
     const raw = await w.raw();

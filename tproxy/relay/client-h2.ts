@@ -60,7 +60,8 @@ export class H2Client implements Stage {
       this.#streams.add(one);
       stream.once('close', () => {
         this.#streams.delete(one);
-        if (stream.rstCode !== undefined && stream.rstCode !== constants.NGHTTP2_NO_ERROR) this.#wasReset();
+        const reset = stream.rstCode !== undefined && stream.rstCode !== constants.NGHTTP2_NO_ERROR;
+        if (reset && !one.wasCut) this.#wasReset();
         if (this.#streams.size === 0) connection.expireIn(limits.keepAliveTimeoutMs);
       });
       one.start(raw as string[]);

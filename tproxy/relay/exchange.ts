@@ -364,8 +364,8 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
       workload: this.#connection.workload,
     };
     this.#recheckWhenDialled = true;
-    judgeAgain(this.#connection.core, this.#connection, request, hostOf(this.#address, this.#proxied), (answer) => {
-      if (this.#done()) return;
+    const living = {connected: hostOf(this.#address, this.#proxied), over: () => this.#done()};
+    judgeAgain(this.#connection.core, this.#connection, request, living, (answer) => {
       if (isDecision(answer) && answer.verdict === 'allow') {
         const other = rerouted(answer, carrierOf(this.#decision!));
         if (other === null) return;

@@ -28,6 +28,8 @@ export class H2Stream implements ClientStream {
   /** When something moved last, by the relay's clock; and how long nothing may move. */
   movedAt: number;
   idleMs: number;
+  /** Cut because its server's answer was: that is not the client's doing. */
+  wasCut = false;
   #exchange: HttpExchange | null = null;
   /** The declared length; null: none. */
   #length: number | null = null;
@@ -323,6 +325,7 @@ export class H2Stream implements ClientStream {
 
   cut(): void {
     this.#exchange = null;
+    this.wasCut = true;
     if (!this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 

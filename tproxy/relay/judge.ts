@@ -63,18 +63,25 @@ function withoutNamed(request: EgressRequest): EgressRequest | null {
   return {...request, traffic: {...traffic, http: {...traffic.http, headers: without(headers, new Set(named))}}};
 }
 
-/**
- * Decide a living flow again. `connected`: the address it is connected to, where we dialled it: only that address is
- * judged, since a new policy may refuse just this one.
- */
+export interface Living {
+  /** The address it is connected to, where we dialled it: only that address is judged, since a new policy may refuse just this one. */
+  readonly connected: Address | null;
+  /** Whether it has ended meanwhile: then nobody waits for the answer. */
+  over(): boolean;
+}
+
+/** Decide a living flow again; `done` is not called for one that is over by then. */
 export function judgeAgain(
   core: Core,
   asking: Asking,
   request: EgressRequest,
-  connected: Address | null,
+  living: Living,
   done: (answer: Answer) => void,
 ): void {
-  round(core, asking, request, NO_NAMES, 0, done, {connected});
+  const answered = (answer: Answer): void => {
+    if (!living.over()) done(answer);
+  };
+  round(core, asking, request, NO_NAMES, 0, answered, living);
 }
 
 function round(
@@ -85,8 +92,9 @@ function round(
   rounds: number,
   done: (answer: Answer) => void,
   /** null: a new flow. */
-  living: {readonly connected: Address | null} | null,
+  living: Living | null,
 ): void {
+  if (living?.over() === true) return;
   let answer: Decision | Needs;
   try {
     answer = core.services.decide(core.services.policies(), request, names);

@@ -115,9 +115,8 @@ class Tunnel implements Stage, LivingFlow {
   }
 
   #judgeAgain(request: EgressRequest, done: (answer: Answer) => void): void {
-    judgeAgain(this.#connection.core, this.#connection, request, hostOf(this.#upstream, this.#proxied), (answer) => {
-      if (!this.#done) done(answer);
-    });
+    const living = {connected: hostOf(this.#upstream, this.#proxied), over: () => this.#done};
+    judgeAgain(this.#connection.core, this.#connection, request, living, done);
   }
 
   #judged(request: EgressRequest, answer: Answer, sealed = !request.canInspect): void {
