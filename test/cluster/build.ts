@@ -1,4 +1,5 @@
-/** `node test/cluster/build.ts`: builds the cluster's programs, or says that they are there. */
-import {buildPrograms} from './binaries.ts';
+/** `node test/cluster/build.ts [api|node…]`: builds the cluster's programs, or says nothing where they are there. */
+import {buildPrograms, type Part} from './binaries.ts';
 
-buildPrograms((text) => process.stderr.write(`cluster: ${text}\n`));
+const parts = process.argv.slice(2);
+buildPrograms(parts.length === 0 ? ['api'] : (parts as Part[]), (text) => process.stderr.write(`cluster: ${text}\n`));
