@@ -66,3 +66,15 @@ export const ANNOTATIONS = {
 
 /** The keys of the trust ConfigMap: the CA alone, the public roots and the CA, and the same as PKCS#12. */
 export const TRUST_KEYS = {ca: 'ca.crt', bundle: 'bundle.crt', pkcs12: 'truststore.p12'} as const;
+
+/**
+ * Where a captured pod proves that it is captured (docs/GUARD.md): documentation addresses (RFC 5737, RFC 3849), which
+ * nobody on a network may have, so that only our capture answers there. Any port does. The name can never be resolved
+ * (RFC 6761 §6.4), and no leaf for it is made for anything else.
+ */
+export const PROOF = {
+  ip4: '192.0.2.151',
+  ip6: '2001:db8:5a11::151',
+  port: 443,
+  name: 'guard.sallyport.invalid',
+} as const;

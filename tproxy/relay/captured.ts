@@ -8,6 +8,7 @@ import {FirstBytes} from './first-bytes.ts';
 import {trusts} from './judge.ts';
 import type {RelayLimits} from './limits.ts';
 import {canonicalAddress} from './naming.ts';
+import {isProofAddress, prove} from './proof.ts';
 import {MODEST_SHARE, type Usage} from './usage.ts';
 
 /** Take over a captured socket. `original`: where it wanted to go, where capture changed the socket's own address (REDIRECT). */
@@ -22,7 +23,13 @@ export function acceptCaptured(core: Core, socket: Socket, original: Endpoint | 
   }
   core.services.count?.('connection.captured');
   const over = admit(core, socket, () => new ClientConnection(core, socket, 'captured', source, destination));
-  if (over !== null) new FirstBytes(over.connection, over.forced).start(Buffer.alloc(0));
+  if (over === null) return;
+  const {connection, forced} = over;
+  const {services} = core;
+  // Whom we do not know is proved nothing, and is refused there as everywhere.
+  if (forced === null && connection.workload !== 'unknown' && services.proof !== undefined && isProofAddress(ip))
+    prove(connection, connection.workload, (workload) => services.proof!(workload));
+  else new FirstBytes(connection, forced).start(Buffer.alloc(0));
 }
 
 /**

@@ -1,6 +1,7 @@
 /** TLS ended here, with a leaf for the name that the ClientHello claims. */
 import {TLSSocket} from 'node:tls';
 import {isDecision, type Decision, type TlsHello} from '../../policy/index.ts';
+import {PROOF} from '../../runtime/names.ts';
 import {refusal} from './answers.ts';
 import {serveH1} from './client-h1.ts';
 import {serveH2} from './client-h2.ts';
@@ -50,6 +51,11 @@ class Handshake implements Stage {
     const {socket, core, usage} = this.#connection;
     const {leaves} = core.services;
     if (this.#done || socket.destroyed) return;
+    if (this.#name === PROOF.name) {
+      // Whoever could have us speak under this name for somebody else could forge the guard's proof.
+      this.#fail('MalformedRequest', `${PROOF.name} is answered at the proof's own address only (docs/GUARD.md).`);
+      return;
+    }
     if (leaves.has?.(this.#name) !== true && !core.live.usages.mayMint(usage, core.now())) {
       limited(core, 'mints');
       this.#fail('LimitExceeded', 'This workload asks for certificates of too many new names at once.');

@@ -11,6 +11,7 @@ import type {
   PolicySet,
   Workload,
 } from '../../policy/index.ts';
+import type {CaptureProof} from '../../runtime/capture-proof.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import type {Filters} from '../../filters/contract.ts';
 import type {Upstream} from '../upstream/contract.ts';
@@ -25,6 +26,7 @@ export type RelayEvent =
   | 'handshake.done'
   | 'handshake.failed'
   | 'leaf.rejected'
+  | 'proof.given'
   | 'timeout';
 
 /** A limit that was met: by its name in limits.ts, without the `PerWorkload`. */
@@ -58,6 +60,8 @@ export interface RelayServices {
   readonly journal: Journal;
   /** Whether this is one of our own listeners: never connected to on a client's behalf (invariant 6). */
   isOwnListener(ip: Address, port: number): boolean;
+  /** What a captured workload is told at the proof's address; where it is missing, that address is like any other. */
+  proof?(workload: Workload): CaptureProof;
   readonly limits?: Partial<RelayLimits>;
   count?(event: RelayEvent): void;
   /** Something was refused or cut because of a limit. */

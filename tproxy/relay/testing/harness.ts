@@ -202,6 +202,8 @@ export async function world(
     limits?: Partial<RelayLimits>;
     filters?: Filters | null;
     port?: number;
+    /** Where captured clients wanted to go. */
+    ip?: string;
     isOwnListener?: (ip: string, port: number) => boolean;
   } = {},
 ): Promise<World> {
@@ -265,10 +267,17 @@ export async function world(
     limits: {detectTimeoutMs: 50, silentTimeoutMs: 50, ...options.limits},
     count: (event) => void counted.push(event),
     limited: (limit) => void limits.push(limit),
+    proof: ({namespace, name, uid}) => ({
+      pod: {namespace, name, uid},
+      node: 'node-1',
+      hold: 'locked',
+      version: '1.2.3',
+    }),
   });
   const servers: Record<'captured' | 'explicit', Server> = {
     captured: createServer({allowHalfOpen: true}, (socket) => {
       // Where the client wanted to go; capture tells it by the socket's own address.
+      if (options.ip !== undefined) Object.defineProperty(socket, 'localAddress', {value: options.ip});
       if (options.port !== undefined) Object.defineProperty(socket, 'localPort', {value: options.port});
       relay.captured(socket);
     }),
