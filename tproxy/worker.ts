@@ -1,6 +1,7 @@
 /** A worker: one process with listeners of its own, put together here from the parts; fed whole states by the supervisor. */
 import {readFileSync} from 'node:fs';
 import {createServer, type Server, type Socket} from 'node:net';
+import {hostname} from 'node:os';
 import {isDeepStrictEqual} from 'node:util';
 import {createLeafSource, openCa, type MintingLeafSource} from '../pki/index.ts';
 import {compilePolicies, decide, inAnyCidr, type Address, type PolicySet, type Workload} from '../policy/index.ts';
@@ -11,9 +12,11 @@ import {limitJournal, type LimitedJournal} from '../runtime/journal-limits.ts';
 import {countingJournal, createMetrics} from '../runtime/metrics.ts';
 import {createLineWriter} from '../runtime/output.ts';
 import {cannotListen, type Listen} from '../runtime/listen.ts';
+import {VERSION} from '../runtime/version.ts';
 import {connectTransparent, fdOf, listenTransparent, originalDestination} from './capture/sockets.ts';
 import {DescriptorWatch} from './descriptors.ts';
 import type {FilterOptions, RunningFilters} from '../filters/index.ts';
+import {holdOf} from './hold.ts';
 import type {State, ToSupervisor, ToWorker} from './messages.ts';
 import {ownListener} from '../runtime/own-addresses.ts';
 import type {ParentProxy} from '../sources/refs.ts';
@@ -96,6 +99,11 @@ class Worker {
       isOwnListener,
       count: (event) => this.#metrics.relayEvent(event),
       limited: (limit) => this.#metrics.limited.inc({limit}),
+      proof: (workload) => {
+        const {namespace, name, uid, node} = workload;
+        const hold = holdOf(this.#policies, workload);
+        return {pod: {namespace, name, uid}, node: node ?? hostname(), hold, version: VERSION};
+      },
     });
   }
 
