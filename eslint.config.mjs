@@ -84,6 +84,8 @@ export default tseslint.config(
   ),
   // The two enforcement points do not know each other: what they share is in the folders above.
   layer(['tproxy/**/*.ts'], [outer('cli', 'cluster', 'extauthz', 'injector', 'mesh-config')]),
+  // Its supervisor is where a node learns from the cluster and tells it; the dataplane itself knows neither.
+  layer(['tproxy/supervisor.ts', 'tproxy/node-*.ts'], [outer('cli', 'extauthz', 'injector', 'mesh-config')]),
   layer(['injector/**/*.ts'], [outer('tproxy', 'extauthz', 'cli', 'mesh-config')]),
   layer(['cluster/**/*.ts'], [outer('tproxy', 'extauthz', 'injector', 'cli', 'mesh-config')]),
   layer(['extauthz/**/*.ts'], [outer('tproxy', 'cli', 'injector', 'mesh-config')]),

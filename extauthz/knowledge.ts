@@ -1,20 +1,15 @@
 /** Policies and workloads of their source, certificates and own addresses, watched: the state that is in force. */
 import {isDeepStrictEqual} from 'node:util';
-import {connectionOf} from '../cluster/connection.ts';
-import {ClusterKnowledge} from '../cluster/knowledge.ts';
+import {openKnowledge} from '../cluster/open.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
 import type {Metrics} from '../runtime/metrics.ts';
-import {changingCidrs} from '../runtime/own-addresses.ts';
+import {OwnCidrs} from '../runtime/own-cidrs.ts';
 import {readTlsFiles, type TlsFiles} from '../runtime/tls-files.ts';
 import {watchPaths} from '../runtime/watch.ts';
-import {FileKnowledge} from '../sources/file-knowledge.ts';
 import type {KnowledgeSource} from '../sources/knowledge.ts';
 import type {ExtauthzConfig} from './settings.ts';
 import type {State} from './state.ts';
-
-/** How often the machine's own addresses are looked at: a floating address is nobody's destination a moment after it came. */
-const OWN_ADDRESSES_MS = 500;
 
 export class Knowledge {
   readonly #config: ExtauthzConfig;
@@ -24,23 +19,28 @@ export class Knowledge {
   #tls: TlsFiles | null;
   #tlsError: string | null = null;
   #tlsWatch: {close(): void} | null = null;
-  #ownCidrs = changingCidrs();
+  readonly #ownCidrs = new OwnCidrs();
   #version = 1;
-  #addresses: NodeJS.Timeout | null = null;
   #changed: (state: State) => void = () => undefined;
 
-  /** Reads what can be read at once, or throws SallyportError for what is bad at start (exit 3). */
-  constructor(config: ExtauthzConfig, journal: Journal, metrics: Metrics) {
+  private constructor(config: ExtauthzConfig, journal: Journal, metrics: Metrics, source: KnowledgeSource) {
     this.#config = config;
     this.#journal = journal;
     this.#metrics = metrics;
-    this.#source = sourceOf(config, journal, metrics);
+    this.#source = source;
     this.#tls = config.tls === null ? null : readTlsFiles(config.tls);
     this.#count();
   }
 
+  /** Reads what can be read at once, or throws SallyportError for what is bad at start (exit 3). */
+  static async open(config: ExtauthzConfig, journal: Journal, metrics: Metrics): Promise<Knowledge> {
+    const {clusterDomain} = config.installation;
+    const source = await openKnowledge(config.source, {node: null, clusterDomain, journal, metrics});
+    return new Knowledge(config, journal, metrics, source);
+  }
+
   get state(): State {
-    return {version: this.#version, known: this.#source.known, ownCidrs: this.#ownCidrs, tls: this.#tls};
+    return {version: this.#version, known: this.#source.known, ownCidrs: this.#ownCidrs.now, tls: this.#tls};
   }
 
   /** Whether there is anything to answer by. */
@@ -60,14 +60,14 @@ export class Knowledge {
       // Between the first reading and the watch they may have changed.
       this.#reloadTls();
     }
-    this.#addresses = setInterval(() => this.#lookAtAddresses(), OWN_ADDRESSES_MS);
+    this.#ownCidrs.watch(() => this.#publish());
     await this.#source.watch(() => this.#publish());
   }
 
   close(): void {
     this.#source.close();
     this.#tlsWatch?.close();
-    if (this.#addresses !== null) clearInterval(this.#addresses);
+    this.#ownCidrs.close();
   }
 
   /** The detail of /readyz. */
@@ -95,13 +95,6 @@ export class Knowledge {
     this.#publish();
   }
 
-  #lookAtAddresses(): void {
-    const now = changingCidrs();
-    if (isDeepStrictEqual(now, this.#ownCidrs)) return;
-    this.#ownCidrs = now;
-    this.#publish();
-  }
-
   #publish(): void {
     this.#version++;
     this.#count();
@@ -113,18 +106,5 @@ export class Knowledge {
     this.#metrics.policyDocuments.reset();
     for (const {kind} of documents) this.#metrics.policyDocuments.inc({kind});
     this.#metrics.workloads.set(workloads.length);
-  }
-}
-
-function sourceOf({source, installation}: ExtauthzConfig, journal: Journal, metrics: Metrics): KnowledgeSource {
-  const {clusterDomain} = installation;
-  switch (source.kind) {
-    case 'files':
-      return new FileKnowledge({...source, clusterDomain, journal, metrics});
-    case 'cluster':
-      return new ClusterKnowledge({
-        config: connectionOf(source.kubeconfig, process.env),
-        ...{node: null, clusterDomain, journal, metrics},
-      });
   }
 }

@@ -28,7 +28,7 @@ export async function extauthz(argv: readonly string[], out: Out): Promise<numbe
   });
   const journal: Journal =
     config.logFormat === 'json' ? createJsonJournal(lines) : createTextJournal(lines, process.stdout.isTTY);
-  const knowledge = new Knowledge(config, journal, metrics);
+  const knowledge = await Knowledge.open(config, journal, metrics);
   // Made here once, so that Envoy's clients find the bundle.
   if (config.sds !== null) publishTrust({dir: config.sds.caDir, ca: openCa({dir: config.sds.caDir}), extra: []});
   let draining = false;

@@ -3,27 +3,18 @@ import {availableParallelism} from 'node:os';
 import type {Installation} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import {oneOf, parseFlags, wholeNumber, type FlagTable, type Settings} from '../runtime/flags.ts';
-import {INSTALLATION_FLAGS, installationOf, SOURCE_FLAGS} from '../runtime/installation.ts';
+import {INSTALLATION_FLAGS, installationOf} from '../runtime/installation.ts';
 import {JOURNAL_LIMITS} from '../runtime/journal-limits.ts';
 import {parseListen, parseResolver, type Listen} from '../runtime/listen.ts';
 import {PORTS} from '../runtime/names.ts';
 import {tlsPaths, type TlsPaths} from '../runtime/tls-files.ts';
+import {SOURCE_FLAGS, sourceOf, type SourceSettings} from '../sources/settings.ts';
 import type {Dials} from './check/asker.ts';
 import {readHops} from './identity/hops.ts';
 import type {Place} from './server/listener.ts';
 
 export const EXTAUTHZ_FLAGS = {
   ...SOURCE_FLAGS,
-  policy: {
-    kind: 'list',
-    value: 'PATH',
-    help: 'Policy files or directories (.yaml, .yml, .json), watched. Default: the policies of the cluster.',
-  },
-  kubeconfig: {
-    kind: 'text',
-    value: 'FILE',
-    help: "Without --policy: the cluster whose policies and pods count. Default: the pod's service account.",
-  },
   filters: {
     kind: 'text',
     value: 'DIR',
@@ -81,15 +72,8 @@ export const EXTAUTHZ_FLAGS = {
   config: {kind: 'text', value: 'FILE', help: 'A YAML file of these settings.'},
 } as const satisfies FlagTable;
 
-/** Where policies and workloads come from: one or the other, since two would have to agree. */
-export type SourceSettings =
-  | {readonly kind: 'files'; readonly policyPaths: readonly string[]; readonly workloadsFile: string | null}
-  /** `kubeconfig` null: the pod's service account. */
-  | {readonly kind: 'cluster'; readonly kubeconfig: string | null};
-
 export interface ExtauthzConfig {
   readonly source: SourceSettings;
-  readonly refsDir: string | null;
   readonly filtersDir: string | null;
   readonly filterTimeoutMs: number;
   readonly listen: Place;
@@ -149,7 +133,6 @@ export function extauthzSettings(argv: readonly string[], env: NodeJS.ProcessEnv
   const ports = [listen, sds].flatMap((place) => (place?.kind === 'tcp' ? [place.port] : []));
   return {
     source: sourceOf(settings, at, env),
-    refsDir: settings.refs,
     filtersDir: settings.filters,
     filterTimeoutMs: wholeNumber(settings['filter-timeout'] ?? '250', 1, 60_000, at('filter-timeout')),
     listen,
@@ -174,30 +157,6 @@ export function extauthzSettings(argv: readonly string[], env: NodeJS.ProcessEnv
     drainDeadlineMs:
       wholeNumber(settings['drain-deadline'] ?? String(DEFAULT_DRAIN_SECONDS), 0, 3600, at('drain-deadline')) * 1000,
   };
-}
-
-function sourceOf(settings: Raw, at: (name: keyof Raw) => string, env: NodeJS.ProcessEnv): SourceSettings {
-  const {policy, workloads, kubeconfig} = settings;
-  if (kubeconfig !== null && (policy.length > 0 || workloads !== null))
-    throw new SallyportError(
-      'Usage',
-      `${at('kubeconfig')} and ${at(policy.length > 0 ? 'policy' : 'workloads')}: two that tell policies and workloads`,
-      'Give --policy and --workloads for files, or --kubeconfig for a cluster.',
-    );
-  if (policy.length > 0) return {kind: 'files', policyPaths: policy, workloadsFile: workloads};
-  if (workloads !== null)
-    throw new SallyportError(
-      'Usage',
-      `${at('workloads')} without --policy`,
-      'Name at least one file or directory of policies: --policy policies/. The pods of a cluster need no table.',
-    );
-  if (kubeconfig === null && env['KUBERNETES_SERVICE_HOST'] === undefined)
-    throw new SallyportError(
-      'Usage',
-      'no --policy, no --kubeconfig, and this is no pod',
-      'Name files or directories of policies (--policy policies/), or a cluster (--kubeconfig FILE).',
-    );
-  return {kind: 'cluster', kubeconfig};
 }
 
 /** `unix:PATH`, or as parseListen. */

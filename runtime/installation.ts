@@ -1,18 +1,8 @@
-/** Settings that mean the same to both enforcement points: where knowledge comes from, and what the installation is. */
+/** Settings that mean the same to both enforcement points: what the installation is. */
 import {parseCidr, type Installation} from '../policy/index.ts';
 import {SallyportError} from './errors.ts';
 import {oneOf, type FlagTable, type Settings} from './flags.ts';
 import {ownCidrs} from './own-addresses.ts';
-
-export const SOURCE_FLAGS = {
-  policy: {kind: 'list', value: 'PATH', help: 'Policy files or directories (.yaml, .yml, .json), watched. Required.'},
-  workloads: {kind: 'text', value: 'FILE', help: 'The workload table, YAML, watched.'},
-  refs: {
-    kind: 'text',
-    value: 'DIR',
-    help: 'What secretRef and configMapRef find: secrets|configmaps/NAMESPACE/NAME/KEY.',
-  },
-} as const satisfies FlagTable;
 
 export const INSTALLATION_FLAGS = {
   search: {kind: 'list', value: 'DOMAIN', help: 'Search list for names with fewer than two dots.'},
@@ -52,13 +42,4 @@ export function installationOf(
     searchDomains: settings.search.map((domain) => domain.toLowerCase().replace(/^\.|\.$/g, '')),
     ownPorts: [...new Set(ownPorts)],
   };
-}
-
-export function requirePolicy(paths: readonly string[]): void {
-  if (paths.length === 0)
-    throw new SallyportError(
-      'Usage',
-      'no --policy',
-      'Name at least one file or directory of policies: --policy policies/.',
-    );
 }

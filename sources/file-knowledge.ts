@@ -85,7 +85,9 @@ export class FileKnowledge implements KnowledgeSource {
       const before = this.#workloads;
       this.#workloads = readWorkloads(file);
       this.#workloadsError = null;
-      if (!isDeepStrictEqual(before, this.#workloads)) this.#changed();
+      if (isDeepStrictEqual(before, this.#workloads)) return;
+      this.#options.journal.notice('info', 'workloads.loaded', `${this.#workloads.length} workloads in the table`);
+      this.#changed();
     } catch (error) {
       this.#workloadsError = error instanceof SallyportError ? error.describe() : String(error);
       const message = `${this.#workloadsError} The last good table stays in force.`;

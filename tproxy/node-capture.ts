@@ -1,6 +1,6 @@
 /** The capture as the supervisor runs it: workloads and policies in, members of the ruleset's sets out. */
 import {readFileSync} from 'node:fs';
-import {compilePolicies, modesSelecting, type Document, type Endpoint, type PolicySet} from '../policy/index.ts';
+import {compilePolicies, modesSelecting, type Endpoint, type Installation, type PolicySet} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
 import {TPROXY_ROUTE_TABLE} from '../runtime/names.ts';
@@ -8,60 +8,98 @@ import {createCapture, type CaptureStatus, type NodeRules} from './capture/apply
 import type {CaptureConfig, Member} from './capture/config.ts';
 import {DEFAULT_MARKS} from './capture/marks.ts';
 import type {TproxyConfig} from './settings.ts';
-import type {WorkloadEntry} from '../sources/workload-table.ts';
+import type {Known} from '../sources/knowledge.ts';
 
 /** Before the main table's rule (32766) and those of the usual CNIs (from 100 on). */
 const RULE_PRIORITY = 90;
 
-export interface NodeCapture {
-  /** Follows a change; what fails is said in the journal, and the former members stay held. */
-  update(documents: readonly Document[], workloads: readonly WorkloadEntry[]): void;
-  /** `current`: the kernel has what the last update() said, or it failed for good. */
-  status(): CaptureStatus & {readonly current: boolean};
-  counters(): Promise<Map<string, number>>;
+/** What /readyz says of the capture. */
+export type Health = CaptureStatus & {
+  /** The kernel holds every workload that was known when it started. */
+  readonly started: boolean;
+  /** The kernel has what the last update() said, or it failed for good. */
+  readonly current: boolean;
+};
+
+/** A start that failed (a tool is missing, the kernel refuses) is tried again: a node may get what it lacks. */
+const START_AGAIN_MS = 5_000;
+
+export class NodeCapture {
+  readonly #config: TproxyConfig;
+  readonly #journal: Journal;
+  readonly #rules: NodeRules;
+  readonly #policies = new CompiledOnce();
+  #started = false;
+  #updating = 0;
+  #again: NodeJS.Timeout | null = null;
+
+  /** `onAddresses` is told as soon as the kernel says that the node's own addresses change. */
+  constructor(config: TproxyConfig, journal: Journal, onAddresses: () => void) {
+    this.#config = config;
+    this.#journal = journal;
+    this.#rules = createCapture({
+      config: captureConfig(config),
+      onNotice: (level, event, message) => journal.notice(level, event, message),
+      onAddresses,
+    });
+  }
+
+  /** Puts the rules in force; resolves when every workload is held. Throws SallyportError with what is missing. */
+  async start(known: Known): Promise<void> {
+    await this.#rules.start(this.#members(known));
+    this.#started = true;
+  }
+
+  /** Follows a change, and starts with the first one; what fails is said in the journal, and the former members stay held. */
+  update(known: Known): void {
+    if (this.#again !== null) clearTimeout(this.#again);
+    this.#again = null;
+    this.#updating++;
+    const done = this.#started ? this.#rules.update(this.#members(known)) : this.start(known);
+    done.catch((error: Error) => this.#failed(error, known)).finally(() => this.#updating--);
+  }
+
+  status(): Health {
+    return {...this.#rules.status(), started: this.#started, current: this.#updating === 0};
+  }
+
+  counters(): Promise<Map<string, number>> {
+    return this.#rules.counters();
+  }
+
   /** Stops watching; the rules stay. */
-  close(): Promise<void>;
+  async close(): Promise<void> {
+    if (this.#again !== null) clearTimeout(this.#again);
+    await this.#rules.close();
+  }
+
+  #failed(error: Error, known: Known): void {
+    const message = error instanceof SallyportError ? error.describe() : error.message;
+    this.#journal.notice('error', 'capture.failed', `${message} The former members stay held.`);
+    if (!this.#started) this.#again ??= setTimeout(() => this.update(known), START_AGAIN_MS);
+  }
+
+  #members(known: Known): Member[] {
+    return members(known, this.#policies.of(known, this.#config.installation));
+  }
 }
 
-/**
- * Puts the rules in force; resolves when every workload is held. `onAddresses` is told as soon as the kernel says that the
- * node's own addresses change. Throws SallyportError with what is missing.
- */
-export async function startNodeCapture(
-  config: TproxyConfig,
-  documents: readonly Document[],
-  workloads: readonly WorkloadEntry[],
-  journal: Journal,
-  onAddresses: () => void,
-): Promise<NodeCapture> {
-  const rules: NodeRules = createCapture({
-    config: captureConfig(config),
-    onNotice: (level, event, message) => journal.notice(level, event, message),
-    onAddresses,
-  });
-  await rules.start(members(config, documents, workloads));
-  let updating = 0;
-  return {
-    update(nowDocuments, nowWorkloads) {
-      updating++;
-      rules
-        .update(members(config, nowDocuments, nowWorkloads))
-        .catch((error: Error) =>
-          journal.notice(
-            'error',
-            'capture.failed',
-            `${error instanceof SallyportError ? error.describe() : error.message} The former members stay held.`,
-          ),
-        )
-        .finally(() => updating--);
-    },
-    status: () => ({...rules.status(), current: updating === 0}),
-    counters: () => rules.counters(),
-    close: () => rules.close(),
-  };
+/** Pods come and go far more often than policies change. */
+class CompiledOnce {
+  #documents: Known['documents'] | null = null;
+  #notLoaded: Known['notLoaded'] = [];
+  #compiled!: PolicySet;
+
+  of({documents, notLoaded}: Known, installation: Installation): PolicySet {
+    if (documents !== this.#documents || notLoaded !== this.#notLoaded)
+      this.#compiled = compilePolicies(documents, installation, notLoaded);
+    this.#documents = documents;
+    this.#notLoaded = notLoaded;
+    return this.#compiled;
+  }
 }
 
-/** What the rules are a function of, as far as the settings say it; `doctor` computes the same. Throws SallyportError `NoResolver`. */
+/** What the rules are a function of, beside their members. */
 export function captureConfig(config: TproxyConfig): CaptureConfig {
   const {installation} = config;
   return {
@@ -95,9 +133,8 @@ function systemResolvers(): Endpoint[] {
   return servers;
 }
 
-/** A workload that only Audit policies select is captured, not locked; every other one of the table is locked (DESIGN §4). */
-export function members(config: TproxyConfig, documents: readonly Document[], workloads: readonly WorkloadEntry[]): Member[] {
-  const policies: PolicySet = compilePolicies(documents, config.installation);
+/** A workload that only Audit policies select is captured, not locked; every other one is locked (DESIGN §4). Pure. */
+export function members({workloads}: Known, policies: PolicySet): Member[] {
   return workloads.flatMap(({workload, ips, interface: name}) => {
     const modes = modesSelecting(policies, workload);
     const mode = modes.has('Audit') && !modes.has('Enforce') ? 'captured' : 'locked';

@@ -7,7 +7,8 @@ const settings = (...argv: string[]) => tproxySettings(['--policy', 'p', ...argv
 test('what is not said has its default', () => {
   const config = settings();
   expect(config).toMatchObject({
-    policyPaths: ['p'],
+    source: {kind: 'files', policyPaths: ['p'], workloadsFile: null, refsDir: null},
+    nodeName: null,
     capture: 'none',
     intercept: 'tproxy',
     listen: {ip: null, port: 15080},
@@ -27,7 +28,7 @@ test('with capture the explicit port answers pods, and the text log is for termi
 });
 test('every setting is a variable too', () => {
   expect(tproxySettings([], {SALLYPORT_POLICY: 'a,b', SALLYPORT_DEFAULT_ACTION: 'Allow'}, false)).toMatchObject({
-    policyPaths: ['a', 'b'],
+    source: {policyPaths: ['a', 'b']},
     installation: {defaultAction: 'Allow'},
   });
 });
@@ -64,7 +65,24 @@ describe('what is wrong is said with the flag and what to write', () => {
       }),
     );
   });
-  test('no policy at all', () => {
-    expect(() => tproxySettings([], {}, false)).toThrow(expect.objectContaining({message: 'no --policy'}));
+  const IN_A_POD = {KUBERNETES_SERVICE_HOST: '10.96.0.1'};
+  test.each<[string, string[], NodeJS.ProcessEnv, string]>([
+    ['neither files nor a cluster', [], {}, 'no --policy, no --kubeconfig, and this is no pod'],
+    ['a cluster without the node', ['--kubeconfig', 'k'], {}, 'no --node-name'],
+    ['a pod without the node', [], IN_A_POD, 'no --node-name'],
+    ['a node beside files', ['--policy', 'p', '--node-name', 'n'], {}, '--node-name with --policy'],
+    ['a folder of refs beside a cluster', ['--refs', 'r', '--node-name', 'n'], IN_A_POD, '--refs without --policy'],
+  ])('%s', (_, argv, env, message) => {
+    expect(() => tproxySettings(argv, env, false)).toThrow(
+      expect.objectContaining({code: 'Usage', message: expect.stringContaining(message)}),
+    );
   });
+});
+
+test('in a cluster the node is named, by a flag or by the variable that the pod has of its spec', () => {
+  const source = {kind: 'cluster', kubeconfig: 'k'};
+  expect(tproxySettings(['--kubeconfig', 'k', '--node-name', 'n'], {}, false)).toMatchObject({source, nodeName: 'n'});
+  const env = {SALLYPORT_NODE_NAME: 'm', KUBERNETES_SERVICE_HOST: '10.96.0.1'};
+  const inPod = {source: {kind: 'cluster', kubeconfig: null}, nodeName: 'm'};
+  expect(tproxySettings([], env, false)).toMatchObject(inPod);
 });

@@ -1,14 +1,21 @@
 /** `sallyport tproxy`: its flags, and what they mean once checked. */
 import {availableParallelism} from 'node:os';
 import type {Installation} from '../policy/index.ts';
+import {SallyportError} from '../runtime/errors.ts';
 import {oneOf, parseFlags, wholeNumber, type FlagTable, type Settings} from '../runtime/flags.ts';
-import {INSTALLATION_FLAGS, installationOf, requirePolicy, SOURCE_FLAGS} from '../runtime/installation.ts';
+import {INSTALLATION_FLAGS, installationOf} from '../runtime/installation.ts';
 import {parseListen, parseResolver, type Listen} from '../runtime/listen.ts';
 import {JOURNAL_LIMITS} from '../runtime/journal-limits.ts';
 import {PORTS} from '../runtime/names.ts';
+import {SOURCE_FLAGS, sourceOf, type SourceSettings} from '../sources/settings.ts';
 
 export const TPROXY_FLAGS = {
   ...SOURCE_FLAGS,
+  'node-name': {
+    kind: 'text',
+    value: 'NAME',
+    help: "In a cluster: this node's name, whose pods are ours (spec.nodeName). Required there.",
+  },
   'ca-dir': {kind: 'text', value: 'DIR', help: 'CA keys and certificates, made at first use. Default: ./sallyport-ca.'},
   'upstream-ca': {kind: 'text', value: 'FILE', help: 'PEM roots trusted for upstreams, beside the public ones.'},
   filters: {kind: 'text', value: 'DIR', help: 'Script filters (.js, .mjs, .ts), watched.'},
@@ -48,9 +55,9 @@ export const TPROXY_FLAGS = {
 } as const satisfies FlagTable;
 
 export interface TproxyConfig {
-  readonly policyPaths: readonly string[];
-  readonly workloadsFile: string | null;
-  readonly refsDir: string | null;
+  readonly source: SourceSettings;
+  /** null where policies and workloads are files. */
+  readonly nodeName: string | null;
   readonly caDir: string;
   readonly upstreamCaFile: string | null;
   readonly filtersDir: string | null;
@@ -79,7 +86,7 @@ const MAX_WORKERS = 256;
 export function tproxySettings(argv: readonly string[], env: NodeJS.ProcessEnv, isTerminal: boolean): TproxyConfig {
   const {settings, origin} = parseFlags('tproxy', TPROXY_FLAGS, {argv, env, configFlag: 'config'});
   const at = (name: keyof Raw): string => origin(name);
-  requirePolicy(settings.policy);
+  const source = sourceOf(settings, at, env);
   const capture = oneOf(settings.capture ?? 'none', ['none', 'node'], at('capture'));
   const listen = parseListen(settings.listen ?? `*:${PORTS.captured}`, at('listen'));
   const explicit = parseListen(
@@ -88,9 +95,8 @@ export function tproxySettings(argv: readonly string[], env: NodeJS.ProcessEnv, 
   );
   const admin = parseListen(settings.admin ?? `127.0.0.1:${PORTS.admin}`, at('admin'));
   return {
-    policyPaths: settings.policy,
-    workloadsFile: settings.workloads,
-    refsDir: settings.refs,
+    source,
+    nodeName: nodeNameOf(settings, source, at),
     caDir: settings['ca-dir'] ?? 'sallyport-ca',
     upstreamCaFile: settings['upstream-ca'],
     filtersDir: settings.filters,
@@ -114,4 +120,25 @@ export function tproxySettings(argv: readonly string[], env: NodeJS.ProcessEnv, 
     drainDeadlineMs:
       wholeNumber(settings['drain-deadline'] ?? String(DEFAULT_DRAIN_SECONDS), 0, 3600, at('drain-deadline')) * 1000,
   };
+}
+
+/** Of whom the pods are has to be said: a node's kernel knows names that the API server does not. */
+function nodeNameOf(settings: Raw, source: SourceSettings, at: (name: keyof Raw) => string): string | null {
+  const name = settings['node-name'];
+  switch (source.kind) {
+    case 'files':
+      if (name === null) return null;
+      throw new SallyportError(
+        'Usage',
+        `${at('node-name')} with --policy: the table of --workloads is this node's already`,
+        'Leave --node-name out.',
+      );
+    case 'cluster':
+      if (name !== null) return name;
+      throw new SallyportError(
+        'Usage',
+        'no --node-name: which of the cluster’s pods are here is not known',
+        'Give --node-name NAME as "kubectl get nodes" shows it, or SALLYPORT_NODE_NAME from the field spec.nodeName.',
+      );
+  }
 }

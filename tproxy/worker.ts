@@ -39,7 +39,7 @@ const tell = (message: ToSupervisor): void => void process.send?.(message);
 
 class Worker {
   readonly #config: TproxyConfig;
-  #policies!: PolicySet;
+  #policies!: PolicySet | 'not-loaded';
   #workloads!: ReadonlyMap<Address, Workload>;
   #mustUseOwnAddress!: (address: Address) => boolean;
   #parents: ReadonlyMap<string, ParentProxy> = new Map();
@@ -178,11 +178,15 @@ class Worker {
   #adopt(state: State): void {
     const {serviceCidrs, podCidrs, nodeCidrs: configured} = this.#config.installation;
     const nodeCidrs = [...new Set([...configured, ...state.ownCidrs])];
-    this.#policies = compilePolicies(state.documents, {...this.#config.installation, nodeCidrs});
+    const {known} = state;
+    this.#policies =
+      known === null
+        ? 'not-loaded'
+        : compilePolicies(known.documents, {...this.#config.installation, nodeCidrs}, known.notLoaded);
     const inside = inAnyCidr([...serviceCidrs, ...podCidrs, ...nodeCidrs, ...LINK_LOCAL]);
     // A pod of the table is a pod, whether --pod-cidr holds it or not.
     this.#mustUseOwnAddress = (address) => inside(address) || this.#workloads.has(address);
-    this.#workloads = indexWorkloads(state.workloads);
+    this.#workloads = indexWorkloads(known?.workloads ?? []);
     // Upstream keeps what it knows of a parent as long as it is the same object.
     const before = this.#parents;
     this.#parents = new Map(

@@ -1,0 +1,30 @@
+/** The source that settings name: files, or a cluster. */
+import type {Journal} from '../runtime/journal.ts';
+import type {Metrics} from '../runtime/metrics.ts';
+import {FileKnowledge} from '../sources/file-knowledge.ts';
+import type {KnowledgeSource} from '../sources/knowledge.ts';
+import type {SourceSettings} from '../sources/settings.ts';
+
+export interface OpenOptions {
+  /** In a cluster only the pods of this node; null: all. */
+  readonly node: string | null;
+  readonly clusterDomain: string;
+  readonly journal: Journal;
+  readonly metrics: Metrics;
+}
+
+/** Reads what can be read at once, or throws SallyportError for what is bad at start (exit 3). */
+export async function openKnowledge(source: SourceSettings, options: OpenOptions): Promise<KnowledgeSource> {
+  switch (source.kind) {
+    case 'files':
+      return new FileKnowledge({...source, ...options});
+    case 'cluster': {
+      // Loaded only in a cluster: the client library is most of what a role's process would hold.
+      const [{connectionOf}, {ClusterKnowledge}] = await Promise.all([
+        import('./connection.ts'),
+        import('./knowledge.ts'),
+      ]);
+      return new ClusterKnowledge({config: connectionOf(source.kubeconfig, process.env), ...options});
+    }
+  }
+}
