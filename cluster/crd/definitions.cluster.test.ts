@@ -162,27 +162,49 @@ describe('UpstreamProxies', () => {
   });
 });
 
+/** What kubectl prints, by line and column. */
+const table = (argv: readonly string[]): string[][] =>
+  cluster
+    .kubectl(argv)
+    .stdout.trim()
+    .split('\n')
+    .map((line) => line.trim().split(/\s{2,}/));
+
 describe('kubectl', () => {
   clusterTest()('finds them by short name and category, and shows what is known of each', () => {
     expect(cluster.kubectl(['apply', '-f', '-'], policyOf(`name: r, ${to}`)).status).toBe(0);
     const conditions = ['Accepted', 'Enforced'].map((type) => ({
-      ...{type, status: 'True', reason: 'Loaded', message: ''},
+      ...{type, status: 'True', reason: `Of${type}`, message: ''},
       lastTransitionTime: '2026-01-01T00:00:00Z',
     }));
-    const status = JSON.stringify({status: {conditions, pods: 3}});
+    const pods = {selected: 4, enforced: 3, mesh: 1, summary: '3/4'};
+    const status = JSON.stringify({status: {conditions, pods}});
     const patch = ['patch', 'egp', 'gate', '--subresource=status', '--type=merge', '-p', status];
     expect(cluster.kubectl(patch)).toMatchObject({status: 0});
-    const [head, row] = cluster
-      .kubectl(['get', 'egp'])
-      .stdout.split('\n')
-      .map((line) => line.split(/\s{2,}/));
-    expect(head!.slice(0, 5)).toEqual(['NAME', 'MODE', 'ACCEPTED', 'ENFORCED', 'PODS']);
-    expect(row).toEqual(expect.arrayContaining(['gate', 'True', '3']));
+    const [head, row] = table(['get', 'egp']);
+    expect(head!.slice(0, 6)).toEqual(['NAME', 'MODE', 'ACCEPTED', 'ENFORCED', 'PODS', 'AGE']);
+    // Where mode is not written its column is empty.
+    expect(row!.slice(0, 4)).toEqual(['gate', 'True', 'True', '3/4']);
+    const [, wide] = table(['get', 'egp', '-o', 'wide']);
+    expect(wide!.slice(-2)).toEqual(['OfAccepted', 'OfEnforced']);
     expect(cluster.kubectl(['get', 'sallyport', '-o', 'name']).stdout).toContain('egresspolicy.sallyport.dev/gate');
   });
 
+  clusterTest()('shows of a node what its agent says', () => {
+    const node = {apiVersion: 'sallyport.dev/v1alpha1', kind: 'EgressNode', metadata: {name: 'node-1'}};
+    const counts = {locked: 7, captured: 2, policies: 3};
+    const status = {version: '1.2.3', bootID: 'b', ready: true, counts, heartbeatTime: '2026-01-01T00:00:00Z'};
+    expect(cluster.kubectl(['apply', '-f', '-'], JSON.stringify(node))).toMatchObject({status: 0});
+    const patch = ['patch', 'enode', 'node-1', '--subresource=status', '--type=merge', '-p', JSON.stringify({status})];
+    expect(cluster.kubectl(patch)).toMatchObject({status: 0});
+    const [head, row] = table(['get', 'egressnodes']);
+    expect(head).toEqual(['NAME', 'READY', 'LOCKED', 'CAPTURED', 'VERSION', 'SEEN', 'AGE']);
+    expect(row!.slice(0, 5)).toEqual(['node-1', 'true', '7', '2', '1.2.3']);
+    expect(cluster.kubectl(['get', 'sallyport', '-o', 'name']).stdout).toContain('egressnode.sallyport.dev/node-1');
+  });
+
   clusterTest()('a status cannot be written with the spec', () => {
-    const text = `${policyOf(`name: r, ${to}`).replace('name: gate', 'name: own')}status: {pods: 7}\n`;
+    const text = `${policyOf(`name: r, ${to}`).replace('name: gate', 'name: own')}status: {pods: {selected: 7}}\n`;
     expect(cluster.kubectl(['create', '-f', '-'], text).status).toBe(0);
     expect(cluster.kubectl(['get', 'egp', 'own', '-o', 'jsonpath={.status.pods}']).stdout).toBe('');
   });
