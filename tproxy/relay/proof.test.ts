@@ -113,7 +113,7 @@ describe('elsewhere there is no proof', () => {
 
   test('the explicit port gives none: CONNECT to the address is a destination like any', async () => {
     w = await world();
-    const asked: (string | undefined)[] = [];
+    const asked: (string | null)[] = [];
     w.decide = (request) => {
       asked.push(request.destination.ip);
       return usual(request);
