@@ -91,6 +91,39 @@ export interface UpstreamProxyDocument {
 
 export type Document = PolicyDocument | UpstreamProxyDocument;
 
+/** What an Istio mesh is to be told. No decision looks at it. */
+export interface MeshEgressDocument {
+  readonly kind: 'MeshEgress';
+  readonly name: string;
+  readonly istio: {
+    readonly version: '1.29' | '1.30' | '1.31';
+    readonly revision: string;
+    readonly rootNamespace: string;
+  };
+  readonly outboundTrafficPolicy: 'RegistryOnly' | 'AllowAny';
+  readonly extauthz: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly port: number;
+    readonly timeoutMs: number;
+  };
+  readonly enforcement: readonly {
+    readonly at: 'Sidecar';
+    /** null: every namespace. */
+    readonly namespace: string | null;
+    /** Empty: every pod. */
+    readonly labels: Readonly<Record<string, string>>;
+  }[];
+  readonly proxies: readonly {
+    readonly name: string;
+    /** Canonical; null: those that the endpoints are written with. */
+    readonly addresses: readonly string[] | null;
+    /** null: every namespace. */
+    readonly namespaces: readonly string[] | null;
+  }[];
+  readonly at: Position;
+}
+
 /** Something to say about a document. `fix` is what to write instead. */
 export interface Finding {
   readonly severity: 'error' | 'warning';

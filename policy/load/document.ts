@@ -1,24 +1,28 @@
 /** One object, from a file or a watch, to a Document or to what is wrong with it. */
-import type {Document, Finding} from '../documents.ts';
+import type {Document, Finding, MeshEgressDocument} from '../documents.ts';
 import {
+  ALL_KINDS,
   API_VERSION,
-  KINDS,
-  type Kind,
+  type AnyKind,
   type RawClusterEgressPolicy,
   type RawEgressPolicy,
+  type RawMeshEgress,
   type RawUpstreamProxy,
 } from '../schema/kinds.ts';
 import type {ObjectShape} from '../schema/shape.ts';
 import {closest} from './closest.ts';
 import {conformObject, isMapping} from './conform.ts';
+import {readMeshEgress} from './mesh-egress.ts';
 import {isDnsLabel, isSubdomain} from './names.ts';
 import {readPolicy, readRules} from './policy.ts';
 import {nowhere, quote, Trail, type Container, type Key, type Locate} from './trail.ts';
 import {readUpstreamProxy} from './upstream-proxy.ts';
 
 export interface ReadDocument {
-  /** null: it has errors. */
+  /** null: it has errors, or it says how something is to be set up. */
   readonly document: Document | null;
+  /** null: it has errors, or it is what decisions are made of. */
+  readonly setup: MeshEgressDocument | null;
   readonly findings: readonly Finding[];
 }
 
@@ -42,7 +46,10 @@ export function readDocument(
     trail.enter(within.container, within.key);
   }
   const document = read(value, trail);
-  return {document: trail.hasErrors() ? null : document, findings: trail.findings};
+  if (document === null || trail.hasErrors()) return {document: null, setup: null, findings: trail.findings};
+  return document.kind === 'MeshEgress'
+    ? {document: null, setup: document, findings: trail.findings}
+    : {document, setup: null, findings: trail.findings};
 }
 
 /** `EgressPolicy default/web`, `UpstreamProxy corp`: as Finding.object names it; null where it cannot be told. */
@@ -50,20 +57,20 @@ export function describeObject(value: unknown): string | null {
   if (!isMapping(value) || !isMapping(value['metadata'])) return null;
   const kind = value['kind'];
   const {name, namespace} = value['metadata'];
-  if (typeof kind !== 'string' || !Object.hasOwn(KINDS, kind) || typeof name !== 'string' || !isSubdomain(name))
+  if (typeof kind !== 'string' || !Object.hasOwn(ALL_KINDS, kind) || typeof name !== 'string' || !isSubdomain(name))
     return null;
   if (kind !== 'EgressPolicy') return `${kind} ${name}`;
   return typeof namespace === 'string' && isDnsLabel(namespace) ? `${kind} ${namespace}/${name}` : null;
 }
 
-function read(value: unknown, trail: Trail): Document | null {
+function read(value: unknown, trail: Trail): Document | MeshEgressDocument | null {
   if (!isMapping(value)) {
     trail.error('WrongType', 'a document is a mapping', `Begin it with apiVersion: ${API_VERSION}.`);
     return null;
   }
   const kind = readKind(value, trail);
   if (kind === null) return null;
-  const shape: ObjectShape = KINDS[kind].shape;
+  const shape: ObjectShape = ALL_KINDS[kind].shape;
   // The spec is checked part by part, so that one bad rule does not hide what is wrong with the others.
   let good = conformObject(shape, value, trail, ['spec', 'metadata']);
   good = conformMetadata(kind, value, trail) && good;
@@ -86,12 +93,18 @@ function read(value: unknown, trail: Trail): Document | null {
     trail.within(spec, 'rules', () => readRules(spec['rules'] as Parameters<typeof readRules>[0], trail));
   trail.leave();
   if (!good) return null;
-  return kind === 'UpstreamProxy'
-    ? readUpstreamProxy(value as RawUpstreamProxy, trail)
-    : readPolicy(value as RawEgressPolicy | RawClusterEgressPolicy, trail);
+  switch (kind) {
+    case 'MeshEgress':
+      return readMeshEgress(value as RawMeshEgress, trail);
+    case 'UpstreamProxy':
+      return readUpstreamProxy(value as RawUpstreamProxy, trail);
+    case 'EgressPolicy':
+    case 'ClusterEgressPolicy':
+      return readPolicy(value as RawEgressPolicy | RawClusterEgressPolicy, trail);
+  }
 }
 
-function readKind(value: Readonly<Record<string, unknown>>, trail: Trail): Kind | null {
+function readKind(value: Readonly<Record<string, unknown>>, trail: Trail): AnyKind | null {
   const kind = value['kind'];
   const apiVersion = value['apiVersion'];
   const missing = (['apiVersion', 'kind'] as const).filter((field) => !Object.hasOwn(value, field));
@@ -99,7 +112,7 @@ function readKind(value: Readonly<Record<string, unknown>>, trail: Trail): Kind 
     trail.error(
       'MissingField',
       `the field ${field} is missing`,
-      `Add ${field}: ${field === 'kind' ? Object.keys(KINDS).join(' or ') : API_VERSION}.`,
+      `Add ${field}: ${field === 'kind' ? Object.keys(ALL_KINDS).join(' or ') : API_VERSION}.`,
     );
   if (missing.length > 0) return null;
   if (apiVersion !== API_VERSION) {
@@ -112,13 +125,13 @@ function readKind(value: Readonly<Record<string, unknown>>, trail: Trail): Kind 
     );
     return null;
   }
-  if (typeof kind === 'string' && Object.hasOwn(KINDS, kind)) return kind as Kind;
-  const near = typeof kind === 'string' ? closest(kind, Object.keys(KINDS)) : null;
+  if (typeof kind === 'string' && Object.hasOwn(ALL_KINDS, kind)) return kind as AnyKind;
+  const near = typeof kind === 'string' ? closest(kind, Object.keys(ALL_KINDS)) : null;
   trail.within(value, 'kind', () =>
     trail.error(
       'WrongKind',
       `${show(kind)} is no kind of ${API_VERSION}`,
-      near === null ? `There are ${Object.keys(KINDS).join(', ')}.` : `Did you mean ${near}?`,
+      near === null ? `There are ${Object.keys(ALL_KINDS).join(', ')}.` : `Did you mean ${near}?`,
     ),
   );
   return null;
@@ -126,7 +139,7 @@ function readKind(value: Readonly<Record<string, unknown>>, trail: Trail): Kind 
 
 const show = (value: unknown): string => (typeof value === 'string' ? quote(value) : 'this');
 
-function conformMetadata(kind: Kind, value: Readonly<Record<string, unknown>>, trail: Trail): boolean {
+function conformMetadata(kind: AnyKind, value: Readonly<Record<string, unknown>>, trail: Trail): boolean {
   const metadata = value['metadata'];
   if (!Object.hasOwn(value, 'metadata')) return false;
   return trail.within(value, 'metadata', () => {
@@ -148,7 +161,7 @@ function conformMetadata(kind: Kind, value: Readonly<Record<string, unknown>>, t
       );
       return false;
     }
-    const shape = KINDS[kind].shape.fields.metadata.shape;
+    const shape = ALL_KINDS[kind].shape.fields.metadata.shape;
     if (!conformObject(shape, metadata, trail)) return false;
     return (
       checkName(metadata, 'name', isSubdomain, trail) &&

@@ -214,7 +214,7 @@ describe('a document that is refused', () => {
 
   test.each([
     ['EgresPolicy', 'Did you mean EgressPolicy?'],
-    ['Pod', 'There are EgressPolicy, ClusterEgressPolicy, UpstreamProxy.'],
+    ['Pod', 'There are EgressPolicy, ClusterEgressPolicy, UpstreamProxy, MeshEgress.'],
   ])('the kind %s: %s', (kind, fix) => {
     expect(load(`${HEAD}kind: ${kind}\n`).findings[0]!.fix).toBe(fix);
   });
@@ -322,7 +322,7 @@ describe('documents beside one another', () => {
   test.each(['', '\n', '# nothing', '---\n---\n', '---\n# nothing\n...\n', '\uFEFF'])(
     '%j holds no documents and no findings',
     (text) => {
-      expect(load(text)).toEqual({documents: [], findings: []});
+      expect(load(text)).toEqual({documents: [], setups: [], findings: []});
     },
   );
 

@@ -1,5 +1,5 @@
 /** Policy files to documents. What is wrong with one document keeps that one out, and no other. */
-import type {Document, Finding, Position} from '../documents.ts';
+import type {Document, Finding, MeshEgressDocument, Position} from '../documents.ts';
 import {MAX_DOCUMENTS, MAX_FILE_CHARACTERS} from '../schema/limits.ts';
 import {isMapping} from './conform.ts';
 import {describeObject, readDocument} from './document.ts';
@@ -17,6 +17,8 @@ export interface Source {
 export interface Loaded {
   /** Those without errors, in the order of the files. */
   readonly documents: Document[];
+  /** Those that say how something is to be set up. */
+  readonly setups: MeshEgressDocument[];
   /** Errors, and the warnings that one rule or document alone gives cause for; checkDocuments has the others. */
   readonly findings: Finding[];
 }
@@ -25,11 +27,17 @@ export interface Loaded {
 export function loadDocuments(sources: readonly Source[]): Loaded {
   const loader = new Loader();
   for (const source of sources) loader.file(source);
-  return {documents: loader.documents, findings: loader.findings};
+  return {documents: loader.documents, setups: loader.setups, findings: loader.findings};
 }
 
 /** Lists as kubectl prints and applies them. */
-const LIST_KINDS = new Set(['List', 'EgressPolicyList', 'ClusterEgressPolicyList', 'UpstreamProxyList']);
+const LIST_KINDS = new Set([
+  'List',
+  'EgressPolicyList',
+  'ClusterEgressPolicyList',
+  'UpstreamProxyList',
+  'MeshEgressList',
+]);
 
 function readStretch(text: string, stretch: Stretch, lines: Lines): readonly YamlDocument[] {
   const plain = readPlainYaml(text, stretch);
@@ -46,6 +54,7 @@ function readStretch(text: string, stretch: Stretch, lines: Lines): readonly Yam
 
 class Loader {
   readonly documents: Document[] = [];
+  readonly setups: MeshEgressDocument[] = [];
   readonly findings: Finding[] = [];
   readonly #first = new Map<string, Position>();
   #read = 0;
@@ -93,23 +102,25 @@ class Loader {
     this.#keep(readDocument(value, locate));
   }
 
-  #keep({document, findings}: ReturnType<typeof readDocument>): void {
+  #keep({document, setup, findings}: ReturnType<typeof readDocument>): void {
     this.findings.push(...findings);
-    if (document === null) return;
-    const name = documentName(document);
+    const read = document ?? setup;
+    if (read === null) return;
+    const name = documentName(read);
     const before = this.#first.get(name);
     if (before !== undefined) {
       this.#refuse(
         'DuplicateObject',
         `${name} is written before, at ${before.file}:${before.line}`,
         'Keep one of the two, or give this one another name.',
-        document.at,
+        read.at,
         name,
       );
       return;
     }
-    this.#first.set(name, document.at);
-    this.documents.push(document);
+    this.#first.set(name, read.at);
+    if (document !== null) this.documents.push(document);
+    if (setup !== null) this.setups.push(setup);
   }
 
   #refuse(code: string, message: string, fix: string, at: Position, object: string | null): void {

@@ -1,7 +1,7 @@
-import type {Document} from '../documents.ts';
+import type {Document, MeshEgressDocument} from '../documents.ts';
 
 /** `EgressPolicy default/web`: what identifies a document, as Finding.object names it. */
-export const documentName = (document: Document): string =>
+export const documentName = (document: Document | MeshEgressDocument): string =>
   document.kind === 'EgressPolicy'
     ? `${document.kind} ${document.namespace}/${document.name}`
     : `${document.kind} ${document.name}`;

@@ -1,5 +1,5 @@
 /** JSON Schema (draft 2020-12) from our own description, for editors and for whoever writes policies by program. */
-import {KINDS, type Kind} from './kinds.ts';
+import {ALL_KINDS, type AnyKind} from './kinds.ts';
 import type {Field, Shape} from './shape.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -7,8 +7,8 @@ export type JsonSchema = Readonly<Record<string, unknown>>;
 const ID = 'https://sallyport.dev/schema/v1alpha1';
 
 /** One kind's schema. What one value cannot show (syntax of hosts, globs and conditions) is left to `sallyport check`. */
-export function jsonSchemaOf(kind: Kind): JsonSchema {
-  const {doc, shape} = KINDS[kind];
+export function jsonSchemaOf(kind: AnyKind): JsonSchema {
+  const {doc, shape} = ALL_KINDS[kind];
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     $id: `${ID}/${kind}.json`,
@@ -83,4 +83,4 @@ function described(field: Field): JsonSchema {
 }
 
 /** The file as it is checked in under docs/schema. */
-export const jsonSchemaText = (kind: Kind): string => `${JSON.stringify(jsonSchemaOf(kind), null, 2)}\n`;
+export const jsonSchemaText = (kind: AnyKind): string => `${JSON.stringify(jsonSchemaOf(kind), null, 2)}\n`;

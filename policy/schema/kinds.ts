@@ -1,5 +1,6 @@
-/** The three kinds of `sallyport.dev/v1alpha1`. */
+/** The kinds of `sallyport.dev/v1alpha1`. */
 import * as limits from './limits.ts';
+import {MESH_EGRESS_SPEC} from './mesh-egress.ts';
 import {RULE} from './rule.ts';
 import {CLUSTER_METADATA, NAME, NAMESPACED_METADATA, SELECTOR} from './selectors.ts';
 import {text, type ObjectShape, type ValueOf} from './shape.ts';
@@ -162,7 +163,7 @@ const document = <M extends ObjectShape, S extends ObjectShape, K extends string
     },
   }) as const;
 
-/** Each kind's shape, with its one-line description. */
+/** Each kind's shape, with its one-line description: what decisions are made of. */
 export const KINDS = {
   EgressPolicy: {
     doc: 'What the pods of one namespace may reach.',
@@ -178,8 +179,20 @@ export const KINDS = {
   },
 } as const;
 
+/** Kinds that say how something is to be set up. They are written and checked beside the others; no decision looks at them. */
+export const SETUP_KINDS = {
+  MeshEgress: {
+    doc: 'What an Istio mesh is to be told, so that its proxies ask and its pods reach their corporate proxy.',
+    shape: document('MeshEgress', CLUSTER_METADATA, MESH_EGRESS_SPEC),
+  },
+} as const;
+
+export const ALL_KINDS = {...KINDS, ...SETUP_KINDS} as const;
+
 export type Kind = keyof typeof KINDS;
+export type AnyKind = keyof typeof ALL_KINDS;
 export type RawEgressPolicy = ValueOf<(typeof KINDS)['EgressPolicy']['shape']>;
 export type RawClusterEgressPolicy = ValueOf<(typeof KINDS)['ClusterEgressPolicy']['shape']>;
 export type RawUpstreamProxy = ValueOf<(typeof KINDS)['UpstreamProxy']['shape']>;
+export type RawMeshEgress = ValueOf<(typeof SETUP_KINDS)['MeshEgress']['shape']>;
 export type RawRule = ValueOf<typeof RULE>;

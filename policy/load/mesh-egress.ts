@@ -1,0 +1,136 @@
+/** MeshEgress: what an Istio mesh is to be told. */
+import type {MeshEgressDocument} from '../documents.ts';
+import {canonicalAddress} from '../match/addresses.ts';
+import type {RawMeshEgress} from '../schema/kinds.ts';
+import {isDnsLabel, isLabelKey, isLabelValue, isSubdomain} from './names.ts';
+import {quote, type Trail} from './trail.ts';
+
+type RawSpec = RawMeshEgress['spec'];
+type RawEnforcement = NonNullable<RawSpec['enforcement']>[number];
+type RawProxy = NonNullable<RawSpec['proxies']>[number];
+
+/** `raw` has the right shape. The trail stands on the document. */
+export function readMeshEgress(raw: RawMeshEgress, trail: Trail): MeshEgressDocument {
+  const at = trail.position();
+  const {spec} = raw;
+  return trail.within(raw, 'spec', () => {
+    const {istio = {}, extauthz = {}, enforcement = [], proxies = []} = spec;
+    trail.within(spec, 'istio', () => {
+      checkName(istio, 'revision', isSubdomain, trail);
+      checkName(istio, 'rootNamespace', isDnsLabel, trail);
+    });
+    trail.within(spec, 'extauthz', () => {
+      checkName(extauthz, 'name', isDnsLabel, trail);
+      checkName(extauthz, 'namespace', isDnsLabel, trail);
+    });
+    return {
+      kind: 'MeshEgress',
+      name: raw.metadata.name,
+      istio: {
+        version: istio.version ?? '1.31',
+        revision: istio.revision ?? 'default',
+        rootNamespace: istio.rootNamespace ?? 'istio-system',
+      },
+      outboundTrafficPolicy: spec.outboundTrafficPolicy ?? 'RegistryOnly',
+      extauthz: {
+        name: extauthz.name ?? 'extauthz',
+        namespace: extauthz.namespace ?? 'sallyport',
+        port: extauthz.port ?? 9000,
+        timeoutMs: extauthz.timeoutMs ?? 500,
+      },
+      enforcement: trail.within(spec, 'enforcement', () => readEnforcement(enforcement, trail)),
+      proxies: trail.within(spec, 'proxies', () => readProxies(proxies, trail)),
+      at,
+    };
+  });
+}
+
+function readEnforcement(list: readonly RawEnforcement[], trail: Trail): MeshEgressDocument['enforcement'] {
+  const seen = new Map<string, number>();
+  return list.map((entry, i) =>
+    trail.within(list, i, () => {
+      checkName(entry, 'namespace', isDnsLabel, trail);
+      const labels = entry.selector?.matchLabels ?? {};
+      if (entry.selector !== undefined)
+        trail.within(entry, 'selector', () =>
+          trail.within(entry.selector!, 'matchLabels', () => checkLabels(labels, trail)),
+        );
+      const scope = JSON.stringify([entry.namespace ?? null, Object.entries(labels).sort()]);
+      const before = seen.get(scope);
+      // Both would be in force at once, and every connection asked about twice.
+      if (before !== undefined)
+        trail.error(
+          'DuplicateScope',
+          `the same pods are selected by enforcement[${before}]`,
+          'Keep one of the two entries.',
+        );
+      seen.set(scope, i);
+      return {at: entry.at, namespace: entry.namespace ?? null, labels};
+    }),
+  );
+}
+
+function checkLabels(labels: Readonly<Record<string, string>>, trail: Trail): void {
+  for (const [key, value] of Object.entries(labels))
+    trail.within(labels, key, () => {
+      if (!isLabelKey(key)) trail.error('BadName', `${quote(key)} is no label key`, 'Write it as on the pod.', 'key');
+      else if (!isLabelValue(value))
+        trail.error('BadName', `${quote(value)} is no label value`, 'Write it as on the pod.');
+    });
+}
+
+function readProxies(list: readonly RawProxy[], trail: Trail): MeshEgressDocument['proxies'] {
+  const seen = new Set<string>();
+  return list.map((entry, i) =>
+    trail.within(list, i, () => {
+      checkName(entry, 'name', isSubdomain, trail);
+      if (seen.has(entry.name))
+        trail.within(entry, 'name', () =>
+          trail.error('DuplicateProxy', `UpstreamProxy ${entry.name} is named before`, 'Keep one of the two entries.'),
+        );
+      seen.add(entry.name);
+      const {addresses, namespaces} = entry;
+      return {
+        name: entry.name,
+        addresses: addresses === undefined ? null : trail.within(entry, 'addresses', () => readAll(addresses, trail)),
+        namespaces: namespaces === undefined ? null : trail.within(entry, 'namespaces', () => named(namespaces, trail)),
+      };
+    }),
+  );
+}
+
+function readAll(list: readonly string[], trail: Trail): readonly string[] {
+  const addresses = new Set<string>();
+  list.forEach((text, i) =>
+    trail.within(list, i, () => {
+      const address = canonicalAddress(text);
+      if (address === null)
+        trail.error('BadAddress', `${quote(text)} is no address`, 'Write one IPv4 or IPv6 address without a prefix.');
+      else addresses.add(address);
+    }),
+  );
+  return [...addresses];
+}
+
+function named(list: readonly string[], trail: Trail): readonly string[] {
+  list.forEach((name, i) =>
+    trail.within(list, i, () => {
+      if (!isDnsLabel(name))
+        trail.error('BadName', `${quote(name)} is no namespace`, 'Write lower-case letters, digits and "-".');
+    }),
+  );
+  return [...new Set(list)];
+}
+
+function checkName(
+  container: Readonly<Record<string, unknown>>,
+  field: string,
+  good: (name: string) => boolean,
+  trail: Trail,
+): void {
+  const name = container[field];
+  if (typeof name !== 'string' || good(name)) return;
+  trail.within(container, field, () =>
+    trail.error('BadName', `${quote(name)} is no name of an object`, 'Write lower-case letters, digits and "-".'),
+  );
+}
