@@ -14,13 +14,24 @@ export async function ensureRouting(commands: Commands, config: CaptureConfig): 
       await mustRun(commands, ['ip', family, 'rule', 'add', ...ruleArguments(config)]);
       changed = true;
     }
-    const shown = await commands.run(['ip', family, 'route', 'show', 'table', String(config.routeTable)]);
-    if (!/^local default dev lo\b/m.test(shown.stdout)) {
+    if (!(await hasRoute(commands, config, family))) {
       await mustRun(commands, ['ip', family, 'route', 'replace', ...routeArguments(config)]);
       changed = true;
     }
   }
   return changed;
+}
+
+/** What of both is not there, as one would write it; changes nothing. */
+export async function missingRouting(commands: Commands, config: CaptureConfig): Promise<string[]> {
+  const missing: string[] = [];
+  for (const family of families()) {
+    if (!(await hasRule(commands, config, family)))
+      missing.push(`ip ${family} rule add ${ruleArguments(config).join(' ')}`);
+    if (!(await hasRoute(commands, config, family)))
+      missing.push(`ip ${family} route add ${routeArguments(config).join(' ')}`);
+  }
+  return missing;
 }
 
 /**
@@ -90,4 +101,9 @@ async function hasRule(commands: Commands, config: CaptureConfig, family: Family
       rule.fwmask === hex(config.marks.mask) &&
       rule.table === String(config.routeTable),
   );
+}
+
+async function hasRoute(commands: Commands, {routeTable}: CaptureConfig, family: Family): Promise<boolean> {
+  const shown = await commands.run(['ip', family, 'route', 'show', 'table', String(routeTable)]);
+  return /^local default dev lo\b/m.test(shown.stdout);
 }
