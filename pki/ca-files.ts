@@ -40,7 +40,7 @@ export function caFileExists(dir: string, name: string): boolean {
 export function readCaFile(dir: string, name: string): string {
   const path = join(dir, name);
   try {
-    if (name.endsWith('.key') && statSync(path).mode & 0o077)
+    if (/(\.key|-ca\.pem)$/.test(name) && statSync(path).mode & 0o077)
       throw new SallyportError(
         'CaPermissions',
         `${path} can be read by others than its owner`,

@@ -7,22 +7,17 @@
  * 2. `root.key`, `root.crt`: our own root. We make the intermediate.
  * 3. `root.crt` + `intermediate.crt` + `intermediate.key`, no root.key: the operator's chain; it signs leaves directly.
  * 4. none of them: 2 is made.
+ * 5. `node-ca.pem` alone: what a cluster's controller signed for this node, with its key, in one file so that both change
+ *    at once. Read by openNodeCa; nothing is made beside it.
  */
-import {createPublicKey, generateKeyPairSync, randomBytes} from 'node:crypto';
-import type {KeyObject} from 'node:crypto';
 import {SallyportError} from '../runtime/errors.ts';
 import {CERTIFICATE_MODE, KEY_MODE, caFileExists, prepareCaDir, readCaFile, writeCaFile} from './ca-files.ts';
 import {checkCaChain, checkKeyFits, parseCaCertificates, parseCaKey} from './ca-certificate.ts';
 import type {CaCertificate} from './ca-certificate.ts';
-import {
-  certificatePem,
-  distinguishedName,
-  extensions,
-  keyIdentifier,
-  signCertificate,
-  signingKey,
-} from './certificate.ts';
+import {certificatePem} from './certificate.ts';
 import type {SigningKey} from './certificate.ts';
+import {makeIntermediate, makeRoot, newKey, publicKeyOf} from './issue.ts';
+import type {Pair} from './issue.ts';
 
 const DAY_MS = 86_400_000;
 /** As long as trust stores are hard to change; the key never leaves its file's process. */
@@ -31,13 +26,6 @@ const ROOT_LIFE_MS = 3650 * DAY_MS;
 const INTERMEDIATE_LIFE_MS = 365 * DAY_MS;
 /** Renewed when less than this is left: time for many restarts, and leaves (7 days) never outlive it. */
 const INTERMEDIATE_RENEW_MS = 60 * DAY_MS;
-/**
- * Certificates begin two days in the past: clocks of nodes, of VM-isolated pods and of resumed laptops differ by minutes to
- * a day (a time zone taken for UTC), and a client whose clock is behind refuses what is "not yet valid".
- */
-const BACKDATE_MS = 2 * DAY_MS;
-
-const ORGANIZATION = 'Sallyport';
 
 /** What leaves are signed with. */
 export interface Issuer {
@@ -63,12 +51,6 @@ export interface CaOptions {
   readonly dir: string;
   /** Unix time in ms. */
   readonly now?: () => number;
-}
-
-/** A root or an intermediate before it has children. */
-interface Pair {
-  readonly chain: readonly CaCertificate[];
-  readonly key: SigningKey;
 }
 
 /**
@@ -100,16 +82,48 @@ export function openCa({dir, now = Date.now}: CaOptions): Ca {
       'Bring the key of the CA, mode 0600, or move ca.crt away to have a CA made.',
     );
   const key = ensureKey(dir, 'root.key');
-  if (!has('root.crt')) writeCaFile(dir, 'root.crt', certificatePem(makeRoot(key, now())), CERTIFICATE_MODE, 'create');
+  if (!has('root.crt'))
+    writeCaFile(dir, 'root.crt', certificatePem(makeRoot(key, now(), ROOT_LIFE_MS)), CERTIFICATE_MODE, 'create');
   return withIntermediate(dir, 'made', readPair(dir, 'root', 1, now()), now);
+}
+
+/** What a node's agent keeps: its key and the chain from the intermediate up to the root. */
+export const NODE_CA_FILE = 'node-ca.pem';
+
+/** Whether somebody put a CA there, or we made one: then the cluster's is not asked for. */
+export function hasOwnCa(dir: string): boolean {
+  return ['ca.key', 'root.key', 'intermediate.key'].some((name) => caFileExists(dir, name));
+}
+
+/** Whether it is one of shapes 1 to 3: that is, whether openCa would make no root. */
+export function isWholeCa(dir: string): boolean {
+  const has = (...names: readonly string[]): boolean => names.every((name) => caFileExists(dir, name));
+  return (
+    has('ca.crt', 'ca.key') || has('root.crt', 'root.key') || has('root.crt', 'intermediate.crt', 'intermediate.key')
+  );
+}
+
+/** Shape 5. Throws SallyportError (Ca...) with file and fix; an expired one throws at `issuer` too, later. */
+export function openNodeCa({dir, now = Date.now}: CaOptions): Ca {
+  const text = readCaFile(dir, NODE_CA_FILE);
+  const from = `${dir}/${NODE_CA_FILE}`;
+  const chain = parseCaCertificates(text, from);
+  const key = parseCaKey(text, from);
+  checkKeyFits(chain[0]!, key, from);
+  checkCaChain(chain, 0, now());
+  return fixedCa(chain, key, now);
 }
 
 /** A CA that lives in memory only (capture in the pod): nothing is written, nothing survives the process. */
 export function ephemeralCa(now: () => number = Date.now): Ca {
   const key = newKey();
-  const root: Pair = {chain: parseCaCertificates(certificatePem(makeRoot(key, now())), 'the root'), key};
+  const root: Pair = {chain: parseCaCertificates(certificatePem(makeRoot(key, now(), ROOT_LIFE_MS)), 'the root'), key};
   const intermediateKey = newKey();
-  const make = () => issuerOf(makeIntermediate(root, intermediateKey, now(), 'the intermediate'), intermediateKey);
+  const publicKey = publicKeyOf(intermediateKey.key);
+  const make = () => {
+    const fields = {publicKey, purpose: 'intermediate', lifeMs: INTERMEDIATE_LIFE_MS};
+    return issuerOf(makeIntermediate(root, fields, now(), 'the intermediate'), intermediateKey);
+  };
   let issuer = make();
   return {
     rootPem: root.chain.at(-1)!.pem,
@@ -139,6 +153,10 @@ function readPair(
 function broughtChain(dir: string, now: () => number): Ca {
   const root = parseCaCertificates(readCaFile(dir, 'root.crt'), `${dir}/root.crt`);
   const {chain, key} = readPair(dir, 'intermediate', 0, now(), root);
+  return fixedCa(chain, key, now);
+}
+
+function fixedCa(chain: readonly CaCertificate[], key: SigningKey, now: () => number): Ca {
   const issuer = issuerOf(chain, key);
   return {
     rootPem: chain.at(-1)!.pem,
@@ -154,7 +172,8 @@ function broughtChain(dir: string, now: () => number): Ca {
 function withIntermediate(dir: string, origin: Ca['origin'], root: Pair, now: () => number): Ca {
   const key = ensureKey(dir, 'intermediate.key');
   const name = 'intermediate.crt';
-  const make = () => makeIntermediate(root, key, now(), `${dir}/${name}`);
+  const fields = {publicKey: publicKeyOf(key.key), purpose: 'intermediate', lifeMs: INTERMEDIATE_LIFE_MS};
+  const make = () => makeIntermediate(root, fields, now(), `${dir}/${name}`);
   if (!caFileExists(dir, name)) writeCaFile(dir, name, make()[0]!.pem, CERTIFICATE_MODE, 'create');
   let chain: readonly CaCertificate[] = [
     ...parseCaCertificates(readCaFile(dir, name), `${dir}/${name}`),
@@ -209,64 +228,4 @@ function ensureKey(dir: string, name: string): SigningKey {
     writeCaFile(dir, name, pem, KEY_MODE, 'create');
   }
   return parseCaKey(readCaFile(dir, name), `${dir}/${name}`);
-}
-
-function newKey(): SigningKey {
-  return signingKey(generateKeyPairSync('ec', {namedCurve: 'P-256'}).privateKey)!;
-}
-
-function publicKeyOf(key: KeyObject): Buffer {
-  return createPublicKey(key).export({type: 'spki', format: 'der'});
-}
-
-/** A name of its own for each CA: two roots of one name and different keys send verifiers down the wrong path. */
-function caName(kind: 'root' | 'intermediate'): Buffer {
-  return distinguishedName({
-    organization: ORGANIZATION,
-    commonName: `Sallyport ${kind} CA ${randomBytes(4).toString('hex')}`,
-  });
-}
-
-function makeRoot(key: SigningKey, nowMs: number): Buffer {
-  const name = caName('root');
-  const publicKey = publicKeyOf(key.key);
-  return signCertificate(
-    {
-      issuer: name,
-      subject: name,
-      notBeforeMs: nowMs - BACKDATE_MS,
-      notAfterMs: nowMs + ROOT_LIFE_MS,
-      publicKey,
-      extensions: [
-        extensions.ca(1),
-        extensions.signsCertificates,
-        extensions.subjectKeyIdentifier(keyIdentifier(publicKey)),
-      ],
-    },
-    key,
-  );
-}
-
-/** An intermediate under `root`; answers the whole chain. It never outlives its issuer. */
-function makeIntermediate(root: Pair, key: SigningKey, nowMs: number, from: string): readonly CaCertificate[] {
-  const issuer = root.chain[0]!;
-  const publicKey = publicKeyOf(key.key);
-  const certificate = signCertificate(
-    {
-      issuer: issuer.subject,
-      subject: caName('intermediate'),
-      notBeforeMs: Math.max(nowMs - BACKDATE_MS, issuer.notBeforeMs),
-      notAfterMs: Math.min(nowMs + INTERMEDIATE_LIFE_MS, issuer.notAfterMs),
-      publicKey,
-      extensions: [
-        extensions.ca(0),
-        extensions.signsCertificates,
-        extensions.serverAuth,
-        extensions.subjectKeyIdentifier(keyIdentifier(publicKey)),
-        extensions.authorityKeyIdentifier(issuer.keyIdentifier),
-      ],
-    },
-    root.key,
-  );
-  return [...parseCaCertificates(certificatePem(certificate), from), ...root.chain];
 }

@@ -131,6 +131,9 @@ export const extensions = {
     name: {readonly dns: string} | {readonly ip: Buffer} | {readonly uri: string},
     critical: boolean,
   ): Buffer => extension(OID.subjectAltName, critical, sequence(generalName(name))),
+  /** Several DNS names: a server that is reached by each of them. */
+  subjectAltNames: (names: readonly string[]): Buffer =>
+    extension(OID.subjectAltName, false, sequence(...names.map((dns) => generalName({dns})))),
 } as const;
 
 /** DER to PEM (RFC 7468). */

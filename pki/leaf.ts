@@ -7,7 +7,7 @@ import ipaddr from 'ipaddr.js';
 import {LRUCache} from 'lru-cache';
 import {CIPHERS} from '../runtime/ciphers.ts';
 import {SallyportError} from '../runtime/errors.ts';
-import type {Ca} from './ca.ts';
+import type {Ca, Issuer} from './ca.ts';
 import {certificatePem, distinguishedName, extensions, keyIdentifier, signCertificate} from './certificate.ts';
 import type {LeafSource} from './contract.ts';
 
@@ -16,6 +16,8 @@ const HOUR_MS = 3_600_000;
 const LEAF_LIFE_MS = 7 * 24 * HOUR_MS;
 /** Minted anew when less than this is left: a client never meets one that expires while it looks at it. */
 const LEAF_RENEW_MS = 24 * HOUR_MS;
+/** Of a leaf whose issuer ends soon, this part of what it has: else it would be minted for each connection. */
+const LEAF_RENEW_PART = 1 / 3;
 /** For clients whose clock is behind ours; as for the CA (ca.ts), within the issuer's own dates. */
 const LEAF_BACKDATE_MS = 24 * HOUR_MS;
 /** A context takes about 37 KB (OpenSSL's SSL_CTX), so this is about 40 MB in each worker; an evicted name costs one mint. */
@@ -107,7 +109,8 @@ export function createLeafMint({ca, now = Date.now}: Pick<LeafOptions, 'ca' | 'n
         issuer.key,
       );
       const chainPem = certificatePem(certificate) + issuer.chainPem;
-      return {chainPem, keyPem, notBeforeMs, notAfterMs, renewAtMs: notAfterMs - LEAF_RENEW_MS};
+      const renewMs = Math.min(LEAF_RENEW_MS, (notAfterMs - nowMs) * LEAF_RENEW_PART);
+      return {chainPem, keyPem, notBeforeMs, notAfterMs, renewAtMs: notAfterMs - renewMs};
     },
   };
 }
@@ -148,10 +151,11 @@ export function createLeafSource({
   return {
     context(name, owner = '') {
       const kept = cache.get(name);
-      if (kept && isFresh(kept, now())) return kept.context;
+      const issuer = ca.issuer();
+      if (kept && isFresh(kept, issuer, now())) return kept.context;
       const started = performance.now();
       const {chainPem, keyPem, notBeforeMs, renewAtMs} = leaves.mint(name);
-      const leaf = {context: leafContext(name, chainPem, keyPem), notBeforeMs, renewAtMs, owner};
+      const leaf = {context: leafContext(name, chainPem, keyPem), issuer, notBeforeMs, renewAtMs, owner};
       cache.set(name, leaf);
       own(owner, name);
       minted++;
@@ -160,7 +164,13 @@ export function createLeafSource({
     },
     has(name) {
       const kept = cache.peek(name);
-      return kept !== undefined && isFresh(kept, now());
+      if (kept === undefined) return false;
+      try {
+        return isFresh(kept, ca.issuer(), now());
+      } catch {
+        // No issuer, and so no context: it is said where one is asked for.
+        return false;
+      }
     },
     stats: () => ({minted, mintMs, cached: cache.size}),
   };
@@ -169,13 +179,15 @@ export function createLeafSource({
 /** What the cache holds of a name. */
 interface Kept {
   readonly context: SecureContext;
+  readonly issuer: Issuer;
   readonly notBeforeMs: number;
   readonly renewAtMs: number;
   readonly owner: string;
 }
 
-/** Not so where the clock was set back to before it is valid. */
-const isFresh = ({notBeforeMs, renewAtMs}: Kept, nowMs: number): boolean => nowMs >= notBeforeMs && nowMs < renewAtMs;
+/** Not so where the CA is another by now, nor where the clock was set back to before it is valid. */
+const isFresh = ({issuer, notBeforeMs, renewAtMs}: Kept, current: Issuer, nowMs: number): boolean =>
+  issuer === current && nowMs >= notBeforeMs && nowMs < renewAtMs;
 
 function leafContext(name: string, cert: string, key: string): SecureContext {
   return createSecureContext({

@@ -2,7 +2,7 @@
  * A PKCS#12 trust store (RFC 7292) as Java reads it for -Djavax.net.ssl.trustStore: certificates only, in the clear, for they
  * are public: so it opens with the password, and without one (Java then skips the MAC, and could not decrypt).
  */
-import {createHash, createHmac, randomBytes} from 'node:crypto';
+import {createHash, createHmac} from 'node:crypto';
 import {TAG, contextConstructed, der, derNull, integer, octetString, oid, sequence} from './der.ts';
 
 const OID = {
@@ -30,7 +30,9 @@ export interface TrustedCertificate {
 export function trustStore(certificates: readonly TrustedCertificate[], password: string): Buffer {
   const safe = sequence(...certificates.map(certificateBag));
   const authenticated = sequence(sequence(OID.data, contextConstructed(0, octetString(safe))));
-  const salt = randomBytes(SALT_BYTES);
+  // Of the content, not of chance: the password is public, and the same certificates must come to the same file, so that
+  // nobody rewrites what has not changed.
+  const salt = createHash('sha256').update(authenticated).digest().subarray(0, SALT_BYTES);
   const mac = createHmac('sha256', macKey(password, salt)).update(authenticated).digest();
   return sequence(
     integer(3),
