@@ -1,6 +1,6 @@
 // Brings a fresh machine to where `npm start`, `npm test` and `npm run bench` can run. Plain JavaScript for Node 20,
 // because it runs before our own Node is installed. Says what it does; does nothing where nothing is missing.
-//   node cli/setup.mjs demo|test|bench|cluster
+//   node cli/setup.mjs demo|test|bench|cluster|e2e
 import {execFileSync, spawnSync} from 'node:child_process';
 import {existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import {homedir} from 'node:os';
@@ -32,6 +32,14 @@ const DEBIAN = {
     faketime: 'faketime',
   },
   bench: {wrk: 'wrk', h2load: 'nghttp2-client'},
+  // A node of our own: the container runtime, its network plugins, and what its images are made with.
+  e2e: {
+    containerd: 'containerd',
+    runc: 'runc',
+    '/usr/lib/cni/bridge': 'containernetworking-plugins',
+    debootstrap: 'debootstrap',
+    gcc: 'gcc libc6-dev',
+  },
 };
 
 installNodeModules();
@@ -39,6 +47,7 @@ const wanted = {
   ...DEBIAN.demo,
   ...(purpose === 'demo' ? {} : DEBIAN.test),
   ...(purpose === 'bench' ? DEBIAN.bench : {}),
+  ...(purpose === 'e2e' ? DEBIAN.e2e : {}),
 };
 installDebian(wanted);
 if (purpose !== 'demo') installPythonModule('requests', 'python3-requests');
@@ -50,9 +59,10 @@ if (purpose === 'bench') {
   buildOpa();
 }
 
-if (purpose === 'cluster') {
+if (purpose === 'cluster' || purpose === 'e2e') {
   // In our own Node, which is there by now: what is built and where is written once, for the tests too.
-  const built = ran(join(root, 'node_modules/.bin/node'), [join(root, 'test/cluster/build.ts')]);
+  const parts = purpose === 'e2e' ? ['api', 'node'] : ['api'];
+  const built = ran(join(root, 'node_modules/.bin/node'), [join(root, 'test/cluster/build.ts'), ...parts]);
   if (!built) say('the cluster could not be built; what needs it is skipped');
 }
 
@@ -77,7 +87,7 @@ function installNodeModules() {
 function installDebian(commands) {
   const missing = Object.entries(commands).filter(([command]) => !has(command));
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map(([, name]) => name))];
+  const packages = [...new Set(missing.flatMap(([, names]) => names.split(' ')))];
   if (process.getuid?.() !== 0 || !has('apt-get')) {
     say(
       `not found: ${missing.map(([command]) => command).join(', ')}. What needs them is skipped; on Debian: apt-get install ${packages.join(' ')}`,
