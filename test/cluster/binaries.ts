@@ -100,8 +100,9 @@ export function buildPrograms(parts: readonly Part[], say: (text: string) => voi
       rmSync(building, {recursive: true, force: true});
       throw new Error(`${source.folder} could not be built`);
     }
-    // Named only when it is whole: an interrupted build is no program.
-    renameSync(building, folder);
+    // Named only when it is whole: an interrupted build is no program. Somebody else may have built it meanwhile.
+    if (existsSync(folder)) rmSync(building, {recursive: true, force: true});
+    else renameSync(building, folder);
   }
 }
 
