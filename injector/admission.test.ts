@@ -1,37 +1,21 @@
 import {describe, expect, test} from '@jest/globals';
-import {mutate, readReview, validate, type AdmissionRequest} from './admission.ts';
+import {mutate, validate} from './admission.ts';
 import {inject, type Injection} from './inject.ts';
 import type {Namespace, Pod} from './pod.ts';
+import type {AdmissionRequest} from './review.ts';
 import {readInstallation} from './settings.ts';
 
 const INSTALLATION = readInstallation('defaults', '', new Map()).value!;
 const NAMESPACE: Namespace = {name: 'default', labels: {}, annotations: {}};
 
-const review = (pod: object, more: object = {}): object => ({
-  apiVersion: 'admission.k8s.io/v1',
-  kind: 'AdmissionReview',
-  request: {uid: 'u-1', namespace: 'default', object: {apiVersion: 'v1', kind: 'Pod', ...pod}, ...more},
-});
-const requestOf = (labels: Record<string, string>, spec: Partial<Pod['spec']> = {}): AdmissionRequest =>
-  readReview(
-    review({metadata: {name: 'web', labels}, spec: {containers: [{name: 'app'}], ...spec}}),
-  ) as AdmissionRequest;
-
-describe('a review', () => {
-  test.each<[string, unknown, RegExp]>([
-    ['that is none', {kind: 'Pod'}, /no AdmissionReview/],
-    ['of another version', {...review({}), apiVersion: 'admission.k8s.io/v1beta1'}, /no AdmissionReview/],
-    ['of another object', review({kind: 'Deployment', spec: {containers: []}}), /no Pod/],
-    ['of a pod without containers', review({spec: {}}), /no Pod/],
-    ['without a namespace', review({spec: {containers: []}}, {namespace: ''}), /names no namespace/],
-    ['that is nothing', null, /no AdmissionReview/],
-  ])('%s is refused, since nothing can be said of it', (_title, value, message) => {
-    expect(readReview(value)).toEqual({bad: expect.stringMatching(message)});
-  });
-
-  test('of a pod that has no metadata yet is one', () => {
-    expect(readReview(review({spec: {containers: []}}))).toMatchObject({uid: 'u-1', pod: {metadata: {}}});
-  });
+const requestOf = (
+  labels: Record<string, string>,
+  spec: Partial<Pod['spec']> = {},
+): AdmissionRequest & {kind: 'create'} => ({
+  uid: 'u-1',
+  namespace: 'default',
+  kind: 'create',
+  pod: {kind: 'Pod', metadata: {name: 'web', labels}, spec: {containers: [{name: 'app'}], ...spec}},
 });
 
 describe('the mutating answer', () => {
@@ -45,6 +29,7 @@ describe('the mutating answer', () => {
     });
     const operations = JSON.parse(Buffer.from(answer.patch!, 'base64').toString()) as {op: string; path: string}[];
     expect(operations.map(({op, path}) => `${op} ${path}`)).toEqual([
+      'add /metadata/labels/sallyport.dev~1mode',
       'add /metadata/annotations',
       'add /spec/containers/0/env',
       'add /spec/containers/0/volumeMounts',

@@ -1,15 +1,11 @@
-/** One AdmissionReview to its answer (admission.k8s.io/v1), for the mutating and the validating webhook alike. */
+/** One admission request to its answer, for the mutating and the validating webhook alike. */
 import {inject, type Injection} from './inject.ts';
+import {loosened} from './latch.ts';
 import {patchOf} from './patch.ts';
-import type {Namespace, Pod} from './pod.ts';
+import {containersOf, type Namespace, type Pod} from './pod.ts';
+import {hasRawSockets} from './raw-sockets.ts';
+import type {AdmissionRequest} from './review.ts';
 import type {Installation} from './settings.ts';
-
-/** What of a request we look at. */
-export interface AdmissionRequest {
-  readonly uid: string;
-  readonly namespace: string;
-  readonly pod: Pod;
-}
 
 export interface AdmissionResponse {
   readonly uid: string;
@@ -26,38 +22,26 @@ export interface AdmissionResponse {
 const MAX_WARNING_CHARACTERS = 256;
 const MAX_WARNINGS = 16;
 
-/** The request of a review, or what is wrong with the review: a request that is no pod's comes of a wrong configuration. */
-export function readReview(review: unknown): AdmissionRequest | {readonly bad: string} {
-  const request = fieldOf(review, 'request');
-  const uid = fieldOf(request, 'uid');
-  if (fieldOf(review, 'apiVersion') !== 'admission.k8s.io/v1' || typeof uid !== 'string')
-    return {bad: 'no AdmissionReview of admission.k8s.io/v1'};
-  const pod = fieldOf(request, 'object');
-  const containers = fieldOf(fieldOf(pod, 'spec'), 'containers');
-  if (fieldOf(pod, 'kind') !== 'Pod' || !Array.isArray(containers))
-    return {bad: 'the object is no Pod: the webhook is for pods and pods/ephemeralcontainers'};
-  const namespace = fieldOf(request, 'namespace');
-  if (typeof namespace !== 'string' || namespace === '') return {bad: 'the request names no namespace'};
-  const metadata = (fieldOf(pod, 'metadata') ?? {}) as Pod['metadata'];
-  return {uid, namespace, pod: {...(pod as Pod), metadata}};
-}
-
 /** The mutating webhook's answer. */
 export function mutate(request: AdmissionRequest, namespace: Namespace, installation: Installation): AdmissionResponse {
-  const {uid, pod} = request;
-  const result = inject(pod, namespace, installation);
-  switch (result.kind) {
+  const {uid} = request;
+  switch (request.kind) {
     case 'skip':
-      return {uid, allowed: true, auditAnnotations: {skipped: result.reason}};
-    case 'refuse':
-      return refusal(uid, result);
-    case 'inject': {
+      return allowed(uid, {skipped: request.reason});
+    case 'update':
+      // Of a pod that exists nothing can be changed that we set.
+      return allowed(uid, {skipped: 'Exists'});
+    case 'create':
+    case 'ephemeral': {
+      const {pod} = request;
+      const result = injected(request, namespace, installation);
+      if (result.kind === 'refuse') return refusal(uid, result.messages);
+      const warnings = result.warnings.length === 0 ? {} : {warnings: shortened(result.warnings)};
+      if (result.kind === 'skip') return {...allowed(uid, {skipped: result.reason}), ...warnings};
       const operations = patchOf(pod, result.pod);
       return {
-        uid,
-        allowed: true,
-        auditAnnotations: {mode: result.mode},
-        ...(result.warnings.length === 0 ? {} : {warnings: shortened(result.warnings)}),
+        ...allowed(uid, {mode: result.mode}),
+        ...warnings,
         ...(operations.length === 0
           ? {}
           : {patchType: 'JSONPatch', patch: Buffer.from(JSON.stringify(operations)).toString('base64')}),
@@ -75,20 +59,55 @@ export function validate(
   namespace: Namespace,
   installation: Installation,
 ): AdmissionResponse {
-  const result = inject(request.pod, namespace, installation);
-  return result.kind === 'refuse' ? refusal(request.uid, result) : {uid: request.uid, allowed: true};
+  const {uid} = request;
+  switch (request.kind) {
+    case 'skip':
+      return allowed(uid, {skipped: request.reason});
+    case 'update': {
+      const ways = loosened(request.running, request.pod, namespace, installation);
+      return ways.length > 0 ? refusal(uid, ways) : {uid, allowed: true};
+    }
+    case 'create':
+    case 'ephemeral': {
+      const result = injected(request, namespace, installation);
+      if (result.kind === 'refuse') return refusal(uid, result.messages);
+      const undone = result.kind === 'inject' && result.mode === 'tproxy' ? undoneBy(request.pod, result.pod) : [];
+      return undone.length > 0 ? refusal(uid, undone) : {uid, allowed: true};
+    }
+  }
 }
 
-function refusal(uid: string, {messages}: Injection & {kind: 'refuse'}): AdmissionResponse {
+function injected(
+  request: AdmissionRequest & {kind: 'create' | 'ephemeral'},
+  namespace: Namespace,
+  installation: Installation,
+): Injection {
+  return inject(request.pod, namespace, installation, request.kind === 'ephemeral' ? request.running : null);
+}
+
+/** What of a captured pod's guard is not there any more, though we set it: another webhook, or one that was not asked again. */
+function undoneBy(pod: Pod, wanted: Pod): string[] {
+  const keep = new Set(
+    containersOf(wanted)
+      .filter((container) => !hasRawSockets(container))
+      .map(({name}) => name),
+  );
+  return containersOf(pod)
+    .filter((container) => hasRawSockets(container) && keep.has(container.name))
+    .map(
+      ({name}) =>
+        `container ${name} has raw sockets: another webhook added it, or gave them back, after ours. Let the mutating webhook be asked again (reinvocationPolicy: IfNeeded), or drop NET_RAW there.`,
+    );
+}
+
+function allowed(uid: string, auditAnnotations: Record<string, string>): AdmissionResponse {
+  return {uid, allowed: true, auditAnnotations};
+}
+
+function refusal(uid: string, messages: readonly string[]): AdmissionResponse {
   return {uid, allowed: false, status: {code: 403, message: `sallyport: ${messages.join(' ')}`}};
 }
 
 function shortened(warnings: readonly string[]): string[] {
   return warnings.slice(0, MAX_WARNINGS).map((warning) => warning.slice(0, MAX_WARNING_CHARACTERS));
-}
-
-function fieldOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
-    ? (value as Record<string, unknown>)[name]
-    : undefined;
 }

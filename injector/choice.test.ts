@@ -16,6 +16,7 @@ interface Row {
   namespace?: string;
   namespaceLabels?: Record<string, string>;
   os?: string;
+  nodeOs?: string;
 }
 
 describe('what becomes of a pod', () => {
@@ -49,16 +50,16 @@ describe('what becomes of a pod', () => {
     ],
     ['of our own namespace, whatever it says', {labels: yes, namespace: 'sallyport'}, skip('OwnNamespace')],
     ['of kube-system, whatever it says', {labels: yes, namespace: 'kube-system'}, skip('SystemNamespace')],
-    [
-      'that is a mirror of a static one',
-      {labels: yes, annotations: {'kubernetes.io/config.mirror': 'x'}},
-      skip('MirrorPod'),
-    ],
     ['that runs Windows', {labels: yes, os: 'windows'}, skip('WindowsPod')],
-  ])('%s', (_title, {labels, annotations, namespace = 'default', namespaceLabels = {}, os}, expected) => {
+    ['that is for Windows nodes', {labels: yes, nodeOs: 'windows'}, skip('WindowsPod')],
+  ])('%s', (_title, {labels, annotations, namespace = 'default', namespaceLabels = {}, os, nodeOs}, expected) => {
     const pod: Pod = {
       metadata: {...(labels === undefined ? {} : {labels}), ...(annotations === undefined ? {} : {annotations})},
-      spec: {containers: [], ...(os === undefined ? {} : {os: {name: os}})},
+      spec: {
+        containers: [],
+        ...(os === undefined ? {} : {os: {name: os}}),
+        ...(nodeOs === undefined ? {} : {nodeSelector: {'kubernetes.io/os': nodeOs}}),
+      },
     };
     const of: Namespace = {name: namespace, labels: namespaceLabels, annotations: {}};
     expect(choose(pod, of, INSTALLATION)).toEqual(expected);

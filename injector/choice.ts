@@ -2,12 +2,13 @@
 import {ANNOTATIONS, LABELS} from '../runtime/names.ts';
 import type {Namespace, Pod} from './pod.ts';
 import type {Installation} from './settings.ts';
+import {wrongWord} from './words.ts';
 
 export const MODES = ['tproxy', 'proxy-env', 'mesh'] as const;
 export type Mode = (typeof MODES)[number];
 
 /** Why a pod is left as it is; closed, and shown in the audit annotation. */
-export type SkipReason = 'OwnNamespace' | 'SystemNamespace' | 'MirrorPod' | 'WindowsPod' | 'OptedOut' | 'NotAsked';
+export type SkipReason = 'OwnNamespace' | 'SystemNamespace' | 'WindowsPod' | 'OptedOut' | 'NotAsked';
 
 export type Choice =
   | {readonly kind: 'inject'; readonly mode: Mode}
@@ -63,11 +64,9 @@ type Predicate = (pod: Pod, namespace: Namespace, installation: Installation) =>
 const SKIPS: readonly (readonly [SkipReason, Predicate])[] = [
   ['OwnNamespace', (_pod, namespace, installation) => namespace.name === installation.namespace],
   ['SystemNamespace', (_pod, namespace) => namespace.name === 'kube-system' || namespace.name === 'kube-node-lease'],
-  // A static pod's copy in the API: the kubelet runs what its file says, whatever we answer.
-  ['MirrorPod', (pod) => pod.metadata.annotations?.['kubernetes.io/config.mirror'] !== undefined],
-  ['WindowsPod', (pod) => pod.spec.os?.name === 'windows'],
+  ['WindowsPod', ({spec}) => spec.os?.name === 'windows' || spec.nodeSelector?.['kubernetes.io/os'] === 'windows'],
 ];
 
 function refuse({key, value}: Said, choices: readonly string[]): Choice {
-  return {kind: 'refuse', message: `${key} is ${JSON.stringify(value)}: write one of ${choices.join(', ')}.`};
+  return {kind: 'refuse', message: wrongWord(key, value, choices)};
 }

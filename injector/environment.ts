@@ -3,20 +3,33 @@ import type {Container, EnvVar} from './pod.ts';
 
 /**
  * Sets `name` and its lower-case twin. Programs differ in which of the two they read (curl takes only `http_proxy`,
- * since a CGI's `HTTP_PROXY` is a request header: CVE-2016-5385), so both are there and say the same.
+ * since a CGI's `HTTP_PROXY` is a request header: CVE-2016-5385), so both are there and say the same. A twin of the author's
+ * stands directly behind it, where `$(OTHER)` in its value means what it means there.
  */
 export function setPair(container: Container, name: string, value: string): void {
-  const twin = name.toLowerCase();
-  const authors = find(container, name) ?? find(container, twin);
-  for (const spelling of [name, twin]) {
-    if (find(container, spelling) !== undefined) continue;
-    add(container, authors === undefined ? {name: spelling, value} : {...structuredClone(authors), name: spelling});
+  if (!completePair(container, name)) {
+    add(container, {name, value});
+    add(container, {name: name.toLowerCase(), value});
   }
 }
 
-/** Sets `name`, unless its author did. */
-export function setOnce(container: Container, name: string, value: string): void {
-  if (find(container, name) === undefined) add(container, {name, value});
+/** Gives the author's variable its missing twin. False: the author set neither. */
+export function completePair(container: Container, name: string): boolean {
+  const env = container.env ?? [];
+  const spellings = [name, name.toLowerCase()] as const;
+  const at = spellings.map((spelling) => lastIndex(env, spelling)) as [number, number];
+  const authors = at[0] === -1 ? at[1] : at[0];
+  if (authors === -1) return false;
+  const missing = at.indexOf(-1);
+  if (missing !== -1) env.splice(authors + 1, 0, {...structuredClone(env[authors]!), name: spellings[missing]!});
+  return true;
+}
+
+/** Sets `name`, unless its author did. Whether it now says `value`. */
+export function setOnce(container: Container, name: string, value: string): boolean {
+  const there = find(container, name);
+  if (there === undefined) add(container, {name, value});
+  return there === undefined || there.value === value;
 }
 
 /** Sets a variable that others refer to as `$(name)`: the kubelet expands only what stands before. */
@@ -27,6 +40,21 @@ export function setFirst(container: Container, name: string, valueFrom: unknown)
 /** What a variable says; null where it is absent or comes from somewhere else. */
 export function valueOf(container: Container, name: string): string | null {
   return find(container, name)?.value ?? null;
+}
+
+/** Whether a variable is there, whatever it says. */
+export function hasVariable(container: Container, name: string): boolean {
+  return find(container, name) !== undefined;
+}
+
+/**
+ * Whether any of `names` may come out of a container's `envFrom`, which only the kubelet reads. `env` is before `envFrom`
+ * (Kubernetes API, Container v1), so what is set here hides what comes from there.
+ */
+export function hidesEnvFrom({envFrom}: Container, names: readonly string[]): boolean {
+  if (!Array.isArray(envFrom)) return false;
+  const prefixes = envFrom.map((source) => (source as {prefix?: string} | null)?.prefix ?? '');
+  return names.some((name) => prefixes.some((prefix) => name.startsWith(prefix)));
 }
 
 /**
@@ -50,8 +78,13 @@ export function appendOptions(container: Container, name: string, words: readonl
 /** `-Dname` of `-Dname=value`. */
 const optionOf = (word: string): string => word.split('=', 1)[0]!;
 
+/** Of a name that stands twice the last entry counts: it is the one that the kubelet hands to the program. */
 function find(container: Container, name: string): EnvVar | undefined {
-  return container.env?.find((variable) => variable.name === name);
+  return container.env?.findLast((variable) => variable.name === name);
+}
+
+function lastIndex(env: readonly EnvVar[], name: string): number {
+  return env.findLastIndex((variable) => variable.name === name);
 }
 
 function add(container: Container, variable: EnvVar): void {

@@ -58,7 +58,7 @@ export async function injector(argv: readonly string[], out: Out): Promise<numbe
     installation: () => settings.current,
     namespaceOf: (name) => namespaces.find(name),
     certificate: readTlsFiles(config.tls),
-    onAnswer: (webhook, outcome) => metrics.answered(webhook, outcome),
+    onAnswer: (webhook, outcome, ms) => metrics.answered(webhook, outcome, ms),
     onError: (error) => journal.notice('error', 'injector.failed', String((error as Error).stack ?? error)),
   });
   const certificates = watchPaths([config.tls.cert, config.tls.key], () => {
@@ -85,10 +85,17 @@ export async function injector(argv: readonly string[], out: Out): Promise<numbe
     `webhook ${listenText(config.listen)}, admin ${listenText(config.admin)}`,
   );
   await new Promise<void>((resolve) => {
-    process.once('SIGTERM', () => resolve());
-    process.once('SIGINT', () => resolve());
+    const stop = (signal: string): void => {
+      // A second signal is somebody who does not want to wait.
+      const deadlineMs = draining ? 0 : config.drainDeadlineMs;
+      draining = true;
+      server.drain();
+      journal.notice('info', 'injector.draining', `${signal}: pods are answered for ${deadlineMs / 1000} s more`);
+      setTimeout(resolve, deadlineMs);
+    };
+    process.on('SIGTERM', () => stop('SIGTERM'));
+    process.on('SIGINT', () => stop('SIGINT'));
   });
-  draining = true;
   settings.close();
   certificates.close();
   namespaces.stop();
@@ -116,7 +123,7 @@ class WatchedInstallation {
       const text =
         configFile === null ? '' : readFlagFile('--config', configFile, 'Name a YAML file that can be read.');
       const {value, findings} = readInstallation(configFile ?? 'defaults', text, upstreamProxies);
-      if (value !== null) return value;
+      if (value !== null) return withApiServer(value, process.env['KUBERNETES_SERVICE_HOST']);
       throw new SallyportError('ConfigurationInvalid', findings.map(formatFinding).join('\n'), '');
     };
     this.current = read();
@@ -138,4 +145,11 @@ class WatchedInstallation {
   close(): void {
     this.#watch?.close();
   }
+}
+
+/** Where we run in the cluster we know its API server's address by the variable that every pod has. */
+function withApiServer(installation: Installation, address: string | undefined): Installation {
+  const {cluster} = installation;
+  if (address === undefined || cluster.apiServers.includes(address)) return installation;
+  return {...installation, cluster: {...cluster, apiServers: [address, ...cluster.apiServers]}};
 }

@@ -1,9 +1,9 @@
 /** What the webhook counts. */
-import {Counter, Registry} from 'prom-client';
+import {Counter, Histogram, Registry} from 'prom-client';
 import type {Outcome, Webhook} from './server.ts';
 
 export interface AdmissionMetrics {
-  answered(webhook: Webhook, outcome: Outcome): void;
+  answered(webhook: Webhook, outcome: Outcome, ms: number): void;
   exposition(): Promise<{contentType: string; text: string}>;
 }
 
@@ -15,8 +15,19 @@ export function createAdmissionMetrics(): AdmissionMetrics {
     labelNames: ['webhook', 'outcome'],
     registers: [registry],
   });
+  const seconds = new Histogram({
+    name: 'sallyport_admission_review_seconds',
+    help: 'From the last byte of a review to its answer, by webhook.',
+    labelNames: ['webhook'],
+    // A pod waits for two answers at its creation: what takes milliseconds is to be seen.
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5],
+    registers: [registry],
+  });
   return {
-    answered: (webhook, outcome) => reviews.inc({webhook, outcome}),
+    answered: (webhook, outcome, ms) => {
+      reviews.inc({webhook, outcome});
+      seconds.observe({webhook}, ms / 1000);
+    },
     exposition: async () => ({contentType: registry.contentType, text: await registry.metrics()}),
   };
 }

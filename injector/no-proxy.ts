@@ -1,5 +1,12 @@
 /** NO_PROXY: what a pod reaches without its proxy. */
+import {formatAddress, parseCidr} from '../policy/index.ts';
 import type {Installation} from './settings.ts';
+
+/**
+ * Linux hands a program no variable longer than 128 KiB (execve(2), MAX_ARG_STRLEN): a pod with a longer one could not start,
+ * and its properties for Java repeat the list. A quarter of it is thousands of entries.
+ */
+export const MAX_NO_PROXY_CHARACTERS = 32 * 1024;
 
 /**
  * The entries in a stable order, each once. Clients read different things: Go and Python's requests take CIDRs, curl since
@@ -24,6 +31,7 @@ export function noProxy(installation: Installation, except: readonly string[], f
     '.svc',
     `.${domain}`,
     ...apiServers,
+    ...apiService(serviceCidrs),
     ...serviceCidrs,
     ...podCidrs,
     ...nodeCidrs,
@@ -31,6 +39,12 @@ export function noProxy(installation: Installation, except: readonly string[], f
     ...further,
   ];
   return [...new Set(entries)].join(',');
+}
+
+/** The API server's Service has the first address of the first range: for those who read no CIDRs. */
+function apiService([first = '']: readonly string[]): string[] {
+  const base = parseCidr(first)?.base;
+  return base === undefined ? [] : [formatAddress({...base, w3: base.w3 + 1})];
 }
 
 /** `*.a.b` of a policy is `.a.b` here. `*`, which excepts everything, is the same in both. */

@@ -53,6 +53,7 @@ export interface Pod {
     hostNetwork?: boolean;
     securityContext?: SecurityContext;
     os?: {name?: string};
+    nodeSelector?: Record<string, string>;
     [other: string]: unknown;
   };
   [other: string]: unknown;

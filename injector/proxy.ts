@@ -1,7 +1,7 @@
 /** The proxy variables of a pod: which proxy, and what goes around it. */
 import {ANNOTATIONS, PORTS} from '../runtime/names.ts';
-import {appendOptions, setFirst, setOnce, setPair, valueOf} from './environment.ts';
-import {noProxy} from './no-proxy.ts';
+import {appendOptions, completePair, setFirst, setOnce, setPair, valueOf} from './environment.ts';
+import {MAX_NO_PROXY_CHARACTERS, noProxy} from './no-proxy.ts';
 import type {Container, Namespace, Pod} from './pod.ts';
 import {namedProxy, noProxyEntries, wrongProxyUrl, type Installation, type ProxyChoice} from './settings.ts';
 
@@ -13,7 +13,12 @@ export interface ProxyEnvironment {
   /** Whether the URLs name the node's address by a variable that has to be there first. */
   readonly onNode: boolean;
   readonly allProxy: boolean;
+  /** What the pod's author should know about this choice. */
+  readonly warnings: readonly string[];
 }
+
+/** Beside these their lower-case twins. */
+export const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'] as const;
 
 /** The variable that the kubelet fills with the node's address. */
 const NODE_ADDRESS = 'SALLYPORT_NODE_IP';
@@ -41,13 +46,20 @@ export function proxyEnvironment(
     ...noProxyEntries(namespace.annotations[ANNOTATIONS.noProxy] ?? ''),
     ...noProxyEntries(annotations[ANNOTATIONS.noProxy] ?? ''),
   ];
+  const list = noProxy(installation, urls.except, further);
+  if (list.length > MAX_NO_PROXY_CHARACTERS)
+    return {
+      kind: 'bad',
+      message: `NO_PROXY would be ${list.length} characters long, and ${MAX_NO_PROXY_CHARACTERS} are the most: write fewer entries into ${ANNOTATIONS.noProxy}, or suffixes in place of names.`,
+    };
   return {
     kind: 'done',
     value: {
       ...urls.value,
-      noProxy: noProxy(installation, urls.except, further),
+      noProxy: list,
       onNode: choice.kind === 'node',
       allProxy: annotations[ANNOTATIONS.allProxy] === 'true',
+      warnings: urls.warnings,
     },
   };
 }
@@ -61,6 +73,7 @@ type Urls =
       readonly kind: 'done';
       readonly value: {readonly httpProxy: string; readonly httpsProxy: string};
       readonly except: readonly string[];
+      readonly warnings: readonly string[];
     }
   | {readonly kind: 'bad'; readonly message: string};
 
@@ -69,12 +82,12 @@ function urlsOf(choice: ProxyChoice, installation: Installation): Urls {
     case 'node': {
       const address = `$(${NODE_ADDRESS})`;
       const url = `http://${installation.cluster.ipFamily === 'IPv6' ? `[${address}]` : address}:${PORTS.explicit}`;
-      return {kind: 'done', value: {httpProxy: url, httpsProxy: url}, except: []};
+      return {kind: 'done', value: {httpProxy: url, httpsProxy: url}, except: [], warnings: []};
     }
     case 'urls': {
       const wrong = wrongProxyUrl(choice.httpProxy) ?? wrongProxyUrl(choice.httpsProxy);
       if (wrong !== null) return {kind: 'bad', message: `${ANNOTATIONS.upstreamProxy}: ${wrong}.`};
-      return {kind: 'done', value: choice, except: []};
+      return {kind: 'done', value: choice, except: [], warnings: []};
     }
     case 'upstream-proxy': {
       const proxy = installation.upstreamProxies.get(choice.name);
@@ -85,7 +98,17 @@ function urlsOf(choice: ProxyChoice, installation: Installation): Urls {
         };
       const {tls, host, port} = proxy.endpoints[0]!;
       const url = `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
-      return {kind: 'done', value: {httpProxy: url, httpsProxy: url}, except: proxy.except};
+      return {
+        kind: 'done',
+        value: {httpProxy: url, httpsProxy: url},
+        except: proxy.except,
+        warnings:
+          proxy.auth === null
+            ? []
+            : [
+                `UpstreamProxy ${choice.name} wants credentials, and pods are given none: write ${ANNOTATIONS.upstreamProxy}: Node, whose proxy has them`,
+              ],
+      };
     }
   }
 }
@@ -97,6 +120,8 @@ export function setProxy(container: Container, environment: ProxyEnvironment, wa
   setPair(container, 'HTTPS_PROXY', environment.httpsProxy);
   setPair(container, 'NO_PROXY', environment.noProxy);
   if (environment.allProxy) setPair(container, 'ALL_PROXY', environment.httpProxy);
+  else if (completePair(container, 'ALL_PROXY'))
+    warnings.push(`container ${container.name}: most programs take HTTP_PROXY and HTTPS_PROXY before its ALL_PROXY`);
   // Node's own fetch and http read the variables only where they are told to (since 24).
   setOnce(container, 'NODE_USE_ENV_PROXY', '1');
   if (!javaGroups(container).every((group) => appendOptions(container, 'JAVA_TOOL_OPTIONS', group)))
@@ -125,12 +150,15 @@ function nonProxyHosts(list: string): string {
   return [...new Set([...hosts, '127.*', '[::1]'])].join('|');
 }
 
+/** Of `[scheme://][user@]host[:port][/…]`, as programs take it. Not `new URL`: the host may be a variable that the kubelet expands. */
 function proxyProperties(scheme: 'http' | 'https', url: string): string[] {
-  // Not `new URL`: the host may be a variable that the kubelet expands.
-  const authority = url.slice(url.indexOf('://') + 3).replace(/\/.*$/, '');
-  const colon = authority.lastIndexOf(':');
-  const hasPort = colon > authority.lastIndexOf(']');
-  const host = hasPort ? authority.slice(0, colon) : authority;
-  const port = hasPort ? authority.slice(colon + 1) : url.startsWith('https:') ? '443' : '80';
+  const [, proxyScheme = 'http', rest] = /^(?:([a-z][a-z0-9+.-]*):\/\/)?([^]*)$/i.exec(url)!;
+  const authority = rest!.replace(/[/?#][^]*$/, '');
+  // The credentials stay where their author put them: a JVM prints its options.
+  const hostPort = authority.slice(authority.lastIndexOf('@') + 1);
+  const colon = hostPort.lastIndexOf(':');
+  const hasPort = colon > hostPort.lastIndexOf(']');
+  const host = hasPort ? hostPort.slice(0, colon) : hostPort;
+  const port = hasPort ? hostPort.slice(colon + 1) : proxyScheme.toLowerCase() === 'https' ? '443' : '80';
   return [`-D${scheme}.proxyHost=${host}`, `-D${scheme}.proxyPort=${port}`];
 }

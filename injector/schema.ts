@@ -34,8 +34,8 @@ const CLUSTER = {
     apiServers: {shape: texts, doc: 'Further names and addresses of the API server, beside its Service.', default: []},
     ipFamily: {
       shape: {kind: 'text', oneOf: ['IPv4', 'IPv6']},
-      doc: "Of the nodes' addresses: an IPv6 address stands in brackets in a URL.",
-      default: 'IPv4',
+      doc: "Of the nodes' first addresses: an IPv6 address stands in brackets in a URL.",
+      default: 'that of the first of nodeCidrs, else of serviceCidrs',
     },
   },
 } as const satisfies ObjectShape;

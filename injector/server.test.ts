@@ -13,6 +13,7 @@ const REVIEW = {
   kind: 'AdmissionReview',
   request: {
     uid: 'u-1',
+    operation: 'CREATE',
     namespace: 'default',
     object: {kind: 'Pod', metadata: {labels: {'sallyport.dev/inject': 'true'}}, spec: {containers: [{name: 'app'}]}},
   },

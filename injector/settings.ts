@@ -85,7 +85,7 @@ function installationOf(
       podCidrs: cluster.podCidrs ?? [],
       nodeCidrs: cluster.nodeCidrs ?? [],
       apiServers: cluster.apiServers ?? [],
-      ipFamily: cluster.ipFamily ?? 'IPv4',
+      ipFamily: cluster.ipFamily ?? familyOf(cluster.nodeCidrs?.[0] ?? cluster.serviceCidrs?.[0] ?? ''),
     },
     trust: {
       configMap: trust.configMap ?? 'sallyport-trust',
@@ -94,6 +94,11 @@ function installationOf(
     skipContainers: new Set(raw.skipContainers ?? ['istio-proxy', 'istio-init', 'istio-validation']),
     upstreamProxies,
   };
+}
+
+/** A node's own address, its first, is of the family of the first Service range. */
+function familyOf(cidr: string): ClusterFacts['ipFamily'] {
+  return parseCidr(cidr)?.base.family === 6 ? 'IPv6' : 'IPv4';
 }
 
 function checkCidrs(

@@ -2,7 +2,7 @@
 import {TRUST_STORE_PASSWORD} from '../pki/index.ts';
 import {ANNOTATIONS, TRUST_KEYS} from '../runtime/names.ts';
 import {appendOptions, setOnce} from './environment.ts';
-import type {Container, Pod, VolumeMount} from './pod.ts';
+import type {Container, Pod, Volume, VolumeMount} from './pod.ts';
 import type {Installation} from './settings.ts';
 
 const VOLUME = 'sallyport-trust';
@@ -29,16 +29,28 @@ export function wantsTrust(pod: Pod): boolean {
   return pod.metadata.annotations?.[ANNOTATIONS.trustsCa] !== 'false';
 }
 
-/** Adds the volume to the pod. The ConfigMap is not optional: a pod that could not read what it trusts fails later and worse. */
-export function addTrustVolume(pod: Pod, {trust}: Installation): void {
+/** The variables that trust sets, beside Java's. */
+export const TRUST_VARIABLES = [...REPLACING, ...ADDING] as const;
+
+/**
+ * Adds the volume to the pod. The ConfigMap is not optional: a pod that could not read what it trusts fails later and worse.
+ * False: the author has another volume of this name.
+ */
+export function addTrustVolume(pod: Pod, {trust}: Installation): boolean {
   const volumes = (pod.spec.volumes ??= []);
-  if (!volumes.some((volume) => volume.name === VOLUME))
-    volumes.push({name: VOLUME, configMap: {name: trust.configMap, defaultMode: 0o444}});
+  const there = volumes.find(({name}) => name === VOLUME);
+  if (there === undefined) volumes.push({name: VOLUME, configMap: {name: trust.configMap, defaultMode: 0o444}});
+  return there === undefined || isOurs(there, trust.configMap);
 }
 
 /** Whether the pod has the volume: an ephemeral container can mount one, but not bring it. */
-export function hasTrustVolume(pod: Pod): boolean {
-  return pod.spec.volumes?.some((volume) => volume.name === VOLUME) ?? false;
+export function hasTrustVolume(pod: Pod, {trust}: Installation): boolean {
+  const there = pod.spec.volumes?.find(({name}) => name === VOLUME);
+  return there !== undefined && isOurs(there, trust.configMap);
+}
+
+function isOurs(volume: Volume, configMap: string): boolean {
+  return (volume['configMap'] as {name?: unknown} | undefined)?.name === configMap;
 }
 
 export interface TrustOptions {
@@ -49,12 +61,18 @@ export interface TrustOptions {
 /** Mounts the bundle into one container and sets its variables. What cannot be done is added to `warnings`. */
 export function setTrust(container: Container, {trust}: Installation, options: TrustOptions, warnings: string[]): void {
   const at = trust.mountPath;
-  mount(container, {name: VOLUME, mountPath: at, readOnly: true}, warnings);
+  const {name} = container;
+  // Variables that name files which are not there would take all trust away.
+  if (!mount(container, {name: VOLUME, mountPath: at, readOnly: true}, warnings)) return;
   if (options.systemFiles)
     for (const file of SYSTEM_FILES)
       mount(container, {name: VOLUME, mountPath: file, subPath: TRUST_KEYS.bundle, readOnly: true}, warnings);
-  for (const name of REPLACING) setOnce(container, name, `${at}/${TRUST_KEYS.bundle}`);
-  for (const name of ADDING) setOnce(container, name, `${at}/${TRUST_KEYS.ca}`);
+  const own = [
+    ...REPLACING.filter((variable) => !setOnce(container, variable, `${at}/${TRUST_KEYS.bundle}`)),
+    ...ADDING.filter((variable) => !setOnce(container, variable, `${at}/${TRUST_KEYS.ca}`)),
+  ];
+  if (own.length > 0)
+    warnings.push(`container ${name}: its own ${own.join(', ')} stays: ${at}/${TRUST_KEYS.ca} has to be in that file`);
   const java = [
     `-Djavax.net.ssl.trustStore=${at}/${TRUST_KEYS.pkcs12}`,
     '-Djavax.net.ssl.trustStoreType=PKCS12',
@@ -62,14 +80,33 @@ export function setTrust(container: Container, {trust}: Installation, options: T
   ];
   if (!appendOptions(container, 'JAVA_TOOL_OPTIONS', java))
     warnings.push(
-      `container ${container.name}: JAVA_TOOL_OPTIONS comes from a reference, so the trust store cannot be appended to it`,
+      `container ${name}: JAVA_TOOL_OPTIONS comes from a reference, so the trust store cannot be appended to it`,
     );
 }
 
-function mount(container: Container, wanted: VolumeMount, warnings: string[]): void {
+/**
+ * Whether the mount is there now. An author's mount at the same place, around it or below it is left alone: inside a read-only
+ * one the runtime cannot make the other, and the container would not start.
+ */
+function mount(container: Container, wanted: VolumeMount, warnings: string[]): boolean {
   const mounts = (container.volumeMounts ??= []);
-  const there = mounts.find((other) => other.mountPath === wanted.mountPath);
-  if (there === undefined) mounts.push(wanted);
-  else if (there.name !== wanted.name)
-    warnings.push(`container ${container.name}: ${wanted.mountPath} is a mount of its own already, and is left alone`);
+  const there = mounts.find(
+    ({mountPath}) => covers(mountPath, wanted.mountPath) || covers(wanted.mountPath, mountPath),
+  );
+  if (there === undefined) {
+    mounts.push(wanted);
+    return true;
+  }
+  if (there.name === wanted.name && there.subPath === wanted.subPath && there.mountPath === wanted.mountPath)
+    return true;
+  warnings.push(
+    `container ${container.name}: ${wanted.mountPath} is left alone, its own mount at ${there.mountPath} is there`,
+  );
+  return false;
+}
+
+/** Whether `path` is `mountPath` or below it. */
+function covers(mountPath: string, path: string): boolean {
+  const directory = mountPath.replace(/\/+$/, '');
+  return path === directory || path.startsWith(`${directory}/`);
 }
