@@ -116,7 +116,7 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
   {
     name: 'the intermediate may sign further CAs',
     guards: '6: the workload cannot steer its guard',
-    file: 'pki/ca.ts',
+    file: 'pki/issue.ts',
     find: 'extensions.ca(0),',
     replace: 'extensions.ca(1),',
     tests: CA,
