@@ -1,0 +1,200 @@
+/** A node of a real API server in a lab: pods are namespaces and objects alike, and the agent runs as on any node. */
+import type {ChildProcess} from 'node:child_process';
+import {mkdtempSync, rmSync} from 'node:fs';
+import {createServer as createHttpServer} from 'node:http';
+import {connect, createServer, type Server} from 'node:net';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {createInterface} from 'node:readline';
+import {tproxyCommand} from '../../cli/demo/proxy-process.ts';
+import type {ControlPlane} from '../cluster/control-plane.ts';
+import {createLab, type Lab, type LabPod} from './lab.ts';
+import {listenIn} from './sockets.ts';
+
+export interface PodSpec {
+  readonly namespace?: string;
+  readonly name: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Names of containers beside `app`. */
+  readonly containers?: readonly string[];
+}
+
+export interface JournalLine {
+  readonly event: string;
+  readonly message?: string;
+  readonly [field: string]: unknown;
+}
+
+export interface Agent {
+  readonly child: ChildProcess;
+  readonly journal: readonly JournalLine[];
+  /** The first line that fits, now or later. Rejects where the agent ends first. */
+  logged(fits: (line: JournalLine) => boolean): Promise<JournalLine>;
+  /** /readyz. */
+  ready(): Promise<{readonly status: number; readonly body: Record<string, unknown>}>;
+  /** SIGTERM, or what is said; resolves when it has ended. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+export interface ClusterNode {
+  readonly lab: Lab;
+  /** The Node object's name. */
+  readonly name: string;
+  readonly dir: string;
+  /** Starts the agent on the node, as `kubeconfig`'s user. Resolves when it runs, whatever it knows. */
+  startAgent(...flags: readonly string[]): Promise<Agent>;
+  /** The pod's object, without an address. */
+  createPod(pod: PodSpec): void;
+  /** Plugs the pod in: its namespace, veth and addresses. */
+  plugIn(name: string, ips?: readonly string[]): Promise<LabPod>;
+  /** What the kubelet writes when the sandbox is there. */
+  setAddress(pod: PodSpec, ips: readonly string[], phase?: string): void;
+  /** All three. */
+  startPod(pod: PodSpec): Promise<LabPod>;
+  /** `200`, another status, or `curl exit N`. */
+  curl(pod: string, url: string): Promise<string>;
+  close(): Promise<void>;
+}
+
+export interface ClusterNodeOptions {
+  readonly cluster: ControlPlane;
+  /** A few letters; the Node is called so too. */
+  readonly name: string;
+  /** Of the agent. */
+  readonly kubeconfig: string;
+  /** Addresses of the internet where a web server answers `200`. */
+  readonly sites: readonly string[];
+}
+
+const RESOLVER = '9.9.9.9';
+
+export async function clusterNode({cluster, name, kubeconfig, sites}: ClusterNodeOptions): Promise<ClusterNode> {
+  const dir = mkdtempSync(join(tmpdir(), 'sallyport-node-'));
+  const lab = await createLab({name, pods: []});
+  const servers: Server[] = [];
+  const agents: Agent[] = [];
+  const serve = async (server: Server, path: string, ip: string, port: number): Promise<void> => {
+    await listenIn(path, server, ip, port);
+    servers.push(server);
+  };
+  const api = new URL(cluster.url);
+  // The API server is on this machine's loopback; on the lab's node it answers at the same address.
+  await serve(
+    createServer((socket) => {
+      const onward = connect(Number(api.port), api.hostname);
+      const end = (): void => {
+        socket.destroy();
+        onward.destroy();
+      };
+      for (const side of [socket, onward]) side.on('error', end).on('close', end);
+      socket.pipe(onward).pipe(socket);
+    }),
+    ...([lab.node.path, api.hostname, Number(api.port)] as const),
+  );
+  await lab.internet.addAddress(RESOLVER, ...sites);
+  for (const site of sites)
+    await serve(
+      createHttpServer((_, response) => response.end('hello')),
+      lab.internet.path,
+      site,
+      80,
+    );
+  lab.setResolver('node', RESOLVER);
+  const done = (argv: readonly string[], input?: string): void => {
+    const {status, stderr} = cluster.kubectl(argv, input);
+    if (status !== 0) throw new Error(`kubectl ${argv.join(' ')}: ${stderr}`);
+  };
+  done(['apply', '-f', '-'], JSON.stringify({apiVersion: 'v1', kind: 'Node', metadata: {name}}));
+
+  const node: ClusterNode = {
+    ...{lab, name, dir},
+    async startAgent(...flags) {
+      const agent = start(lab, [
+        ...['--kubeconfig', kubeconfig, '--node-name', name, '--capture', 'node', '--ca-dir', join(dir, 'ca')],
+        ...['--workers', '1', '--resolver', RESOLVER, '--log-format', 'json', ...flags],
+      ]);
+      agents.push(agent);
+      await agent.logged(({event}) => event === 'tproxy.listening');
+      return agent;
+    },
+    createPod({namespace = 'default', name: podName, labels, annotations, containers = []}) {
+      const spec = {
+        nodeName: name,
+        containers: ['app', ...containers].map((container) => ({name: container, image: 'a'})),
+        automountServiceAccountToken: false,
+      };
+      const metadata = {name: podName, namespace, labels, annotations};
+      done(['apply', '-f', '-'], JSON.stringify({apiVersion: 'v1', kind: 'Pod', metadata, spec}));
+    },
+    plugIn: (podName, ips) => lab.addPod({name: podName, ...(ips === undefined ? {} : {ips})}),
+    setAddress({namespace = 'default', name: podName}, ips, phase = 'Running') {
+      const status = {phase, podIP: ips[0] ?? null, podIPs: ips.map((ip) => ({ip}))};
+      done([
+        ...['patch', 'pod', '-n', namespace, podName, '--subresource=status', '--type=merge', '-p'],
+        JSON.stringify({status}),
+      ]);
+    },
+    async startPod(pod) {
+      node.createPod(pod);
+      const plugged = await node.plugIn(pod.name);
+      node.setAddress(pod, plugged.ips);
+      return plugged;
+    },
+    async curl(pod, url) {
+      const argv = ['curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}', url];
+      const {stdout, status} = await lab.exec(pod, argv);
+      return status === 0 ? stdout : `curl exit ${status}`;
+    },
+    async close() {
+      for (const agent of agents) await agent.stop('SIGKILL');
+      for (const server of servers) server.close();
+      await lab.close();
+      rmSync(dir, {recursive: true, force: true});
+    },
+  };
+  return node;
+}
+
+function start(lab: Lab, flags: readonly string[]): Agent {
+  const child = lab.spawn('node', tproxyCommand(flags));
+  const journal: JournalLine[] = [];
+  const waiting = new Set<() => void>();
+  const look = (): void => {
+    for (const one of waiting) one();
+  };
+  let stderr = '';
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  createInterface({input: child.stdout!}).on('line', (line) => {
+    journal.push(JSON.parse(line) as JournalLine);
+    look();
+  });
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  void ended.then(look);
+  return {
+    ...{child, journal},
+    logged: (fits) =>
+      new Promise((resolve, reject) => {
+        const check = (): void => {
+          const found = journal.find(fits);
+          const gone = child.exitCode !== null || child.signalCode !== null;
+          if (found === undefined && !gone) return;
+          waiting.delete(check);
+          if (found !== undefined) resolve(found);
+          else reject(new Error(`the agent has ended: ${stderr}\n${journal.map((l) => JSON.stringify(l)).join('\n')}`));
+        };
+        waiting.add(check);
+        check();
+      }),
+    async ready() {
+      const argv = ['curl', '-s', '-m', '5', '-w', '\n%{http_code}', 'http://127.0.0.1:15084/readyz'];
+      const {stdout} = await lab.exec('node', argv);
+      const at = stdout.lastIndexOf('\n');
+      return {status: Number(stdout.slice(at + 1)), body: JSON.parse(stdout.slice(0, at)) as Record<string, unknown>};
+    },
+    async stop(signal = 'SIGTERM') {
+      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+      await ended;
+    },
+  };
+}
