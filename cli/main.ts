@@ -27,6 +27,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'the admission webhook of pods',
     run: async (argv, out) => (await import('../injector/main.ts')).injector(argv, out),
   },
+  guard: {
+    summary: 'proves from inside a pod that its traffic is captured',
+    run: async (argv, out) => (await import('../guard/main.ts')).guard(argv, out),
+  },
   inject: {
     summary: "the admission webhook's patch, offline",
     run: async (argv, out) => (await import('./inject.ts')).inject(argv, out),
