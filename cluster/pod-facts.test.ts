@@ -1,6 +1,6 @@
 import {describe, expect, test} from '@jest/globals';
 import type {KubernetesObject} from '@kubernetes/client-node';
-import {podFacts} from './pod-facts.ts';
+import {guardOf, podFacts} from './pod-facts.ts';
 
 const pod = (more: {metadata?: object; spec?: object; status?: object} = {}): KubernetesObject =>
   ({
@@ -26,18 +26,24 @@ test('what matters of a pod, its addresses canonical and each once', () => {
     ips: ['10.1.0.7', 'fd00::7'],
     trustsCa: false,
     createdAt: '2026-11-21T00:00:00.000Z',
+    asking: {},
+    injectedForTproxy: false,
+    sidecar: false,
   });
 });
 
 describe('a pod that sends nothing as itself', () => {
   test.each<[string, KubernetesObject]>([
-    ['has no address yet', pod({status: {phase: 'Pending', podIP: undefined, podIPs: undefined}})],
     ["has succeeded: its address may be another's", pod({status: {phase: 'Succeeded'}})],
     ['has failed', pod({status: {phase: 'Failed'}})],
     ["is on the node's network", pod({spec: {hostNetwork: true}})],
     ['has no name', {metadata: {namespace: 'default'}}],
   ])('%s', (_title, object) => {
     expect(podFacts(object)).toBeNull();
+  });
+
+  test('one that has no address yet is there, without', () => {
+    expect(podFacts(pod({status: {phase: 'Pending', podIP: undefined, podIPs: undefined}}))).toMatchObject({ips: []});
   });
 
   test('a pod that is ending still sends', () => {
@@ -57,5 +63,42 @@ describe('whether its programs trust us', () => {
     ],
   ])('%s', (_title, annotations, expected) => {
     expect(podFacts(pod({metadata: {annotations}}))!.trustsCa).toBe(expected);
+  });
+});
+
+describe('by whom it wants to be guarded', () => {
+  const enabled = {'sallyport.dev/injection': 'enabled'};
+  const tproxy = {'sallyport.dev/mode': 'tproxy'};
+  const tutorial = {'initializer.kubernetes.io/tproxy': 'true'};
+  const sidecar = {containers: [{name: 'app'}, {name: 'istio-proxy'}]};
+  interface Row {
+    readonly labels?: object;
+    readonly annotations?: object;
+    readonly spec?: object;
+    readonly namespace?: Record<string, string> | null;
+  }
+  test.each<[string, Row, string]>([
+    ['nobody, without a word', {}, 'unasked'],
+    ['us, by its label', {labels: tproxy}, 'asked'],
+    ['us, by the annotation where its namespace lets it count', {annotations: tutorial, namespace: enabled}, 'asked'],
+    ['not by the annotation elsewhere: the webhook would not have seen it', {annotations: tutorial}, 'unasked'],
+    ['us, by the annotation while its namespace is not known', {annotations: tutorial, namespace: null}, 'asked'],
+    ['us, by its namespace', {namespace: {...enabled, ...tproxy}}, 'asked'],
+    ['us, by a word that does not exist', {labels: {'sallyport.dev/mode': 'tprox'}}, 'asked'],
+    ['nobody: it has opted out', {labels: {...tproxy, 'sallyport.dev/inject': 'false'}}, 'unasked'],
+    ['us: the webhook has put it under guard', {annotations: {'sallyport.dev/status': '{"mode":"tproxy"}'}}, 'asked'],
+    [
+      'nobody: the webhook gave it variables',
+      {annotations: {'sallyport.dev/status': '{"mode":"proxy-env"}'}},
+      'unasked',
+    ],
+    ['nobody: the status is not the webhook’s', {annotations: {'sallyport.dev/status': 'null'}}, 'unasked'],
+    ['nobody: the status is no JSON', {annotations: {'sallyport.dev/status': '{'}}, 'unasked'],
+    ['the mesh, by a sidecar', {spec: sidecar}, 'sidecar'],
+    ['the mesh, by a native sidecar', {spec: {initContainers: [{name: 'istio-proxy'}]}}, 'sidecar'],
+    ['us, by its label, whatever sidecar it has', {labels: tproxy, spec: sidecar}, 'asked'],
+    ['nobody: a label makes no sidecar', {labels: {'sallyport.dev/mode': 'mesh'}}, 'unasked'],
+  ])('%s', (_title, {labels, annotations, spec, namespace = {}}, expected) => {
+    expect(guardOf(podFacts(pod({metadata: {labels, annotations}, ...(spec && {spec})}))!, namespace)).toBe(expected);
   });
 });

@@ -1,7 +1,9 @@
 /** What of a Pod matters to whoever enforces a policy on it: a pure function of the object. */
 import type {KubernetesObject} from '@kubernetes/client-node';
 import {canonicalAddress, type Address} from '../policy/index.ts';
-import {ANNOTATIONS} from '../runtime/names.ts';
+import {ANNOTATIONS, LABELS} from '../runtime/names.ts';
+import type {Guarded} from '../sources/workload-table.ts';
+import {askedMode} from './asked-mode.ts';
 
 export interface PodFacts {
   readonly namespace: string;
@@ -10,10 +12,17 @@ export interface PodFacts {
   readonly labels: Readonly<Record<string, string>>;
   readonly serviceAccount: string;
   readonly node: string | null;
+  /** Empty: it has none yet, or none at the moment. */
   readonly ips: readonly Address[];
   readonly trustsCa: boolean;
   /** RFC 3339: of two pods that claim one address the younger has it. */
   readonly createdAt: string;
+  /** The annotations that may ask for a mode. */
+  readonly asking: Readonly<Record<string, string>>;
+  /** The webhook has put it under our guard: whatever its labels say by now. */
+  readonly injectedForTproxy: boolean;
+  /** An Istio sidecar is among its containers: it is the mesh's to guard. */
+  readonly sidecar: boolean;
 }
 
 /** The fields that we read; whatever is not as expected counts as absent. */
@@ -22,6 +31,8 @@ interface Pod extends KubernetesObject {
     readonly nodeName?: string;
     readonly serviceAccountName?: string;
     readonly hostNetwork?: boolean;
+    readonly containers?: readonly {readonly name?: string}[];
+    readonly initContainers?: readonly {readonly name?: string}[];
   };
   readonly status?: {
     readonly phase?: string;
@@ -30,9 +41,13 @@ interface Pod extends KubernetesObject {
   };
 }
 
+/** As Istio's injector names it, among the containers or, as a native sidecar, among the init containers. */
+const SIDECAR = 'istio-proxy';
+const ASKING: readonly string[] = [LABELS.inject, LABELS.mode, ANNOTATIONS.tutorial];
+
 /**
- * null for a pod that sends nothing as itself: it has no address yet or has ended (its address may be another's by now), or it
- * is on the node's network, where it cannot be told from the node.
+ * null for a pod that sends nothing as itself: it has ended (its address may be another's by now), or it is on the node's
+ * network, where it cannot be told from the node.
  */
 export function podFacts(object: KubernetesObject): PodFacts | null {
   const {metadata, spec, status} = object as Pod;
@@ -44,7 +59,6 @@ export function podFacts(object: KubernetesObject): PodFacts | null {
     const ip = text === undefined ? null : canonicalAddress(text);
     if (ip !== null) ips.add(ip);
   }
-  if (ips.size === 0) return null;
   const {annotations = {}, creationTimestamp} = metadata;
   const said = annotations[ANNOTATIONS.trustsCa];
   return {
@@ -58,5 +72,32 @@ export function podFacts(object: KubernetesObject): PodFacts | null {
     // The injector's pods trust us, unless they said that they must not be made to.
     trustsCa: said === undefined ? annotations[ANNOTATIONS.status] !== undefined : said === 'true',
     createdAt: creationTimestamp === undefined ? '' : new Date(creationTimestamp).toISOString(),
+    asking: Object.fromEntries(ASKING.flatMap((key) => (key in annotations ? [[key, annotations[key]!]] : []))),
+    injectedForTproxy: injectedMode(annotations[ANNOTATIONS.status]) === 'tproxy',
+    sidecar: [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].some(({name}) => name === SIDECAR),
   };
+}
+
+/** Of the status that the webhook wrote; null: it wrote none, or somebody else did. */
+function injectedMode(status: string | undefined): unknown {
+  if (status === undefined) return null;
+  try {
+    return (JSON.parse(status) as {mode?: unknown} | null)?.mode ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * What the pod is to the node's agent. `namespaceLabels` null: not known yet, and annotations count until they are, since a pod
+ * that should be held must not be free in the meantime. So does a word that does not exist. Pure.
+ */
+export function guardOf(pod: PodFacts, namespaceLabels: Readonly<Record<string, string>> | null): Guarded {
+  const asked = askedMode(
+    {labels: pod.labels, annotations: pod.asking},
+    namespaceLabels ?? {[LABELS.injection]: 'enabled'},
+  );
+  const asksForUs = asked.kind === 'wrong' || (asked.kind === 'mode' && asked.mode === 'tproxy');
+  if (asksForUs || pod.injectedForTproxy) return 'asked';
+  return pod.sidecar ? 'sidecar' : 'unasked';
 }

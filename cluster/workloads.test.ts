@@ -4,10 +4,10 @@ import {tableOf} from './workloads.ts';
 
 const pod = (name: string, ips: string[], createdAt: string, more: Partial<PodFacts> = {}): PodFacts => ({
   ...{namespace: 'default', name, uid: name, labels: {}, serviceAccount: 'default', node: null, trustsCa: false},
-  ...{ips, createdAt, ...more},
+  ...{ips, createdAt, asking: {}, injectedForTproxy: false, sidecar: false, ...more},
 });
 const addresses = (pods: PodFacts[]): string[] =>
-  tableOf(pods, new Map()).map(({workload, ips}) => `${workload.name} ${ips.join(' ')}`);
+  tableOf(pods, new Map()).map(({workload, ips}) => [workload.name, ...ips].join(' '));
 
 describe('the table', () => {
   test('has the labels of the namespace, and null where they are not known', () => {
@@ -20,14 +20,15 @@ describe('the table', () => {
     [
       "an address that two have is the younger's",
       [pod('old', ['10.0.0.1'], '1'), pod('new', ['10.0.0.1'], '2')],
-      ['new 10.0.0.1'],
+      ['old', 'new 10.0.0.1'],
     ],
-    ['whichever came first', [pod('new', ['10.0.0.1'], '2'), pod('old', ['10.0.0.1'], '1')], ['new 10.0.0.1']],
+    ['whichever came first', [pod('new', ['10.0.0.1'], '2'), pod('old', ['10.0.0.1'], '1')], ['new 10.0.0.1', 'old']],
     [
       'of the same age, one of them, always the same',
       [pod('b', ['10.0.0.1'], '1'), pod('a', ['10.0.0.1'], '1')],
-      ['b 10.0.0.1'],
+      ['b 10.0.0.1', 'a'],
     ],
+    ['one without an address is there too', [pod('a', [], '1')], ['a']],
     [
       'the older one keeps its other address',
       [pod('old', ['10.0.0.1', 'fd00::1'], '1'), pod('new', ['10.0.0.1'], '2')],

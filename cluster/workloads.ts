@@ -2,7 +2,7 @@
 import type {KubeConfig} from '@kubernetes/client-node';
 import type {Address} from '../policy/index.ts';
 import type {WorkloadEntry} from '../sources/workload-table.ts';
-import {podFacts, type PodFacts} from './pod-facts.ts';
+import {guardOf, podFacts, type PodFacts} from './pod-facts.ts';
 import {startReflector, type Reflector} from './reflector.ts';
 
 export interface WorkloadsOptions {
@@ -58,7 +58,7 @@ export function watchWorkloads({config, node, onChange, onTrouble, onWell}: Work
   };
 }
 
-/** One entry a pod. An address that two pods have is the younger's: the older one's end has not been told yet. */
+/** One entry a pod, also where it has no address: it is there, and what was known of it holds. An address that two pods have is the younger's: the older one's end has not been told yet. */
 export function tableOf(
   pods: readonly PodFacts[],
   namespaceLabels: ReadonlyMap<string, Readonly<Record<string, string>>>,
@@ -69,16 +69,16 @@ export function tableOf(
       const other = owner.get(ip);
       if (other === undefined || isYounger(pod, other)) owner.set(ip, pod);
     }
-  return pods.flatMap((pod) => {
+  return pods.map((pod) => {
     const ips = pod.ips.filter((ip) => owner.get(ip) === pod);
-    if (ips.length === 0) return [];
     const {namespace, name, uid, labels, serviceAccount, trustsCa} = pod;
+    // null where the namespace is too new to be known: what looks at its labels contributes its Deny rules until it is.
+    const labelsOfNamespace = namespaceLabels.get(namespace) ?? null;
     const workload = {
       ...{namespace, name, uid, labels, serviceAccount, trustsCa, node: pod.node},
-      // null where the namespace is too new to be known: what looks at its labels contributes its Deny rules until it is.
-      namespaceLabels: namespaceLabels.get(namespace) ?? null,
+      namespaceLabels: labelsOfNamespace,
     };
-    return [{workload, ips, interface: null}];
+    return {workload, ips, interface: null, guarded: guardOf(pod, labelsOfNamespace)};
   });
 }
 

@@ -16,7 +16,7 @@ test('a workload has its defaults filled in and is found by each of its addresse
     node: null,
     trustsCa: false,
   };
-  expect(entries).toEqual([{ips: ['10.0.0.7', 'fd00::7'], interface: null, workload}]);
+  expect(entries).toEqual([{ips: ['10.0.0.7', 'fd00::7'], interface: null, guarded: 'listed', workload}]);
   const index = indexWorkloads(entries);
   expect([index.get('10.0.0.7'), index.get('fd00::7'), index.get('10.0.0.8')]).toEqual([workload, workload, undefined]);
 });

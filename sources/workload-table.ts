@@ -1,4 +1,4 @@
-/** The workload table: which pod an address belongs to. From `--workloads FILE`, later from the cluster. */
+/** The workload table: which pod an address belongs to. From `--workloads FILE`, or from the cluster. */
 import {isIP} from 'node:net';
 import {LineCounter, parseDocument, isMap, isSeq, type Node} from 'yaml';
 import {canonicalAddress, type Address, type Workload} from '../policy/index.ts';
@@ -12,7 +12,14 @@ export interface WorkloadEntry {
   readonly ips: readonly Address[];
   /** The pod's interface on the node; null: the one that the route to its address names. */
   readonly interface: string | null;
+  readonly guarded: Guarded;
 }
+
+/**
+ * By whom a workload wants to be guarded. `listed`: it is in a file, which says that it is ours. `asked`: a pod that asks for
+ * us. `sidecar`: one with a sidecar of the mesh. `unasked`: one that says nothing.
+ */
+export type Guarded = 'listed' | 'asked' | 'sidecar' | 'unasked';
 
 /** More entries than a node, or a test, ever has. */
 const MAX_WORKLOADS = 100_000;
@@ -125,6 +132,7 @@ export function parseWorkloads(text: string, file: string): WorkloadEntry[] {
     return {
       ips,
       interface: value.interface === undefined ? null : textOr('interface', null),
+      guarded: 'listed',
       workload: {
         namespace,
         namespaceLabels: labels('namespaceLabels'),

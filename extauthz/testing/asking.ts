@@ -141,7 +141,11 @@ export function envoyBefore(setting: Setting): Envoy {
     notice: (_level, event) => void notices.push(event),
   };
   const directory = createDirectory(
-    (setting.workloads ?? [{workload: APP, ips: [POD_IP]}]).map((entry) => ({...entry, interface: null})),
+    (setting.workloads ?? [{workload: APP, ips: [POD_IP]}]).map((entry) => ({
+      ...entry,
+      interface: null,
+      guarded: 'listed',
+    })),
   );
   const judge = new Judge({
     policies: () => set as PolicySet | 'not-loaded',
