@@ -31,13 +31,19 @@ export function watchDocuments({kind, ...options}: DocumentsOptions): Reflector<
   return startReflector({
     ...options,
     resource: {apiVersion: 'sallyport.dev/v1alpha1', kind, path: `/apis/sallyport.dev/v1alpha1/${PLURALS[kind]}`},
-    keep: (object) => read(object, kind),
+    keep: (object) => clusterDocument(object, kind),
   });
 }
 
+/** Which object a document was, as long as it is in force: files have no generations, and so documents carry none. */
+const origins = new WeakMap<Document, Pick<ClusterDocument, 'uid' | 'generation'>>();
+export const originOf = (document: Document): Pick<ClusterDocument, 'uid' | 'generation'> | undefined =>
+  origins.get(document);
+
 /** An object of a list has no kind of its own. */
-function read(object: KubernetesObject, kind: Kind): ClusterDocument {
+export function clusterDocument(object: KubernetesObject, kind: Kind): ClusterDocument {
   const {uid = '', generation = 0} = object.metadata ?? {};
   const {document, findings} = readDocument({...object, apiVersion: 'sallyport.dev/v1alpha1', kind});
+  if (document !== null) origins.set(document, {uid, generation});
   return {document, findings, uid, generation};
 }

@@ -3,8 +3,8 @@ import {formatFinding, type Finding} from '../../policy/index.ts';
 
 /** As metav1.Condition, without the time of its last change, which the writer knows. */
 export interface Condition {
-  readonly type: 'Accepted';
-  readonly status: 'True' | 'False';
+  readonly type: 'Accepted' | 'Enforced' | 'Resolved';
+  readonly status: 'True' | 'False' | 'Unknown';
   readonly reason: string;
   readonly message: string;
   readonly observedGeneration: number;

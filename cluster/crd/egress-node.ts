@@ -42,6 +42,20 @@ const STATUS: Schema = {
     },
     locked: uids('Pods that get nothing out but through us.'),
     captured: uids('Pods whose traffic goes through us where it can (Audit).'),
+    missingRefs: {
+      type: 'array',
+      description: 'UpstreamProxies that cannot be used here: what they refer to is not there.',
+      maxItems: REPORT_LIMITS.missingRefs,
+      ...atomic,
+      items: {
+        type: 'object',
+        required: ['proxy', 'message'],
+        properties: {
+          proxy: {...text, maxLength: 253},
+          message: {...text, maxLength: REPORT_LIMITS.messageCharacters},
+        },
+      },
+    },
     counts: {
       type: 'object',
       description: 'How many there are; the lists may be cut.',

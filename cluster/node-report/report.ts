@@ -11,6 +11,11 @@ export interface PolicyInForce {
   readonly generation: number;
 }
 
+export interface MissingRef {
+  readonly proxy: string;
+  readonly message: string;
+}
+
 export interface NodeReport {
   /** Of the agent. */
   readonly version: string;
@@ -23,10 +28,12 @@ export interface NodeReport {
   /** UIDs of pods that get nothing out but through us, and of those whose traffic is only seen (Audit). */
   readonly locked: readonly string[];
   readonly captured: readonly string[];
+  /** UpstreamProxies that cannot be used here, and why. */
+  readonly missingRefs: readonly MissingRef[];
 }
 
 /** A node has 110 pods by default, 500 at the utmost; etcd takes 1.5 MB, and 2,000 policies are 400 kB. */
-export const REPORT_LIMITS = {pods: 2_000, policies: 2_000} as const;
+export const REPORT_LIMITS = {pods: 2_000, policies: 2_000, missingRefs: 64, messageCharacters: 512} as const;
 
 /** How often an agent writes where nothing changes, so that one that is dead is noticed. */
 export const HEARTBEAT_MS = 60_000;
@@ -35,7 +42,8 @@ export const SILENT_AFTER_MS = 200_000;
 
 /** The status as it is written, but for the times. What is over the limits is left out, and so counts as not enforced. */
 export function statusOf(report: NodeReport): Record<string, unknown> {
-  const {version, bootId, ready, policies, locked, captured} = report;
+  const {version, bootId, ready, policies, locked, captured, missingRefs} = report;
+  const {missingRefs: maxMissing, messageCharacters} = REPORT_LIMITS;
   const pods = <T>(list: readonly T[]): readonly T[] => list.slice(0, REPORT_LIMITS.pods);
   return {
     ...{version, bootID: bootId, ready},
@@ -43,6 +51,9 @@ export function statusOf(report: NodeReport): Record<string, unknown> {
       .slice(0, REPORT_LIMITS.policies)
       .map(({namespace, ...rest}) => ({...rest, ...(namespace === null ? {} : {namespace})})),
     ...{locked: pods(locked), captured: pods(captured)},
+    missingRefs: missingRefs
+      .slice(0, maxMissing)
+      .map(({proxy, message}) => ({proxy, message: message.slice(0, messageCharacters)})),
     counts: {locked: locked.length, captured: captured.length, policies: policies.length},
   };
 }
@@ -55,6 +66,7 @@ interface Written extends KubernetesObject {
     readonly policies?: readonly (Omit<PolicyInForce, 'namespace'> & {readonly namespace?: string})[];
     readonly locked?: readonly string[];
     readonly captured?: readonly string[];
+    readonly missingRefs?: readonly MissingRef[];
   };
 }
 
@@ -69,5 +81,6 @@ export function reportOf(object: KubernetesObject): NodeReport | null {
     policies: (status.policies ?? []).map((policy) => ({...policy, namespace: policy.namespace ?? null})),
     locked: status.locked ?? [],
     captured: status.captured ?? [],
+    missingRefs: status.missingRefs ?? [],
   };
 }
