@@ -1,10 +1,9 @@
 /** `sallyport check`: is this policy valid? One finding a line, as compilers print them. */
-import {readFileSync} from 'node:fs';
 import {checkDocuments, formatFinding, loadDocuments, type Finding, type Source} from '../policy/index.ts';
-import {readPolicyFiles} from '../sources/policy-store.ts';
 import {EXIT, SallyportError} from '../runtime/errors.ts';
 import type {Out} from '../runtime/output.ts';
 import {parseStrictly} from './arguments.ts';
+import {readSources, type Stdin} from './policy-sources.ts';
 
 const HELP = `sallyport check: is this policy valid?
 
@@ -35,12 +34,8 @@ interface Asked {
   readonly clusterDomain: string;
 }
 
-/** `-` is read by this; tests give it another. */
-type Stdin = () => string;
-const processStdin: Stdin = () => readFileSync(0, 'utf8');
-
 /** Runs the command; the result is the exit code. Throws SallyportError for wrong use and for what cannot be read. */
-export async function check(argv: string[], out: Out, stdin: Stdin = processStdin): Promise<number> {
+export async function check(argv: string[], out: Out, stdin?: Stdin): Promise<number> {
   const asked = readArguments(argv);
   if (asked === 'help') {
     out.stdout(HELP);
@@ -89,19 +84,6 @@ function readArguments(argv: readonly string[]): Asked | 'help' {
       .toLowerCase()
       .replace(/^\.|\.$/g, ''),
   };
-}
-
-function readSources(path: string, stdin: Stdin): readonly Source[] {
-  try {
-    return path === '-' ? [{file: '<stdin>', text: stdin()}] : readPolicyFiles(path);
-  } catch (cause) {
-    throw new SallyportError(
-      'PolicyUnreadable',
-      `${path}: ${(cause as Error).message.split('\n')[0]}`,
-      'Give -f a file or a directory that can be read.',
-      {cause},
-    );
-  }
 }
 
 /** By file as given, then by place in it. */

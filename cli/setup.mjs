@@ -1,6 +1,6 @@
 // Brings a fresh machine to where `npm start`, `npm test` and `npm run bench` can run. Plain JavaScript for Node 20,
 // because it runs before our own Node is installed. Says what it does; does nothing where nothing is missing.
-//   node cli/setup.mjs demo|test|bench|cluster|e2e
+//   node cli/setup.mjs demo|test|bench|cluster|mesh|e2e
 import {execFileSync, spawnSync} from 'node:child_process';
 import {existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import {homedir} from 'node:os';
@@ -64,6 +64,11 @@ if (purpose === 'cluster' || purpose === 'e2e') {
   const parts = purpose === 'e2e' ? ['api', 'node'] : ['api'];
   const built = ran(join(root, 'node_modules/.bin/node'), [join(root, 'test/cluster/build.ts'), ...parts]);
   if (!built) say('the cluster could not be built; what needs it is skipped');
+}
+
+if (purpose === 'mesh') {
+  const built = ran(join(root, 'node_modules/.bin/node'), [join(root, 'test/mesh/build.ts')]);
+  if (!built) say('istiod could not be built; what needs it is skipped');
 }
 
 function installNodeModules() {

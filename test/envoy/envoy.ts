@@ -12,6 +12,8 @@ export interface EnvoyOptions {
   readonly version?: string;
   /** Envoy's own log, in a failure's message. Default `warning`. */
   readonly logLevel?: 'trace' | 'debug' | 'info' | 'warning';
+  /** What starts it, such as `setpriv --regid 1337`. */
+  readonly through?: readonly string[];
 }
 
 /** A line of an access log in JSON. */
@@ -50,7 +52,7 @@ export async function startEnvoy(
   lab: Lab,
   where: Where,
   config: string | object,
-  {version = ENVOY_VERSIONS[0]!, logLevel = 'warning'}: EnvoyOptions = {},
+  {version = ENVOY_VERSIONS[0]!, logLevel = 'warning', through = []}: EnvoyOptions = {},
 ): Promise<Envoy> {
   const program = envoyBinary(version);
   if (program === null) throw new Error(`Envoy ${version} is not installed: node cli/setup.mjs test`);
@@ -67,7 +69,7 @@ export async function startEnvoy(
   const stderr = openSync(files.stderr, 'a');
   // Without hot restart there is no shared memory by base id, so any number run beside each other.
   const argv = ['-c', files.config, '--concurrency', '1', '--disable-hot-restart', '--log-level', logLevel];
-  const child = lab.spawn(where, [program, ...argv, '--file-flush-interval-msec', `${FLUSH_MS}`], {
+  const child = lab.spawn(where, [...through, program, ...argv, '--file-flush-interval-msec', `${FLUSH_MS}`], {
     stdio: ['ignore', stdout, stderr],
   });
   closeSync(stdout);

@@ -1,0 +1,78 @@
+/** What a client's CONNECT to its corporate proxy says is seen and decided: plain TCP would hide it. */
+import type {MeshEgressDocument} from '../policy/index.ts';
+import {httpCheck, type} from './check.ts';
+import type {ProxyService} from './external-proxy.ts';
+import {accessLog, connectionManager} from './http.ts';
+import {istioObject, workloadSelector, type Generated, type Scope} from './objects.ts';
+import {PRIORITY} from './priorities.ts';
+
+/** Not the name that the sidecar's own question has, so that a route can switch that one off and leave this one on. */
+const CHECK = 'sallyport.proxy_check';
+const SIDECAR_CHECK = 'envoy.filters.http.ext_authz';
+
+export function connectFilter(mesh: MeshEgressDocument, scope: Scope, service: ProxyService): Generated {
+  const {proxy, name, host, port, addresses} = service;
+  const cluster = `outbound|${port}||${host}`;
+  const manager = connectionManager(
+    name.replaceAll(/[^a-z0-9]/g, '_'),
+    accessLog(),
+    [httpCheck(mesh, CHECK, {'sallyport-dials': 'name', 'sallyport-via': proxy})],
+    [
+      {
+        match: {connect_matcher: {}},
+        typed_per_filter_config: ASKED_ONCE,
+        route: {cluster, timeout: '0s', upgrade_configs: [{upgrade_type: 'CONNECT'}]},
+      },
+      {match: {prefix: '/'}, typed_per_filter_config: ASKED_ONCE, route: {cluster, timeout: '0s'}},
+    ],
+  );
+  const spec = {
+    ...workloadSelector(scope),
+    priority: PRIORITY.externalProxy,
+    configPatches: [
+      ...addresses.map((address) => ({
+        applyTo: 'NETWORK_FILTER',
+        match: {
+          context: 'SIDECAR_OUTBOUND',
+          // By name: a match by port would take in every other service on that port.
+          listener: {name: `${address}_${port}`, filterChain: {filter: {name: 'envoy.filters.network.tcp_proxy'}}},
+        },
+        patch: {operation: 'REPLACE', value: manager},
+      })),
+      {
+        applyTo: 'CLUSTER',
+        match: {context: 'SIDECAR_OUTBOUND', cluster: {service: host, portNumber: port}},
+        patch: {operation: 'MERGE', value: ABSOLUTE_FORM},
+      },
+    ],
+  };
+  return {
+    why: `UpstreamProxy ${proxy} at ${host}:${port}: each CONNECT and each plain request to it is asked about before it is sent, by the name that it is for. Without this the mesh sees an address of the proxy, and everything behind it is open or closed at once.`,
+    object: istioObject(
+      mesh,
+      'networking.istio.io/v1alpha3',
+      'EnvoyFilter',
+      `${name}${scope.suffix}`,
+      scope.namespace,
+      spec,
+    ),
+  };
+}
+
+/** The question of sidecar-http is put into every HTTP filter chain, ours too; it would take the proxy's address for the target. */
+const ASKED_ONCE = {
+  [SIDECAR_CHECK]: {
+    '@type': type('envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute'),
+    disabled: true,
+  },
+};
+
+/** To a proxy a plain request is sent with its whole URL (RFC 9112 §3.2.2). */
+const ABSOLUTE_FORM = {
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': type('envoy.extensions.upstreams.http.v3.HttpProtocolOptions'),
+      explicit_http_config: {http_protocol_options: {send_fully_qualified_url: true}},
+    },
+  },
+};

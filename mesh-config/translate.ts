@@ -1,0 +1,71 @@
+/** MeshEgress and UpstreamProxies to Istio objects. Pure; the same in gives the same out, in the same order. */
+import {parseAddress, type Finding, type MeshEgressDocument, type UpstreamProxyDocument} from '../policy/index.ts';
+import {proxyServices, serviceEntry, type ProxyService} from './external-proxy.ts';
+import {scopeOf, type Generated, type Scope} from './objects.ts';
+import {connectFilter} from './connect.ts';
+import {sidecarFilters} from './sidecar.ts';
+
+export interface Translated {
+  /** Empty where there are errors: half of it would be a mesh that is half open. */
+  readonly objects: readonly Generated[];
+  readonly findings: readonly Finding[];
+}
+
+export function translate(mesh: MeshEgressDocument, proxies: readonly UpstreamProxyDocument[]): Translated {
+  const findings: Finding[] = [];
+  const services = readProxies(mesh, proxies, findings);
+  if (findings.some(({severity}) => severity === 'error')) return {objects: [], findings};
+  const scopes = mesh.enforcement.map((entry) => scopeOf(mesh, entry));
+  return {
+    objects: [
+      ...services.map((service) => serviceEntry(mesh, service)),
+      ...scopes.flatMap((scope) => [
+        ...services
+          .filter((service) => reaches(service, scope, mesh))
+          .map((service) => connectFilter(mesh, scope, service)),
+        ...sidecarFilters(mesh, scope),
+      ]),
+    ],
+    findings,
+  };
+}
+
+/** Whether any pod of the scope sees the proxy: a filter that can match nothing is not written. */
+const reaches = ({namespaces}: ProxyService, {namespace}: Scope, mesh: MeshEgressDocument): boolean =>
+  namespaces === null || namespace === mesh.istio.rootNamespace || namespaces.includes(namespace);
+
+function readProxies(
+  mesh: MeshEgressDocument,
+  proxies: readonly UpstreamProxyDocument[],
+  findings: Finding[],
+): readonly ProxyService[] {
+  return mesh.proxies.flatMap((entry, i) => {
+    const error = (code: string, message: string, fix: string): [] => {
+      const path = `spec.proxies[${i}]`;
+      findings.push({severity: 'error', code, message, fix, at: mesh.at, object: `MeshEgress ${mesh.name}`, path});
+      return [];
+    };
+    const proxy = proxies.find(({name}) => name === entry.name);
+    if (proxy === undefined)
+      return error(
+        'UnknownProxy',
+        `there is no UpstreamProxy ${entry.name}`,
+        'Give its document too, in the same file or with another -f.',
+      );
+    const secure = proxy.endpoints.find(({tls}) => tls);
+    if (secure !== undefined)
+      return error(
+        'TlsToProxy',
+        `UpstreamProxy ${entry.name} is reached by TLS (https://${secure.host}:${secure.port}), so its CONNECT cannot be seen`,
+        'Give it an http:// endpoint for pods that reach it by themselves.',
+      );
+    const named = proxy.endpoints.find(({host}) => parseAddress(host) === null);
+    if (named !== undefined && entry.addresses === null)
+      return error(
+        'NoAddresses',
+        `the addresses of ${named.host} are not known`,
+        `List all of them under addresses: sidecars match the proxy by address.`,
+      );
+    return proxyServices(entry, proxy, (host) => parseAddress(host) !== null);
+  });
+}

@@ -1,0 +1,100 @@
+/** Real corporate proxies for the lab's internet: squid and tinyproxy, with and without basic authentication. */
+import type {ChildProcess} from 'node:child_process';
+import {chmodSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {accepts, ended, squidConfig} from '../../cli/demo/squid.ts';
+import {connectIn, type Lab} from '../lab/index.ts';
+
+export interface Parent {
+  /** METHOD TARGET of what it was asked, in order. */
+  asked(): readonly string[];
+  stop(): Promise<void>;
+}
+
+export interface ParentOptions {
+  readonly ip: string;
+  readonly port: number;
+  /** Basic authentication is required. */
+  readonly user?: {readonly name: string; readonly password: string};
+}
+
+export async function startSquid(lab: Lab, dir: string, resolver: string, options: ParentOptions): Promise<Parent> {
+  const {ip, port, user} = options;
+  const own = folder(dir, `squid-${ip}-${port}`);
+  const config = join(own, 'squid.conf');
+  const passwords = join(own, 'passwords');
+  let text = squidConfig(own, `${ip}:${port}`, resolver);
+  if (user !== undefined) {
+    const hash = await lab.exec('internet', ['openssl', 'passwd', '-apr1', user.password]);
+    writeFileSync(passwords, `${user.name}:${hash.stdout.trim()}\n`, {mode: 0o644});
+    const auth = `auth_param basic program /usr/lib/squid/basic_ncsa_auth ${passwords}\nacl known proxy_auth REQUIRED\n`;
+    text = auth + text.replace('http_access allow all', 'http_access allow known\nhttp_access deny all');
+  }
+  writeFileSync(config, text);
+  await lab.internet.addAddress(ip);
+  const child = lab.spawn('internet', ['squid', '-N', '-f', config], {stdio: 'ignore', cwd: own});
+  await up(lab, child, `squid at ${ip}:${port}`, options, () => read(join(own, 'cache.log')));
+  return {
+    asked: () => squidAsked(read(join(own, 'cache.log'))),
+    stop: () => ended(child),
+  };
+}
+
+/** With `debug_options 11,2` each request is in the log when it comes, a tunnel too (access.log has it when it ends); what squid asks for itself begins with a slash. */
+const squidAsked = (log: string): readonly string[] =>
+  [...log.matchAll(/^(GET|HEAD|POST|PUT|CONNECT|OPTIONS) ([^/\s]\S*) HTTP\/1/gm)].map(
+    ([, method, target]) => `${method} ${target}`,
+  );
+
+export async function startTinyproxy(lab: Lab, dir: string, options: ParentOptions): Promise<Parent> {
+  const {ip, port, user} = options;
+  const own = folder(dir, `tinyproxy-${ip}-${port}`);
+  const config = join(own, 'tinyproxy.conf');
+  const lines = [
+    `Port ${port}`,
+    `Listen ${ip}`,
+    'Timeout 60',
+    'MaxClients 50',
+    'LogLevel Info',
+    `LogFile "${own}/log"`,
+    'ConnectPort 443',
+    'ConnectPort 8443',
+    ...(user === undefined ? [] : [`BasicAuth ${user.name} ${user.password}`]),
+  ];
+  writeFileSync(config, `${lines.join('\n')}\n`);
+  await lab.internet.addAddress(ip);
+  const child = lab.spawn('internet', ['tinyproxy', '-d', '-c', config], {stdio: 'ignore', cwd: own});
+  await up(lab, child, `tinyproxy at ${ip}:${port}`, options, () => read(join(own, 'log')));
+  return {
+    asked: () => [...read(join(own, 'log')).matchAll(/Request .*?: (\S+ \S+) HTTP/g)].map(([, what]) => what!),
+    stop: () => ended(child),
+  };
+}
+
+async function up(
+  lab: Lab,
+  child: ChildProcess,
+  what: string,
+  {ip, port}: ParentOptions,
+  said: () => string,
+): Promise<void> {
+  if (await accepts(child, () => connectIn(lab.internet.path, {ip, port}))) return;
+  throw new Error(`${what} does not answer\n${said()}`);
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** Both give up root, and write their logs after that. */
+function folder(dir: string, name: string): string {
+  const own = join(dir, name);
+  mkdirSync(own);
+  chmodSync(dir, 0o711);
+  chmodSync(own, 0o777);
+  return own;
+}

@@ -1,0 +1,232 @@
+/** A lab with sites, DNS, a pod in a mesh and `sallyport extauthz`; istiod and the pod's Envoy are started for each set of objects. */
+import type {ChildProcess} from 'node:child_process';
+import {mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {createInterface} from 'node:readline';
+import {fileURLToPath} from 'node:url';
+import {stringify} from 'yaml';
+import {answerQuery} from '../../cli/demo/dns.ts';
+import {publicCa, type PublicCa} from '../../cli/demo/public-ca.ts';
+import {serve, type Arrived, type Site} from '../envoy/sites.ts';
+import type {Envoy} from '../envoy/index.ts';
+import {createLab, udpIn, type ExecResult, type Lab} from '../lab/index.ts';
+import {startIstiod, type Istiod} from './istiod.ts';
+import {redirectPod, startSidecar} from './proxy.ts';
+
+export const RESOLVER = '9.9.9.9';
+export const EXTAUTHZ = {name: 'extauthz', namespace: 'sallyport', port: 9000} as const;
+const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
+const START_TIMEOUT_MS = 60_000;
+const APP = {name: 'app', namespace: 'app', labels: {app: 'web', egress: 'asked'}} as const;
+const NAMESPACES = [APP.namespace, EXTAUTHZ.namespace, 'istio-system', 'other'];
+
+export interface Tried {
+  /** Status and trimmed body of the answer; status 0 where there is none. */
+  readonly answer: readonly [number, string];
+  /** Status of the proxy's answer to a CONNECT; 0 without one. */
+  readonly connect: number;
+  /** curl's exit code. */
+  readonly status: number | null;
+  /** SITE/PATH of the requests that arrived. */
+  readonly reached: readonly string[];
+  /** Sites that accepted a connection. */
+  readonly connected: readonly string[];
+}
+
+export interface RunningMesh {
+  readonly envoy: Envoy;
+  readonly istiod: Istiod;
+  stop(): Promise<void>;
+}
+
+export interface MeshWorld {
+  readonly lab: Lab;
+  readonly dir: string;
+  readonly ca: PublicCa;
+  readonly extauthz: ChildProcess;
+  readonly arrived: Arrived[];
+  readonly connected: string[];
+  /** What extauthz logged. */
+  readonly journal: readonly Readonly<Record<string, unknown>>[];
+  /** Starts istiod with these objects and this mesh configuration (beside what the lab itself needs), and the pod's Envoy. */
+  mesh(objects: readonly string[], meshConfig?: object): Promise<RunningMesh>;
+  curl(...args: readonly string[]): Promise<ExecResult>;
+  /** Runs curl in the pod. */
+  tried(...args: readonly string[]): Promise<Tried>;
+  close(): Promise<void>;
+}
+
+export interface WorldOptions {
+  readonly policies: readonly object[];
+  readonly sites: readonly Site[];
+  /** More names and their addresses. */
+  readonly names?: Readonly<Record<string, string>>;
+  /** More programs in the lab. */
+  readonly prepare?: (lab: Lab, dir: string) => Promise<void>;
+}
+
+export async function meshWorld(options: WorldOptions): Promise<MeshWorld> {
+  const dir = mkdtempSync(join(tmpdir(), 'sallyport-mesh-'));
+  const lab = await createLab({name: 'mesh', pods: [{name: 'app'}]});
+  const ca = publicCa(join(dir, 'public-ca'));
+  const servers: {close(): void}[] = [];
+  const arrived: Arrived[] = [];
+  const connected: string[] = [];
+  const journal: Readonly<Record<string, unknown>>[] = [];
+  const names = new Map(Object.entries(options.names ?? {}));
+  for (const {name, ip} of options.sites) names.set(name, ip);
+  let running: RunningMesh | null = null;
+  const close = async (): Promise<void> => {
+    await running?.stop();
+    for (const server of servers) server.close();
+    await lab.close();
+    rmSync(dir, {recursive: true, force: true});
+  };
+  try {
+    await lab.internet.addAddress(RESOLVER);
+    const dns = await udpIn(lab.internet.path, RESOLVER, 53);
+    dns.on('message', (query, from) => {
+      const answer = answerQuery(query, (name) => names.get(name));
+      if (answer !== null) dns.send(answer, from.port, from.address);
+    });
+    servers.push(dns);
+    for (const where of ['app', 'node', 'internet']) lab.setResolver(where, RESOLVER);
+    for (const site of options.sites) servers.push(...(await serve(lab, ca, site, arrived, connected)));
+    await options.prepare?.(lab, dir);
+
+    const policyDir = join(dir, 'policies');
+    mkdirSync(policyDir);
+    const file = join(policyDir, 'policy.yaml');
+    writeFileSync(`${file}.new~`, options.policies.map((document) => stringify(document)).join('---\n'));
+    renameSync(`${file}.new~`, file);
+    const pod = lab.pod('app');
+    const workload = {...APP, trustsCa: false};
+    writeFileSync(join(dir, 'workloads.yaml'), stringify([{ips: pod.ips, ...workload}]));
+    const listen = `${lab.node.ips[0]}:${EXTAUTHZ.port}`;
+    const extauthz = await startExtauthz(lab, journal, [
+      ...['--policy', policyDir, '--workloads', join(dir, 'workloads.yaml'), '--listen', listen],
+      ...['--resolver', RESOLVER, '--log-format', 'json'],
+    ]);
+    await redirectPod(lab, pod);
+
+    const world: MeshWorld = {
+      lab,
+      dir,
+      ca,
+      extauthz,
+      arrived,
+      connected,
+      journal,
+      async mesh(objects, meshConfig = {}) {
+        await running?.stop();
+        running = null;
+        const istiod = await startIstiod(lab, {
+          objects: [baseObjects(lab), ...objects],
+          mesh: stringify({...LAB_MESH, ...meshConfig}),
+          namespaces: NAMESPACES,
+        });
+        let envoy: Envoy;
+        try {
+          envoy = await startSidecar(lab, pod, APP, lab.node.ips[0]!);
+        } catch (error) {
+          await istiod.stop();
+          throw error;
+        }
+        const started: RunningMesh = {
+          envoy,
+          istiod,
+          async stop() {
+            if (running === started) running = null;
+            await envoy.stop();
+            await istiod.stop();
+          },
+        };
+        running = started;
+        return started;
+      },
+      curl: (...args) =>
+        lab.exec('app', ['curl', '-s', '-S', '--max-time', '10', ...args], {env: {CURL_CA_BUNDLE: ca.bundle}}),
+      async tried(...args) {
+        const [requests, connections] = [arrived.length, connected.length];
+        const {stdout, status} = await world.curl('-w', '\n%{http_code} %{http_connect}', ...args);
+        const at = stdout.lastIndexOf('\n');
+        const [code, connect] = stdout.slice(at + 1).split(' ');
+        return {
+          answer: [Number(code), stdout.slice(0, at).trim()],
+          connect: Number(connect),
+          status,
+          reached: arrived.slice(requests).map(({site, path}) => `${site}${path}`),
+          connected: connected.slice(connections),
+        };
+      },
+      close,
+    };
+    return world;
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** What the lab's mesh needs beside what is generated: no mutual TLS (that wants a CA), access logs where the tests read them. */
+const LAB_MESH = {
+  enableAutoMtls: false,
+  rootNamespace: 'istio-system',
+  accessLogFile: '/dev/stdout',
+  accessLogEncoding: 'JSON',
+  defaultConfig: {discoveryAddress: '127.0.0.1:15010'},
+} as const;
+
+function baseObjects(lab: Lab): string {
+  const plain = {
+    apiVersion: 'security.istio.io/v1',
+    kind: 'PeerAuthentication',
+    metadata: {name: 'default', namespace: 'istio-system'},
+    spec: {mtls: {mode: 'DISABLE'}},
+  };
+  // Stands for the Service: istiod has no Kubernetes here to know it from.
+  const extauthz = {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'ServiceEntry',
+    metadata: {name: EXTAUTHZ.name, namespace: EXTAUTHZ.namespace},
+    spec: {
+      hosts: [`${EXTAUTHZ.name}.${EXTAUTHZ.namespace}.svc.cluster.local`],
+      addresses: ['10.96.0.9'],
+      location: 'MESH_INTERNAL',
+      resolution: 'STATIC',
+      ports: [{number: EXTAUTHZ.port, name: 'grpc', protocol: 'GRPC'}],
+      endpoints: [{address: lab.node.ips[0]}],
+    },
+  };
+  return [plain, extauthz].map((object) => stringify(object)).join('---\n');
+}
+
+/** Starts `sallyport extauthz` on the node; resolves when it listens. */
+async function startExtauthz(
+  lab: Lab,
+  journal: Readonly<Record<string, unknown>>[],
+  flags: readonly string[],
+): Promise<ChildProcess> {
+  const child = lab.spawn('node', [process.execPath, MAIN, 'extauthz', ...flags]);
+  let said = '';
+  child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  await new Promise<void>((resolve, reject) => {
+    const failed = (why: string): void => reject(new Error(`extauthz ${why}\n${said}`));
+    const timer = setTimeout(() => failed(`did not listen within ${START_TIMEOUT_MS} ms`), START_TIMEOUT_MS);
+    child.once('exit', (code) => {
+      clearTimeout(timer);
+      failed(`ended with exit code ${code}`);
+    });
+    createInterface({input: child.stdout!}).on('line', (text) => {
+      const line = JSON.parse(text) as Readonly<Record<string, unknown>>;
+      journal.push(line);
+      if (line['event'] !== 'extauthz.listening') return;
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+  return child;
+}
+
+export const read = (path: string): string => readFileSync(path, 'utf8');
