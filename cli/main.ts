@@ -46,6 +46,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'is this policy valid? file:line:column: message',
     run: async (argv, out) => (await import('./check.ts')).check(argv, out),
   },
+  'mesh-config': {
+    summary: 'from one MeshEgress to the Istio objects that make a mesh ask',
+    run: async (argv, out) => (await import('./mesh-config.ts')).meshConfig(argv, out),
+  },
   explain: {
     summary: 'would this request pass, by which rule, why',
     run: async (argv, out) => (await import('./explain.ts')).explain(argv, out),
@@ -57,7 +61,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 };
 
 function usage(): string {
-  const rows = Object.entries(COMMANDS).map(([name, command]) => `  ${name.padEnd(10)} ${command.summary}`);
+  const rows = Object.entries(COMMANDS).map(([name, command]) => `  ${name.padEnd(11)} ${command.summary}`);
   return `sallyport COMMAND [flags]\n\n${rows.join('\n')}\n\nsallyport COMMAND --help lists a command's flags. Exit codes: 0 ok, 1 finding, 2 usage, 3 could not run.\n`;
 }
 
