@@ -28,7 +28,7 @@ export function inject(
   installation: Installation,
   running: Pod | null = null,
 ): Injection {
-  const out = structuredClone(running === null ? pod : {...pod, metadata: running.metadata});
+  const out = copyOf(running === null ? pod : {...pod, metadata: running.metadata});
   const choice = choose(out, namespace, installation);
   const unknown = unknownKeys(out);
   if (choice.kind === 'skip') return {...choice, warnings: unknown};
@@ -56,6 +56,11 @@ export function inject(
     writeStatus(out, mode, touched, warnings);
   }
   return {kind: 'inject', mode, pod: running === null ? out : {...out, metadata: pod.metadata}, warnings};
+}
+
+/** A pod is JSON. Where two of its parts are one object, as YAML's aliases make them, they are two here: only one may be ours to change. */
+function copyOf(pod: Pod): Pod {
+  return JSON.parse(JSON.stringify(pod)) as Pod;
 }
 
 /** Those that run already cannot be changed, and the API server refuses whoever tries. */

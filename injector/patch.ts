@@ -23,6 +23,7 @@ function compare(before: unknown, after: unknown, path: string, out: Operation[]
 
 function compareLists(before: readonly unknown[], after: readonly unknown[], path: string, out: Operation[]): void {
   const names = {before: namesOf(before), after: namesOf(after)};
+  if (names.before === 'ambiguous' || names.after === 'ambiguous') return compareWhole(before, after, path, out);
   if (names.before !== null && names.after !== null)
     return compareNamed(before, names.before, after, names.after, path, out);
   const both = Math.min(before.length, after.length);
@@ -52,11 +53,17 @@ function compareNamed(
   }
 }
 
-/** The entries' names; null where one has none or two share one. */
-function namesOf(list: readonly unknown[]): readonly string[] | null {
+/** Two entries of one name, as two variables may be: which of them is which nobody can say, so the list is replaced as it is. */
+function compareWhole(before: readonly unknown[], after: readonly unknown[], path: string, out: Operation[]): void {
+  const same = before.length === after.length && before.every((entry, i) => patchOf(entry, after[i]).length === 0);
+  if (!same) out.push({op: 'replace', path, value: after});
+}
+
+/** The entries' names; null where one has none. */
+function namesOf(list: readonly unknown[]): readonly string[] | 'ambiguous' | null {
   const names = list.map((entry) => (isMapping(entry) ? entry['name'] : undefined));
-  const unique = new Set(names).size === names.length;
-  return unique && names.every((name) => typeof name === 'string') ? names : null;
+  if (!names.every((name) => typeof name === 'string')) return null;
+  return new Set(names).size === names.length ? names : 'ambiguous';
 }
 
 function isSubsequence(few: readonly string[], many: readonly string[]): boolean {
@@ -68,13 +75,17 @@ function isSubsequence(few: readonly string[], many: readonly string[]): boolean
 type Mapping = Readonly<Record<string, unknown>>;
 
 function compareMappings(before: Mapping, after: Mapping, path: string, out: Operation[]): void {
-  for (const key of Object.keys(before))
-    if (after[key] === undefined) out.push({op: 'remove', path: `${path}/${escape(key)}`});
+  for (const key of Object.keys(before)) if (!has(after, key)) out.push({op: 'remove', path: `${path}/${escape(key)}`});
   for (const [key, value] of Object.entries(after)) {
     if (value === undefined) continue;
-    if (before[key] === undefined) out.push({op: 'add', path: `${path}/${escape(key)}`, value});
+    if (!has(before, key)) out.push({op: 'add', path: `${path}/${escape(key)}`, value});
     else compare(before[key], value, `${path}/${escape(key)}`, out);
   }
+}
+
+/** Not `in`: a label may be called `constructor`. */
+function has(mapping: Mapping, key: string): boolean {
+  return Object.hasOwn(mapping, key) && mapping[key] !== undefined;
 }
 
 function isMapping(value: unknown): value is Mapping {
