@@ -12,6 +12,8 @@ export interface Resource {
   readonly path: string;
   readonly fieldSelector?: string;
   readonly labelSelector?: string;
+  /** Objects of one answer, where they are large. Default: 500. */
+  readonly pageObjects?: number;
 }
 
 export interface ReflectorOptions<T> {
@@ -101,14 +103,14 @@ class ListAndWatch<T> implements Reflector<T> {
   }
 
   async #list(): Promise<void> {
-    const {apiVersion, kind, fieldSelector, labelSelector} = this.#options.resource;
+    const {apiVersion, kind, fieldSelector, labelSelector, pageObjects = PAGE_OBJECTS} = this.#options.resource;
     const seen = new Map<string, T>();
     let next: string | undefined;
     let version: string;
     do {
       const page = await this.#api.list(
         ...([apiVersion, kind, undefined, undefined, undefined, undefined] as const),
-        ...([fieldSelector, labelSelector, PAGE_OBJECTS, next] as const),
+        ...([fieldSelector, labelSelector, pageObjects, next] as const),
       );
       for (const object of page.items) {
         const kept = this.#options.keep(object);
