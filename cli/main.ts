@@ -54,6 +54,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'would this request pass, by which rule, why',
     run: async (argv, out) => (await import('./explain.ts')).explain(argv, out),
   },
+  doctor: {
+    summary: 'is enforcement really on? sends probes, counts packets',
+    run: async (argv, out) => (await import('./doctor.ts')).doctor(argv, out),
+  },
   demo: {
     summary: 'the guided tour, on real traffic in network namespaces',
     run: async (argv, out) => (await import('./demo/main.ts')).demo(argv, out),

@@ -1,0 +1,100 @@
+/** `sallyport doctor`: is enforcement really on? Looks at this node, at the cluster, or at both. */
+import {NODE_CHECKS} from '../doctor/checks/index.ts';
+import {runChecks, type Row} from '../doctor/check.ts';
+import {agentSettings, type Agent} from '../doctor/node/agent.ts';
+import {agentOf, agentProcesses} from '../doctor/node/processes.ts';
+import {nodeWorld} from '../doctor/node/world.ts';
+import {exitCode, reportJson, reportText} from '../doctor/report.ts';
+import {EXIT, SallyportError} from '../runtime/errors.ts';
+import type {Out} from '../runtime/output.ts';
+import {systemCommands} from '../tproxy/capture/commands.ts';
+import {parseStrictly} from './arguments.ts';
+
+const HELP = `sallyport doctor: is enforcement really on?
+
+  sallyport doctor [node] [cluster] [flags]
+
+  node      this machine: the agent, the kernel's rules, and packets sent from inside captured pods. As root.
+  cluster   the API server: webhooks, agents, policies, trust, pods. Its only writes are dry runs.
+  Without either: what is here. A node where an agent runs, and the cluster of --kubeconfig or of this pod.
+
+      --pid PID          the agent's process (default: the one in this network namespace)
+      --kubeconfig FILE  the cluster (default in a pod: its service account)
+      --namespace NS     where Sallyport is installed (default: sallyport)
+      --skip CHECK       leave a check out; may be given several times
+  -o, --output FORMAT    text (default) or json
+  -h, --help
+
+Checks: ${NODE_CHECKS.map(({name}) => name).join(', ')}.
+Exit codes: 0 all is well, 1 a finding (warnings too), 2 wrong use, 3 nothing could be looked at.
+`;
+
+const OPTIONS = {
+  pid: {type: 'string'},
+  kubeconfig: {type: 'string'},
+  namespace: {type: 'string'},
+  skip: {type: 'string', multiple: true},
+  output: {type: 'string', short: 'o'},
+  help: {type: 'boolean', short: 'h'},
+} as const;
+
+const usage = (message: string, fix: string): SallyportError => new SallyportError('Usage', message, fix);
+
+/** Runs the command; the result is the exit code. Throws SallyportError for wrong use, and where there is nothing to look at. */
+export async function doctor(argv: string[], out: Out): Promise<number> {
+  const {values, positionals} = parseStrictly('doctor', argv, OPTIONS);
+  if (values['help'] === true) {
+    out.stdout(HELP);
+    return EXIT.ok;
+  }
+  const output = values['output'] ?? 'text';
+  if (output !== 'text' && output !== 'json')
+    throw usage(`-o ${JSON.stringify(output)} is no format`, 'Write text or json.');
+  const skip = skipped((values['skip'] as string[] | undefined) ?? []);
+  for (const part of positionals)
+    if (part !== 'node' && part !== 'cluster')
+      throw usage(`${JSON.stringify(part)} is nothing to look at`, 'Write node, cluster, or neither.');
+  const agent = findAgent(values['pid'] as string | undefined);
+  const kubeconfig = (values['kubeconfig'] as string | undefined) ?? null;
+  const rows: Row[] = [];
+  const asked = positionals.includes('node') || values['pid'] !== undefined;
+  if (asked || (positionals.length === 0 && !(agent instanceof SallyportError)))
+    rows.push(...(await runChecks(NODE_CHECKS, nodeWorld(agent, systemCommands(), kubeconfig), skip)));
+  if (rows.length === 0 && agent instanceof SallyportError) throw agent;
+  out.stdout(output === 'json' ? reportJson(rows) : reportText(rows));
+  return exitCode(rows);
+}
+
+function skipped(names: readonly string[]): ReadonlySet<string> {
+  const known = NODE_CHECKS.map(({name}) => name);
+  for (const name of names)
+    if (!known.includes(name)) throw usage(`--skip ${name}: no such check`, `Write one of ${known.join(', ')}.`);
+  return new Set(names);
+}
+
+function findAgent(pid: string | undefined): Agent | SallyportError {
+  const none = (message: string): SallyportError =>
+    new SallyportError(
+      'NoAgent',
+      message,
+      'Run doctor where the agent runs (its pod, or its node as root), or with --kubeconfig.',
+    );
+  try {
+    if (pid !== undefined) {
+      if (!/^[1-9]\d*$/.test(pid)) throw usage(`--pid ${JSON.stringify(pid)} is no process id`, 'Write a number.');
+      const process = agentOf('/proc', Number(pid));
+      return process === null ? none(`process ${pid} is no sallyport tproxy`) : agentSettings(process);
+    }
+    const found = agentProcesses();
+    if (found.length > 1)
+      throw usage(
+        `${found.length} agents run in this network namespace: ${found.map((one) => one.pid).join(', ')}`,
+        'Name one with --pid.',
+      );
+    return found.length === 0 ? none('no sallyport tproxy runs in this network namespace') : agentSettings(found[0]!);
+  } catch (error) {
+    if (error instanceof SallyportError && error.code !== 'Usage') return error;
+    if (error instanceof SallyportError) throw error;
+    return none((error as Error).message);
+  }
+}
