@@ -1,0 +1,91 @@
+/** A real one-node Kubernetes: up in half a minute where its programs and images are there, gone without a trace. */
+import {readFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {kubeconfigOf, makePki, programOf, startApiServer, startControllers, startEtcd} from './control.ts';
+import {makeImages, type Image} from './images.ts';
+import {startMachine, type Machine, type Ran} from './machine.ts';
+import {allowPodsOut, containerdSocket, startContainerd, startKubelet, startKubeProxy} from './node.ts';
+import {NODE} from './addresses.ts';
+
+export interface Cluster {
+  readonly machine: Machine;
+  /** kubectl as the administrator; `input` is its stdin. */
+  kubectl(argv: readonly string[], input?: string): Ran;
+  /** kubectl that must succeed; its output. Throws with what kubectl said. */
+  must(argv: readonly string[], input?: string): string;
+  helm(argv: readonly string[]): Ran;
+  importImages(images: readonly Image[]): void;
+  stop(): Promise<void>;
+}
+
+const READY_TIMEOUT_MS = 180_000;
+const POLL_MS = 200;
+
+/** Rejects with the end of the logs where something does not come up; nothing is left behind then. */
+export async function startCluster(say: (text: string) => void): Promise<Cluster> {
+  const machine = await startMachine();
+  try {
+    say('certificates');
+    makePki(machine);
+    startEtcd(machine);
+    startApiServer(machine);
+    startContainerd(machine);
+    const images = await makeImages(join(machine.dir, 'images'), say);
+    const cluster = clusterOn(machine);
+    await until(
+      'the API server',
+      () => cluster.kubectl(['get', '--raw', '/readyz']).stdout === 'ok',
+      machine,
+      'kube-apiserver',
+    );
+    startControllers(machine);
+    allowPodsOut(machine);
+    await until('containerd', () => ctr(machine, ['version']).status === 0, machine, 'containerd');
+    say('images');
+    cluster.importImages(images);
+    startKubelet(machine);
+    startKubeProxy(machine);
+    say('node');
+    await until('the node', () => cluster.kubectl(['get', 'node', NODE.name]).status === 0, machine, 'kubelet');
+    cluster.must(['wait', '--for=condition=Ready', `node/${NODE.name}`, '--timeout=120s']);
+    cluster.must(['apply', '-f', '-'], readFileSync(join(import.meta.dirname, 'coredns.yaml'), 'utf8'));
+    cluster.must(['-n', 'kube-system', 'rollout', 'status', 'deployment/coredns', '--timeout=120s']);
+    return cluster;
+  } catch (error) {
+    await machine.stop();
+    throw error;
+  }
+}
+
+function clusterOn(machine: Machine): Cluster {
+  const admin = ['--kubeconfig', kubeconfigOf(machine, 'admin')];
+  const kubectl = (argv: readonly string[], input = ''): Ran =>
+    machine.run([programOf('kubectl'), ...admin, ...argv], input);
+  return {
+    machine,
+    kubectl,
+    must(argv, input) {
+      const {status, stdout, stderr} = kubectl(argv, input);
+      if (status !== 0) throw new Error(`kubectl ${argv.join(' ')}: ${stderr}${stdout}`);
+      return stdout;
+    },
+    helm: (argv) => machine.run([programOf('helm'), ...admin, ...argv]),
+    importImages(images) {
+      for (const {name, tar} of images) {
+        const {status, stderr} = ctr(machine, ['images', 'import', tar]);
+        if (status !== 0) throw new Error(`image ${name}: ${stderr}`);
+      }
+    },
+    stop: () => machine.stop(),
+  };
+}
+
+const ctr = (machine: Machine, argv: readonly string[]): Ran =>
+  machine.run(['ctr', '--address', containerdSocket(machine), '--namespace', 'k8s.io', ...argv]);
+
+async function until(what: string, holds: () => boolean, machine: Machine, log: string): Promise<void> {
+  for (const deadline = Date.now() + READY_TIMEOUT_MS; !holds();) {
+    if (Date.now() > deadline) throw new Error(`${what} did not come up:\n${machine.logOf(log).slice(-3_000)}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}

@@ -1,0 +1,190 @@
+/** The images of the cluster, made without a registry: docker-archive tars, as `ctr images import` takes them. */
+import {execFileSync} from 'node:child_process';
+import {createHash} from 'node:crypto';
+import {cpSync, createReadStream, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync} from 'node:fs';
+import {homedir, tmpdir} from 'node:os';
+import {dirname, join} from 'node:path';
+import {programOf} from './control.ts';
+
+export interface Image {
+  /** localhost/NAME:TAG */
+  readonly name: string;
+  readonly tar: string;
+}
+
+interface Config {
+  readonly Entrypoint?: readonly string[];
+  readonly Cmd?: readonly string[];
+  readonly Env?: readonly string[];
+  readonly User?: string;
+  readonly WorkingDir?: string;
+}
+
+const ROOT = join(import.meta.dirname, '../../..');
+const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'sallyport');
+const PATHS = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** What pods of the tests and our own image need of Debian. */
+const DEBIAN = {
+  suite: 'bookworm',
+  packages: [
+    ...['ca-certificates', 'curl', 'iputils-ping', 'iproute2', 'nftables', 'conntrack', 'dnsutils', 'netcat-openbsd'],
+    ...['python3-minimal', 'python3-requests'],
+  ],
+};
+
+/** Does nothing but wait, and wait for orphans: what holds a pod's namespaces. */
+const PAUSE_C = `#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void down(int s) { (void)s; _exit(0); }
+static void reap(int s) { (void)s; while (waitpid(-1, 0, WNOHANG) > 0); }
+int main(void) { signal(SIGINT, down); signal(SIGTERM, down); signal(SIGCHLD, reap); for (;;) pause(); }
+`;
+
+/** Makes all of them in `dir`; `say` is told what takes long. */
+export async function makeImages(dir: string, say: (text: string) => void): Promise<Image[]> {
+  mkdirSync(dir, {recursive: true});
+  const scratch = mkdtempSync(join(tmpdir(), 'sallyport-images-'));
+  try {
+    const pause = join(scratch, 'pause');
+    mkdirSync(pause);
+    writeFileSync(join(scratch, 'pause.c'), PAUSE_C);
+    execFileSync('gcc', ['-static', '-Os', '-s', '-o', join(pause, 'pause'), join(scratch, 'pause.c')]);
+    const coredns = join(scratch, 'coredns');
+    mkdirSync(coredns);
+    cpSync(programOf('coredns'), join(coredns, 'coredns'));
+    const debian = debianLayer(say);
+    say('our own image');
+    const ours = ownLayer(scratch);
+    return [
+      await image(dir, 'pause', [layerOf(scratch, pause)], {Entrypoint: ['/pause']}),
+      await image(dir, 'coredns', [layerOf(scratch, coredns)], {Entrypoint: ['/coredns']}),
+      await image(dir, 'tools', [debian, nodeLayer(scratch)], {Env: [PATHS], Cmd: ['bash']}),
+      await image(dir, 'sallyport', [debian, ours], {Env: [PATHS], Entrypoint: ['sallyport'], WorkingDir: '/'}),
+    ];
+  } finally {
+    rmSync(scratch, {recursive: true, force: true});
+  }
+}
+
+/** Debian's files, from the cache where they were made before. */
+function debianLayer(say: (text: string) => void): string {
+  const key = createHash('sha256').update(JSON.stringify(DEBIAN)).digest('hex').slice(0, 12);
+  const tar = join(CACHE, `debian-${key}.tar`);
+  if (existsSync(tar)) return tar;
+  say('Debian packages for the images');
+  const root = mkdtempSync(join(tmpdir(), 'sallyport-debian-'));
+  try {
+    execFileSync('debootstrap', ['--variant=minbase', `--include=${DEBIAN.packages.join(',')}`, DEBIAN.suite, root], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    for (const folder of [
+      'var/cache/apt',
+      'var/lib/apt/lists',
+      'usr/share/doc',
+      'usr/share/locale',
+      'usr/share/man',
+      'dev',
+    ])
+      rmSync(join(root, folder), {recursive: true, force: true});
+    mkdirSync(join(root, 'dev'));
+    mkdirSync(CACHE, {recursive: true});
+    pack(root, `${tar}.${process.pid}`);
+    renameSync(`${tar}.${process.pid}`, tar);
+  } finally {
+    rmSync(root, {recursive: true, force: true});
+  }
+  return tar;
+}
+
+function nodeLayer(scratch: string): string {
+  const root = join(scratch, 'node');
+  putNode(root);
+  return layerOf(scratch, root);
+}
+
+function putNode(root: string): void {
+  mkdirSync(join(root, 'usr/local/bin'), {recursive: true});
+  cpSync(process.execPath, join(root, 'usr/local/bin/node'));
+}
+
+/** The package as it would be published, with the dependencies that its users get. */
+function ownLayer(scratch: string): string {
+  const root = join(scratch, 'sallyport');
+  const app = join(root, 'opt/sallyport');
+  putNode(root);
+  mkdirSync(app, {recursive: true});
+  const npm = (...argv: string[]): string =>
+    execFileSync('npm', [...argv, '--loglevel=error'], {
+      cwd: ROOT,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+  const packed = npm('pack', '--pack-destination', scratch).trim().split('\n').at(-1)!;
+  writeFileSync(join(app, 'package.json'), '{"private": true}\n');
+  npm(
+    'install',
+    '--prefix',
+    app,
+    '--omit=optional',
+    '--no-audit',
+    '--no-fund',
+    '--prefer-offline',
+    join(scratch, packed),
+  );
+  writeFileSync(
+    join(root, 'usr/local/bin/sallyport'),
+    '#!/bin/sh\nexec node /opt/sallyport/node_modules/sallyport/cli/sallyport.mjs "$@"\n',
+    {mode: 0o755},
+  );
+  return layerOf(scratch, root);
+}
+
+function layerOf(scratch: string, root: string): string {
+  const tar = join(scratch, `${createHash('sha256').update(root).digest('hex').slice(0, 12)}.tar`);
+  pack(root, tar);
+  return tar;
+}
+
+/** Without times: the same files are the same layer. */
+function pack(root: string, tar: string): void {
+  execFileSync('tar', [
+    ...['--numeric-owner', '--owner=0', '--group=0', '--sort=name', '--mtime=@0', '-C', root, '-cf', tar, '.'],
+  ]);
+}
+
+/** One archive: the layers, the image's configuration, and the manifest that names them. */
+async function image(dir: string, name: string, layers: readonly string[], config: Config): Promise<Image> {
+  const scratch = mkdtempSync(join(dirname(layers[0]!) === CACHE ? tmpdir() : dirname(layers[0]!), 'image-'));
+  const digests = await Promise.all(layers.map(sha256));
+  const files = digests.map((digest) => `${digest}.tar`);
+  layers.forEach((layer, i) => cpSync(layer, join(scratch, files[i]!)));
+  const text = JSON.stringify({
+    architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
+    os: 'linux',
+    config,
+    rootfs: {type: 'layers', diff_ids: digests.map((digest) => `sha256:${digest}`)},
+  });
+  const configFile = `${createHash('sha256').update(text).digest('hex')}.json`;
+  const full = `localhost/${name}:1`;
+  writeFileSync(join(scratch, configFile), text);
+  writeFileSync(
+    join(scratch, 'manifest.json'),
+    JSON.stringify([{Config: configFile, RepoTags: [full], Layers: files}]),
+  );
+  const tar = join(dir, `${name}.tar`);
+  execFileSync('tar', ['-C', scratch, '-cf', tar, 'manifest.json', configFile, ...files]);
+  rmSync(scratch, {recursive: true, force: true});
+  return {name: full, tar};
+}
+
+function sha256(file: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const hash = createHash('sha256');
+    createReadStream(file)
+      .on('error', reject)
+      .on('data', (chunk) => hash.update(chunk))
+      .on('end', () => resolve(hash.digest('hex')));
+  });
+}
