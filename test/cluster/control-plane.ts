@@ -38,6 +38,8 @@ const SERVICE_OF_API = '10.233.0.1';
 const READY_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 10_000;
 const POLL_MS = 50;
+/** The API server's OpenAPI document is 4 MB. */
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 /** Starts both. Rejects with the end of the log of the one that did not come up. */
 export async function startControlPlane(): Promise<ControlPlane> {
@@ -64,7 +66,8 @@ export async function startControlPlane(): Promise<ControlPlane> {
     };
     const kubeconfig = kubeconfigOf('admin', ['system:masters']);
     const kubectl = (argv: readonly string[], input = ''): Ran => {
-      const ran = spawnSync(programOf('kubectl'), ['--kubeconfig', kubeconfig, ...argv], {input, encoding: 'utf8'});
+      const options = {input, encoding: 'utf8', maxBuffer: MAX_OUTPUT_BYTES} as const;
+      const ran = spawnSync(programOf('kubectl'), ['--kubeconfig', kubeconfig, ...argv], options);
       return {status: ran.status ?? 1, stdout: ran.stdout, stderr: ran.stderr};
     };
     const ready = async (): Promise<void> => {

@@ -1,0 +1,52 @@
+{{/*
+The webhooks of one configuration. A selector sees labels only, and its parts are joined by "and", so that "labelled so, or
+labelled so, or in such a namespace" takes three webhooks, which no pod meets twice (docs/INJECTOR.md).
+*/}}
+{{- define "sallyport.webhooks" -}}
+{{- $root := .root }}
+{{- $webhook := $root.Values.injector.webhook }}
+{{- $excluded := concat (list "kube-system" "kube-node-lease" $root.Release.Namespace) $webhook.excludedNamespaces | uniq }}
+{{- $inject := "sallyport.dev/inject" }}
+{{- $mode := "sallyport.dev/mode" }}
+{{- $asks := list
+  (dict "name" "inject" "namespace" list "object" (list (dict "key" $inject "operator" "Exists")))
+  (dict "name" "mode" "namespace" list "object" (list (dict "key" $inject "operator" "DoesNotExist") (dict "key" $mode "operator" "Exists")))
+  (dict "name" "namespace"
+    "namespace" (list (dict "key" "sallyport.dev/injection" "operator" "In" "values" (list "enabled")))
+    "object" (list (dict "key" $inject "operator" "DoesNotExist") (dict "key" $mode "operator" "DoesNotExist"))) }}
+{{- range $asks }}
+- name: {{ .name }}.{{ $.path }}.sallyport.dev
+  admissionReviewVersions: [v1]
+  clientConfig:
+    service: {name: sallyport-injector, namespace: {{ $root.Release.Namespace }}, path: /{{ $.path }}, port: 443}
+    {{- with $webhook.caBundle }}
+    caBundle: {{ . }}
+    {{- end }}
+  failurePolicy: {{ $webhook.failurePolicy }}
+  matchPolicy: Equivalent
+  {{- if eq $.path "mutate" }}
+  # Another webhook may add containers after us: Istio's does.
+  reinvocationPolicy: IfNeeded
+  {{- end }}
+  sideEffects: None
+  timeoutSeconds: {{ $webhook.timeoutSeconds }}
+  namespaceSelector:
+    matchExpressions:
+    - {key: kubernetes.io/metadata.name, operator: NotIn, values: {{ toJson $excluded }}}
+    {{- range .namespace }}
+    - {{ toJson . }}
+    {{- end }}
+  objectSelector:
+    matchExpressions:
+    {{- range .object }}
+    - {{ toJson . }}
+    {{- end }}
+  # A static pod's copy: the kubelet runs what its file says, whatever anybody answers.
+  matchConditions:
+  - name: no-mirror-pod
+    expression: "!('kubernetes.io/config.mirror' in object.metadata.?annotations.orValue({}))"
+  rules:
+  - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods], scope: Namespaced}
+  - {operations: [UPDATE], apiGroups: [""], apiVersions: [v1], resources: [pods/ephemeralcontainers], scope: Namespaced}
+{{- end }}
+{{- end }}
