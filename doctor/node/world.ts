@@ -43,7 +43,9 @@ export function nodeWorld(found: Agent | SallyportError, commands: Commands, kub
     capture: async () => {
       const now = await known();
       const policies = compilePolicies(now.documents, agent().config.installation, now.notLoaded);
-      return {config: rulesOf(agent()), ...(await place(commands, members(now, policies)))};
+      const placed = await place(commands, members(now, policies));
+      const wanted = {config: rulesOf(agent()), podCidrs: [], ...placed};
+      return wanted;
     },
     admin: (path) => ask(agent(), path),
   };
