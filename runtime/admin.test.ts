@@ -32,8 +32,9 @@ test.each([
   ['metrics', '/metrics', {}, '200 sallyport_x 1'],
   ['a query changes nothing', '/metrics?x=1', {}, '200 sallyport_x 1'],
   ['metrics are for other machines and pods too', '/metrics', {local: false}, '200 sallyport_x 1'],
-  ['readiness, which names policies and files, is not', '/readyz', {local: false}, /^403 /],
-  ['nor is health', '/healthz', {local: false}, /^403 /],
+  ['readiness without its detail, which names policies and files', '/readyz', {local: false}, '200 ready'],
+  ['and so is its lack', '/readyz', {local: false, ready: false}, '503 not ready'],
+  ['and health: the kubelet asks a pod from outside of it', '/healthz', {local: false}, '200 ok'],
   ['nothing else is here', '/', {}, /^404 .*\/healthz, \/readyz and \/metrics/],
   ['nothing can be changed', '/metrics', {method: 'POST'}, /^405 /],
 ])('%s', async (_, path, options, expected) => {

@@ -3,7 +3,10 @@ import {createServer, type Server} from 'node:http';
 import {cannotListen, type Listen} from './listen.ts';
 
 export interface AdminSources {
-  /** Whether the asker is this machine (the kubelet's probes come from there): others get /metrics only (DESIGN §7). */
+  /**
+   * Whether the asker is this machine: others get no detail, which names policies and files. Of a pod with a network of its
+   * own the kubelet's probes come from elsewhere, and need the status alone.
+   */
   isLocal(address: string): boolean;
   /** What /readyz says; `ready` false answers 503. */
   readiness(): {readonly ready: boolean; readonly [detail: string]: unknown};
@@ -26,14 +29,15 @@ export async function startAdmin(listen: Listen, sources: AdminSources): Promise
       if (request.method !== 'GET' && request.method !== 'HEAD')
         return answer(405, 'text/plain', 'Only GET and HEAD.\n');
       const path = (request.url ?? '').split('?')[0];
-      if (path !== '/metrics' && !sources.isLocal(request.socket.remoteAddress ?? ''))
-        return answer(403, 'text/plain', 'From another machine or pod only /metrics is answered.\n');
+      const local = sources.isLocal(request.socket.remoteAddress ?? '');
       switch (path) {
         case '/healthz':
           return answer(200, 'text/plain', 'ok\n');
         case '/readyz': {
           const readiness = sources.readiness();
-          return answer(readiness.ready ? 200 : 503, 'application/json', `${JSON.stringify(readiness, null, 2)}\n`);
+          const status = readiness.ready ? 200 : 503;
+          if (!local) return answer(status, 'text/plain', readiness.ready ? 'ready\n' : 'not ready\n');
+          return answer(status, 'application/json', `${JSON.stringify(readiness, null, 2)}\n`);
         }
         case '/metrics':
           sources.metrics().then(

@@ -187,10 +187,10 @@ export const BOUNDS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'readiness is told to other machines and pods',
-    guards: 'DESIGN §7: other pods reach /metrics only',
+    guards: 'DESIGN §7: other pods learn no detail',
     file: 'runtime/admin.ts',
-    find: "if (path !== '/metrics' && !sources.isLocal(request.socket.remoteAddress ?? ''))",
-    replace: 'if (false)',
+    find: 'if (!local) return',
+    replace: 'if (false) return',
     tests: ADMIN,
   },
   {
