@@ -16,7 +16,7 @@ export interface EnforcementOptions {
   readonly onReports: () => void;
   readonly onTrouble: (message: string, retryMs: number) => void;
   readonly onOrphan: (node: string) => void;
-  readonly timing?: EnforcementTiming;
+  readonly timing: EnforcementTiming;
 }
 
 export interface EnforcementTiming {
@@ -42,7 +42,7 @@ export interface Enforcement {
   stop(): void;
 }
 
-const TIMING: EnforcementTiming = {settleMs: 1_000, graceMs: 10_000};
+export const ENFORCEMENT_TIMING: EnforcementTiming = {settleMs: 1_000, graceMs: 10_000};
 
 export function watchEnforcement(options: EnforcementOptions): Enforcement {
   return new Keeper(options);
@@ -67,7 +67,7 @@ class Keeper implements Enforcement {
 
   constructor(options: EnforcementOptions) {
     this.#options = options;
-    this.#timing = options.timing ?? TIMING;
+    this.#timing = options.timing;
     const {config, onTrouble, onOrphan} = options;
     const onSynced = (): void => this.#settle();
     this.#nodes = watchNodes({

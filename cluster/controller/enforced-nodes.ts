@@ -29,13 +29,15 @@ const SILENCE_LOOK_MS = 10_000;
 
 interface Heard {
   readonly report: NodeReport;
-  /** The agent's clock: only whether it is another one matters. */
+  /** The agent's clock. */
   readonly heartbeat: string;
+  /** Of the object: whatever is written makes another one. */
+  readonly version: string;
 }
 
 interface Voice {
   readonly report: NodeReport;
-  readonly heartbeat: string;
+  readonly version: string;
   /** By our clock: when it was last heard of. */
   readonly atMs: number;
   readonly says: NodeSays;
@@ -54,14 +56,14 @@ export function watchNodes(options: NodesOptions): Nodes {
     onChange: (node, now) => {
       const before = voices.get(node);
       // Listed again: no sign of life.
-      if (now !== null && before?.heartbeat === now.heartbeat) return;
+      if (now !== null && before?.version === now.version) return;
       if (now === null) voices.delete(node);
       else {
-        const {report, heartbeat} = now;
+        const {report, heartbeat, version} = now;
         const atMs = performance.now() - (before === undefined ? ageMs(heartbeat) : 0);
         const silent = performance.now() - atMs >= SILENT_AFTER_MS;
         const same = before !== undefined && before.says.silent === silent && sameReport(before.report, report);
-        voices.set(node, {report, heartbeat, atMs, says: same ? before.says : nodeSays(report, silent)});
+        voices.set(node, {report, version, atMs, says: same ? before.says : nodeSays(report, silent)});
         // Most of what comes are signs of life.
         if (same) return;
       }
@@ -119,7 +121,7 @@ interface Node extends KubernetesObject {
 function heard(object: KubernetesObject): Heard | null {
   const report = reportOf(object);
   const {heartbeatTime = ''} = (object as {status?: {heartbeatTime?: string}}).status ?? {};
-  return report === null ? null : {report, heartbeat: heartbeatTime};
+  return report === null ? null : {report, heartbeat: heartbeatTime, version: object.metadata?.resourceVersion ?? ''};
 }
 
 /** How long ago by the agent's clock: all that whoever has just begun to listen can go by. At most what makes it silent. */

@@ -5,12 +5,18 @@ import {clusterDocument, PLURALS, type ClusterDocument} from '../documents.ts';
 import {startReflector, type Reflector} from '../reflector.ts';
 import {acrossDocuments} from './across.ts';
 import {accepted, type Condition} from './conditions.ts';
-import {watchEnforcement, type Enforcement, type EnforcementTiming} from './enforced-keeper.ts';
+import {ENFORCEMENT_TIMING, watchEnforcement, type Enforcement, type EnforcementTiming} from './enforced-keeper.ts';
 import {createOrphanage} from './orphans.ts';
 import {createWorkQueue, type WorkQueue} from './queue.ts';
 import {resolved} from './resolved.ts';
 import {difference, statusIn, toWrite, type Status, type Wish} from './status.ts';
 import {statusWriter, type WriteStatus} from './status-writer.ts';
+
+export interface StatusTiming extends EnforcementTiming {
+  /** Of what people read alone: counts of pods change all the time in a busy cluster; who waits, waits for conditions. */
+  readonly countsMs: number;
+}
+const TIMING: StatusTiming = {...ENFORCEMENT_TIMING, countsMs: 10_000};
 
 export interface StatusKeeperOptions {
   readonly config: KubeConfig;
@@ -19,13 +25,11 @@ export interface StatusKeeperOptions {
   readonly onWritten: (object: string, condition: Condition) => void;
   readonly onFailed: (object: string, error: unknown, retryMs: number) => void;
   readonly onTrouble: (message: string, retryMs: number) => void;
-  readonly timing?: EnforcementTiming;
+  readonly timing?: StatusTiming;
 }
 
 /** Changes of policies come in bursts (a GitOps sync): what spans documents is worked out once for each burst. */
 const SETTLE_MS = 100;
-/** Counts of pods change all the time in a busy cluster; who waits, waits for conditions. */
-const COUNTS_EVERY_MS = 10_000;
 
 interface Kept extends ClusterDocument {
   readonly status: Status;
@@ -37,6 +41,7 @@ export function keepStatus(options: StatusKeeperOptions): {stop(): void} {
 
 class StatusKeeper {
   readonly #options: StatusKeeperOptions;
+  readonly #timing: StatusTiming;
   readonly #write: WriteStatus;
   readonly #queue: WorkQueue;
   readonly #orphans: WorkQueue;
@@ -53,12 +58,13 @@ class StatusKeeper {
 
   constructor(options: StatusKeeperOptions) {
     this.#options = options;
-    const {config, onTrouble, timing} = options;
+    const {config, onTrouble, timing = TIMING} = options;
+    this.#timing = timing;
     this.#write = statusWriter(config);
     this.#queue = createWorkQueue((id) => this.#look(id), options.onFailed);
     this.#orphans = createOrphanage(config, options.onFailed);
     this.#enforcement = watchEnforcement({
-      ...{config, onTrouble, ...(timing === undefined ? {} : {timing})},
+      ...{config, onTrouble, timing},
       onOrphan: (node) => this.#orphans.add(node),
       onChange: (ids) => {
         if (ids === 'all') this.#addAll(['EgressPolicy', 'ClusterEgressPolicy']);
@@ -119,7 +125,7 @@ class StatusKeeper {
     const wish = this.#wish(id, object, now);
     const differs = difference(now, wish);
     if (differs === 'none') return;
-    const leftMs = (this.#writtenMs.get(id) ?? -Infinity) + COUNTS_EVERY_MS - performance.now();
+    const leftMs = (this.#writtenMs.get(id) ?? -Infinity) + this.#timing.countsMs - performance.now();
     if (differs === 'text' && leftMs > 0) return this.#lookLater(id, leftMs);
     const written = await this.#write(kind, key, toWrite(now, wish, new Date()));
     this.#writtenMs.set(id, performance.now());
