@@ -3,5 +3,3 @@ export const NODE = {name: 'node-a', ip: '10.78.0.1'} as const;
 export const PODS_CIDR = '10.244.0.0/24';
 export const SERVICES = {cidr: '10.96.0.0/16', api: '10.96.0.1', dns: '10.96.0.10'} as const;
 export const PORTS = {api: 6443, etcd: 2379, etcdPeer: 2380} as const;
-/** Where CoreDNS asks what is not the cluster's: a name server in the internet's namespace. */
-export const INTERNET_DNS = '10.79.0.1';

@@ -10,11 +10,11 @@ import {NODE} from './addresses.ts';
 export interface Cluster {
   readonly machine: Machine;
   /** kubectl as the administrator; `input` is its stdin. */
-  kubectl(argv: readonly string[], input?: string): Ran;
+  kubectl(argv: readonly string[], input?: string): Promise<Ran>;
   /** kubectl that must succeed; its output. Throws with what kubectl said. */
-  must(argv: readonly string[], input?: string): string;
-  helm(argv: readonly string[]): Ran;
-  importImages(images: readonly Image[]): void;
+  must(argv: readonly string[], input?: string): Promise<string>;
+  helm(argv: readonly string[]): Promise<Ran>;
+  importImages(images: readonly Image[]): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -34,22 +34,27 @@ export async function startCluster(say: (text: string) => void): Promise<Cluster
     const cluster = clusterOn(machine);
     await until(
       'the API server',
-      () => cluster.kubectl(['get', '--raw', '/readyz']).stdout === 'ok',
+      async () => (await cluster.kubectl(['get', '--raw', '/readyz'])).stdout === 'ok',
       machine,
       'kube-apiserver',
     );
     startControllers(machine);
-    allowPodsOut(machine);
-    await until('containerd', () => ctr(machine, ['version']).status === 0, machine, 'containerd');
+    await allowPodsOut(machine);
+    await until('containerd', async () => (await ctr(machine, ['version'])).status === 0, machine, 'containerd');
     say('images');
-    cluster.importImages(images);
+    await cluster.importImages(images);
     startKubelet(machine);
     startKubeProxy(machine);
     say('node');
-    await until('the node', () => cluster.kubectl(['get', 'node', NODE.name]).status === 0, machine, 'kubelet');
-    cluster.must(['wait', '--for=condition=Ready', `node/${NODE.name}`, '--timeout=120s']);
-    cluster.must(['apply', '-f', '-'], readFileSync(join(import.meta.dirname, 'coredns.yaml'), 'utf8'));
-    cluster.must(['-n', 'kube-system', 'rollout', 'status', 'deployment/coredns', '--timeout=120s']);
+    await until(
+      'the node',
+      async () => (await cluster.kubectl(['get', 'node', NODE.name])).status === 0,
+      machine,
+      'kubelet',
+    );
+    await cluster.must(['wait', '--for=condition=Ready', `node/${NODE.name}`, '--timeout=120s']);
+    await cluster.must(['apply', '-f', '-'], readFileSync(join(import.meta.dirname, 'coredns.yaml'), 'utf8'));
+    await cluster.must(['-n', 'kube-system', 'rollout', 'status', 'deployment/coredns', '--timeout=120s']);
     return cluster;
   } catch (error) {
     await machine.stop();
@@ -59,20 +64,20 @@ export async function startCluster(say: (text: string) => void): Promise<Cluster
 
 function clusterOn(machine: Machine): Cluster {
   const admin = ['--kubeconfig', kubeconfigOf(machine, 'admin')];
-  const kubectl = (argv: readonly string[], input = ''): Ran =>
+  const kubectl = (argv: readonly string[], input = ''): Promise<Ran> =>
     machine.run([programOf('kubectl'), ...admin, ...argv], input);
   return {
     machine,
     kubectl,
-    must(argv, input) {
-      const {status, stdout, stderr} = kubectl(argv, input);
+    async must(argv, input) {
+      const {status, stdout, stderr} = await kubectl(argv, input);
       if (status !== 0) throw new Error(`kubectl ${argv.join(' ')}: ${stderr}${stdout}`);
       return stdout;
     },
     helm: (argv) => machine.run([programOf('helm'), ...admin, ...argv]),
-    importImages(images) {
+    async importImages(images) {
       for (const {name, tar} of images) {
-        const {status, stderr} = ctr(machine, ['images', 'import', tar]);
+        const {status, stderr} = await ctr(machine, ['images', 'import', tar]);
         if (status !== 0) throw new Error(`image ${name}: ${stderr}`);
       }
     },
@@ -80,11 +85,11 @@ function clusterOn(machine: Machine): Cluster {
   };
 }
 
-const ctr = (machine: Machine, argv: readonly string[]): Ran =>
+const ctr = (machine: Machine, argv: readonly string[]): Promise<Ran> =>
   machine.run(['ctr', '--address', containerdSocket(machine), '--namespace', 'k8s.io', ...argv]);
 
-async function until(what: string, holds: () => boolean, machine: Machine, log: string): Promise<void> {
-  for (const deadline = Date.now() + READY_TIMEOUT_MS; !holds();) {
+async function until(what: string, holds: () => Promise<boolean>, machine: Machine, log: string): Promise<void> {
+  for (const deadline = Date.now() + READY_TIMEOUT_MS; !(await holds());) {
     if (Date.now() > deadline) throw new Error(`${what} did not come up:\n${machine.logOf(log).slice(-3_000)}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }

@@ -3,7 +3,7 @@
  * everything in it (containers, their shims, daemons) and unmounts what they mounted; this machine's own network, mounts and
  * sysctls are never touched.
  */
-import {spawn, spawnSync, type ChildProcess, type StdioOptions} from 'node:child_process';
+import {spawn, type ChildProcess, type ChildProcessWithoutNullStreams, type StdioOptions} from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -32,7 +32,7 @@ export interface Machine {
   /** Starts a program inside. */
   spawn(argv: readonly string[], stdio: StdioOptions): ChildProcess;
   /** Runs a program inside to its end. */
-  run(argv: readonly string[], input?: string): Ran;
+  run(argv: readonly string[], input?: string): Promise<Ran>;
   logOf(name: string): string;
   stop(): Promise<void>;
 }
@@ -78,12 +78,7 @@ export async function startMachine(): Promise<Machine> {
       return spawn('nsenter', enter(argv).slice(1), {stdio: ['ignore', to, to], env});
     },
     spawn: (argv, stdio) => spawn('nsenter', enter(argv).slice(1), {stdio, env}),
-    run(argv, input = '') {
-      const ran = spawnSync('nsenter', enter(argv).slice(1), {
-        ...{input, env, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024},
-      });
-      return {status: ran.status ?? 1, stdout: ran.stdout, stderr: ran.stderr};
-    },
+    run: (argv, input = '') => finished(spawn('nsenter', enter(argv).slice(1), {env}), input),
     logOf: (name) => readFileSync(join(dir, 'log', `${name}.log`), 'utf8'),
     async stop() {
       const ended = new Promise((resolve) => init.once('exit', resolve));
@@ -96,6 +91,21 @@ export async function startMachine(): Promise<Machine> {
       rmSync(dir, {recursive: true, force: true});
     },
   };
+}
+
+/** What it printed, when it has ended: the servers of the tests answer meanwhile. */
+async function finished(child: ChildProcessWithoutNullStreams, input: string): Promise<Ran> {
+  // EPIPE where it does not read its input.
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(input);
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const status = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  return {status: status ?? 1, stdout, stderr};
 }
 
 /** Its first process: bash, because whoever is first has to wait for processes whose parents are gone. */

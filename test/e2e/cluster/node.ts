@@ -2,21 +2,22 @@
 import {mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {stringify} from 'yaml';
-import {INTERNET_DNS, NODE, PODS_CIDR, SERVICES} from './addresses.ts';
+import {RESOLVER} from '../../conformance/world/world.ts';
+import {NODE, PODS_CIDR, SERVICES} from './addresses.ts';
 import {kubeconfigOf, pkiOf, programOf} from './control.ts';
 import type {Machine} from './machine.ts';
 
 export const containerdSocket = (machine: Machine): string => join(machine.dir, 'containerd.sock');
 
 /** Pods' packets leave with the node's address, as on most clusters. */
-export function allowPodsOut(machine: Machine): void {
+export async function allowPodsOut(machine: Machine): Promise<void> {
   const rules = `table ip pods {
   chain post {
     type nat hook postrouting priority srcnat;
     ip saddr ${PODS_CIDR} ip daddr != ${PODS_CIDR} masquerade
   }
 }\n`;
-  const ran = machine.run(['nft', '-f', '-'], rules);
+  const ran = await machine.run(['nft', '-f', '-'], rules);
   if (ran.status !== 0) throw new Error(`nft: ${ran.stderr}`);
 }
 
@@ -74,7 +75,7 @@ export function startKubelet(machine: Machine): void {
   const {dir} = machine;
   const pki = pkiOf(machine);
   for (const folder of ['kubelet', 'podlogs']) mkdirSync(join(dir, folder), {recursive: true});
-  writeFileSync(join(dir, 'upstream-resolv.conf'), `nameserver ${INTERNET_DNS}\n`);
+  writeFileSync(join(dir, 'upstream-resolv.conf'), `nameserver ${RESOLVER}\n`);
   const config = {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',

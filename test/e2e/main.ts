@@ -1,0 +1,64 @@
+/**
+ * `npm run e2e`: the whole of it in a real one-node Kubernetes, installed as its users install it.
+ *   npm run e2e [-- SUITE...] [--keep-logs DIR] [--markdown FILE]
+ */
+import {cpSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {parseArgs} from 'node:util';
+import {startCluster, type Cluster} from './cluster/cluster.ts';
+import {helm, NAMESPACE, prepare, rolledOut} from './installation.ts';
+import {startInternet, type Internet} from './internet.ts';
+import {Report} from './report.ts';
+import {tutorial} from './tutorial.ts';
+
+const SUITES: Readonly<Record<string, (cluster: Cluster, internet: Internet, report: Report) => Promise<void>>> = {
+  tutorial,
+};
+
+const {values, positionals} = parseArgs({
+  options: {'keep-logs': {type: 'string'}, markdown: {type: 'string'}},
+  allowPositionals: true,
+});
+const unknown = positionals.find((name) => !Object.hasOwn(SUITES, name));
+if (unknown !== undefined) {
+  console.error(`no suite ${JSON.stringify(unknown)}; the suites are ${Object.keys(SUITES).join(', ')}`);
+  process.exit(2);
+}
+
+const report = new Report();
+const started = Date.now();
+const cluster = await startCluster((text) => console.log(`${((Date.now() - started) / 1000).toFixed(0)} s: ${text}`));
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void cluster.stop().then(() => process.exit(1)));
+try {
+  const internet = await startInternet(cluster.machine.lab);
+  report.suite('Installation');
+  const installed = await report.step('helm install, and everything is ready', async () => {
+    await prepare(cluster, internet.rootPem);
+    await helm(cluster, 'install');
+    await rolledOut(cluster);
+  });
+  if (installed)
+    for (const [name, suite] of Object.entries(SUITES))
+      if (positionals.length === 0 || positionals.includes(name)) await suite(cluster, internet, report);
+  await internet.close();
+  if (report.failed > 0) await keepLogs(values['keep-logs'] ?? join(process.cwd(), 'e2e-logs'));
+} finally {
+  await cluster.stop();
+}
+if (values.markdown !== undefined) writeFileSync(values.markdown, report.markdown());
+console.log(`\n${report.steps.length - report.failed} passed, ${report.failed} failed, 0 skipped`);
+process.exitCode = report.failed === 0 ? 0 : 1;
+
+/** What the parts of the cluster and our own pods said, for whoever looks for the cause. */
+async function keepLogs(dir: string): Promise<void> {
+  cpSync(join(cluster.machine.dir, 'log'), dir, {recursive: true});
+  const {stdout: names} = await cluster.kubectl(['-n', NAMESPACE, 'get', 'pods', '-o', 'name']);
+  for (const name of names.split('\n').filter(Boolean)) {
+    const {stdout, stderr} = await cluster.kubectl(['-n', NAMESPACE, 'logs', name, '--all-containers']);
+    writeFileSync(join(dir, `${name.replace('/', '-')}.log`), stdout + stderr);
+  }
+  const {stdout} = await cluster.kubectl(['get', 'pods,events', '-A', '-o', 'wide']);
+  writeFileSync(join(dir, 'pods-and-events.txt'), stdout);
+  console.log(`logs are in ${dir}`);
+}

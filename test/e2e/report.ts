@@ -1,0 +1,72 @@
+/** What was tried, what came of it and how long it took: told as it happens, and as a table at the end. */
+
+export interface Step {
+  readonly suite: string;
+  readonly name: string;
+  readonly ok: boolean;
+  readonly seconds: number;
+  /** What was measured or seen; where it failed, why. */
+  readonly note: string;
+}
+
+export class Report {
+  readonly steps: Step[] = [];
+  #suite = '';
+
+  suite(name: string): void {
+    this.#suite = name;
+    console.log(`\n== ${name}`);
+  }
+
+  /** Runs one step; what it returns is noted beside it. One that fails does not end the others. */
+  async step(name: string, run: () => Promise<string | void>): Promise<boolean> {
+    const started = Date.now();
+    let ok = true;
+    let note: string;
+    try {
+      note = (await run()) ?? '';
+    } catch (error) {
+      ok = false;
+      note = (error as Error).message;
+    }
+    const seconds = (Date.now() - started) / 1000;
+    this.steps.push({suite: this.#suite, name, ok, seconds, note});
+    console.log(`${ok ? 'ok    ' : 'FAILED'} ${name} (${seconds.toFixed(1)} s)${note === '' ? '' : `: ${note}`}`);
+    return ok;
+  }
+
+  get failed(): number {
+    return this.steps.filter(({ok}) => !ok).length;
+  }
+
+  markdown(): string {
+    const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+    const suites = [...new Set(this.steps.map(({suite}) => suite))];
+    return suites
+      .map((suite) => {
+        const rows = this.steps
+          .filter((step) => step.suite === suite)
+          .map(
+            ({name, ok, seconds, note}) =>
+              `| ${cell(name)} | ${ok ? 'yes' : 'NO'} | ${seconds.toFixed(1)} | ${cell(note)} |`,
+          );
+        return `## ${suite}\n\n| what | as expected | seconds | seen |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+      })
+      .join('\n');
+  }
+}
+
+/** Throws where it does not hold. */
+export function expect(holds: boolean, what: string): void {
+  if (!holds) throw new Error(what);
+}
+
+/** Waits until it holds; throws what was missing. Milliseconds until then. */
+export async function eventually(what: string, holds: () => Promise<boolean>, timeoutMs = 60_000): Promise<number> {
+  const started = Date.now();
+  while (!(await holds())) {
+    if (Date.now() - started > timeoutMs) throw new Error(`${what}: not within ${timeoutMs / 1000} s`);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  return Date.now() - started;
+}
