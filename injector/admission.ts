@@ -1,4 +1,5 @@
 /** One admission request to its answer, for the mutating and the validating webhook alike. */
+import {guardFaults} from './guard.ts';
 import {inject, type Injection} from './inject.ts';
 import {loosened} from './latch.ts';
 import {patchOf} from './patch.ts';
@@ -18,16 +19,17 @@ export interface AdmissionResponse {
   readonly auditAnnotations?: Readonly<Record<string, string>>;
 }
 
+/** Of those that are about a pod. */
+export type PodRequest = Exclude<AdmissionRequest, {readonly kind: 'skip'}>;
+
 /** The API server shows at most 256 characters of a warning, and 4096 of all. */
 const MAX_WARNING_CHARACTERS = 256;
 const MAX_WARNINGS = 16;
 
 /** The mutating webhook's answer. */
-export function mutate(request: AdmissionRequest, namespace: Namespace, installation: Installation): AdmissionResponse {
+export function mutate(request: PodRequest, namespace: Namespace, installation: Installation): AdmissionResponse {
   const {uid} = request;
   switch (request.kind) {
-    case 'skip':
-      return allowed(uid, {skipped: request.reason});
     case 'update':
       // Of a pod that exists nothing can be changed that we set.
       return allowed(uid, {skipped: 'Exists'});
@@ -54,15 +56,9 @@ export function mutate(request: AdmissionRequest, namespace: Namespace, installa
  * The validating webhook's answer. It runs after every mutating one, so it sees what another injector made of the pod: a
  * guarded pod that was given a way out by then is refused.
  */
-export function validate(
-  request: AdmissionRequest,
-  namespace: Namespace,
-  installation: Installation,
-): AdmissionResponse {
+export function validate(request: PodRequest, namespace: Namespace, installation: Installation): AdmissionResponse {
   const {uid} = request;
   switch (request.kind) {
-    case 'skip':
-      return allowed(uid, {skipped: request.reason});
     case 'update': {
       const ways = loosened(request.running, request.pod, namespace, installation);
       return ways.length > 0 ? refusal(uid, ways) : {uid, allowed: true};
@@ -71,14 +67,18 @@ export function validate(
     case 'ephemeral': {
       const result = injected(request, namespace, installation);
       if (result.kind === 'refuse') return refusal(uid, result.messages);
-      const undone = result.kind === 'inject' && result.mode === 'tproxy' ? undoneBy(request.pod, result.pod) : [];
+      if (result.kind !== 'inject' || result.mode !== 'tproxy') return {uid, allowed: true};
+      const undone = [
+        ...(request.kind === 'create' ? guardFaults(request.pod, installation) : []),
+        ...undoneBy(request.pod, result.pod),
+      ];
       return undone.length > 0 ? refusal(uid, undone) : {uid, allowed: true};
     }
   }
 }
 
 function injected(
-  request: AdmissionRequest & {kind: 'create' | 'ephemeral'},
+  request: PodRequest & {kind: 'create' | 'ephemeral'},
   namespace: Namespace,
   installation: Installation,
 ): Injection {

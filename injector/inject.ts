@@ -2,6 +2,7 @@
 import {ANNOTATIONS, LABELS} from '../runtime/names.ts';
 import {choose, type Mode, type SkipReason} from './choice.ts';
 import {hidesEnvFrom} from './environment.ts';
+import {GUARD_CONTAINER, placeGuard} from './guard.ts';
 import {containersOf, type Container, type Namespace, type Pod} from './pod.ts';
 import {noProxyEntries, type Installation} from './settings.ts';
 import {PROXY_VARIABLES, proxyEnvironment, setProxy, type ProxyEnvironment} from './proxy.ts';
@@ -40,7 +41,13 @@ export function inject(
   const proxy = mode === 'tproxy' ? null : proxyEnvironment(out, namespace, installation);
   if (proxy?.kind === 'bad') return {kind: 'refuse', messages: [proxy.message]};
 
-  const changeable = running === null ? containersOf(out) : newEphemeral(out, running);
+  if (mode === 'tproxy' && running === null) {
+    const inTheWay = placeGuard(out, installation);
+    if (inTheWay.length > 0) return {kind: 'refuse', messages: inTheWay};
+  }
+  const changeable = (running === null ? containersOf(out) : newEphemeral(out, running)).filter(
+    ({name}) => name !== GUARD_CONTAINER,
+  );
   // Not only the touched ones: a container that its author names to be skipped is captured like the others.
   if (mode === 'tproxy') for (const container of changeable) dropRawSockets(container);
   const skipped = skippedContainers(out, installation);

@@ -52,6 +52,36 @@ const TRUST = {
   },
 } as const satisfies ObjectShape;
 
+const quantities = {kind: 'map', of: text, maxEntries: 100} as const;
+
+const GUARD = {
+  kind: 'object',
+  fields: {
+    image: {shape: text, doc: 'The image of the guard that is put into captured pods.', default: 'sallyport:VERSION'},
+    imagePullPolicy: {
+      shape: {kind: 'text', oneOf: ['Always', 'IfNotPresent', 'Never']},
+      doc: 'When it is pulled.',
+      default: 'IfNotPresent',
+    },
+    timeoutSeconds: {
+      shape: {kind: 'integer', from: 1, to: 3600},
+      doc: 'How long a pod waits for its capture before it fails; the kubelet starts it again.',
+      default: 60,
+    },
+    resources: {
+      shape: {
+        kind: 'object',
+        fields: {
+          requests: {shape: quantities, doc: 'What it is scheduled with.', default: {cpu: '10m', memory: '64Mi'}},
+          limits: {shape: quantities, doc: 'What it may take.', default: {memory: '128Mi'}},
+        },
+      },
+      doc: 'What the guard takes, while it runs and nothing else of the pod does.',
+      default: {},
+    },
+  },
+} as const satisfies ObjectShape;
+
 export const INJECTOR_CONFIG = {
   kind: 'object',
   fields: {
@@ -69,6 +99,7 @@ export const INJECTOR_CONFIG = {
     },
     cluster: {shape: CLUSTER, doc: 'What of the cluster is reached without a proxy.', default: {}},
     trust: {shape: TRUST, doc: 'Where trust in the CA comes from.', default: {}},
+    guard: {shape: GUARD, doc: 'The init container that proves the capture.', default: {}},
     skipContainers: {
       shape: texts,
       doc: 'Containers that are left alone in every pod.',

@@ -38,19 +38,31 @@ async function started(options: Partial<InjectorServerOptions> = {}): Promise<nu
   return server.listen('127.0.0.1', 0);
 }
 
+interface Reply {
+  readonly status: number;
+  readonly connection: string | undefined;
+  readonly body: unknown;
+}
+
 /** Posts a body and reads the answer. */
-function post(port: number, path: string, body: string): Promise<{status: number; body: unknown}> {
+function post(port: number, path: string, body: string, contentType = 'application/json'): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const asked = httpsRequest(
       {
         ...{host: '127.0.0.1', port, path, method: 'POST', agent: false, rejectUnauthorized: false},
-        headers: {'content-type': 'application/json'},
+        headers: {'content-type': contentType, connection: 'keep-alive'},
       },
       (response) => {
         let text = '';
         response.setEncoding('utf8');
         response.on('data', (chunk: string) => (text += chunk));
-        response.on('end', () => resolve({status: response.statusCode!, body: JSON.parse(text)}));
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode!,
+            connection: response.headers.connection,
+            body: JSON.parse(text) as unknown,
+          }),
+        );
       },
     );
     asked.on('error', reject);
@@ -88,11 +100,85 @@ describe('the webhook', () => {
   test.each<[string, string, string, number]>([
     ['no JSON', '/mutate', '{', 400],
     ['no review', '/mutate', '{"kind":"Pod"}', 400],
+    ['what looks like a prototype', '/mutate', '{"__proto__": {"request": {}}}', 400],
     ['another path', '/other', '{}', 404],
     ['a body larger than any object', '/mutate', JSON.stringify({pad: 'x'.repeat(5 * 1024 * 1024)}), 413],
   ])('%s is answered with an error', async (_title, path, body, status) => {
     expect(await post(await started(), path, body)).toMatchObject({status});
   });
+});
+
+test.each(['application/yaml', 'application/vnd.kubernetes.protobuf', 'text/html'])(
+  'a review as %s is not read: the API server sends JSON',
+  async (type) => {
+    expect(await post(await started(), '/mutate', JSON.stringify(REVIEW), type)).toMatchObject({status: 415});
+  },
+);
+
+test('a review that calls itself text is none', async () => {
+  expect(await post(await started(), '/mutate', JSON.stringify(REVIEW), 'text/plain')).toMatchObject({status: 400});
+});
+
+test('labels may have the names of what every object of the language has', async () => {
+  const {request} = structuredClone(REVIEW);
+  Object.assign(request.object.metadata.labels, {constructor: 'x', 'to-string': 'y'});
+  expect(await post(await started(), '/mutate', JSON.stringify({...REVIEW, request}))).toMatchObject({
+    status: 200,
+    body: {response: {allowed: true, patchType: 'JSONPatch'}},
+  });
+});
+
+test('what ends a pod is answered without a look at its namespace, which may be gone', async () => {
+  const ends = {...REVIEW, request: {...REVIEW.request, operation: 'DELETE', object: null}};
+  const port = await started({namespaceOf: () => Promise.reject(new Error('asked'))});
+  for (const path of ['/mutate', '/validate'])
+    expect(await post(port, path, JSON.stringify(ends))).toMatchObject({
+      body: {response: {uid: 'u-1', allowed: true, auditAnnotations: {skipped: 'NothingStarts'}}},
+    });
+});
+
+test('whoever sends a review slowly is sent away', async () => {
+  const port = await started({limits: {requestTimeoutMs: 100, requestCheckMs: 50}});
+  const status = await new Promise<string>((resolve, reject) => {
+    const socket = connect({host: '127.0.0.1', port, rejectUnauthorized: false}, () => {
+      socket.write(
+        'POST /mutate HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{',
+      );
+    });
+    let text = '';
+    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    socket.on('close', () => resolve(text.split('\r\n')[0]!));
+    socket.on('error', reject);
+  });
+  expect(status).toBe('HTTP/1.1 408 Request Timeout');
+});
+
+test('while it drains it goes on answering, and asks to be asked elsewhere', async () => {
+  const port = await started();
+  expect((await post(port, '/validate', JSON.stringify(REVIEW))).connection).not.toBe('close');
+  server!.drain();
+  expect(await post(port, '/validate', JSON.stringify(REVIEW))).toMatchObject({
+    ...{status: 200, connection: 'close'},
+    body: {response: {allowed: true}},
+  });
+});
+
+test('one that is answered when it ends is answered', async () => {
+  let found!: (namespace: Namespace) => void;
+  let asked!: () => void;
+  const isAsked = new Promise<void>((resolve) => (asked = resolve));
+  const port = await started({
+    namespaceOf: () => {
+      asked();
+      return new Promise((resolve) => (found = resolve));
+    },
+  });
+  const answered = post(port, '/mutate', JSON.stringify(REVIEW));
+  await isAsked;
+  const closed = server!.close();
+  found(NAMESPACE);
+  expect(await answered).toMatchObject({status: 200, body: {response: {allowed: true}}});
+  await closed;
 });
 
 describe('a pod is refused, never let through, where we cannot tell', () => {
@@ -101,6 +187,11 @@ describe('a pod is refused, never let through, where we cannot tell', () => {
     [
       'its namespace cannot be read',
       {namespaceOf: () => Promise.reject(new Error('API server away'))},
+      /could not be read/,
+    ],
+    [
+      'its namespace is not found in time',
+      {namespaceOf: () => new Promise(() => {}), limits: {namespaceTimeoutMs: 50}},
       /could not be read/,
     ],
     [

@@ -2,7 +2,7 @@
 import type {Server} from 'node:https';
 import type {AddressInfo} from 'node:net';
 import {fastify, type FastifyInstance} from 'fastify';
-import {mutate, validate, type AdmissionResponse} from './admission.ts';
+import {mutate, validate, type AdmissionResponse, type PodRequest} from './admission.ts';
 import type {Namespace} from './pod.ts';
 import {readReview, type AdmissionRequest} from './review.ts';
 import type {Installation} from './settings.ts';
@@ -57,7 +57,7 @@ const LIMITS = {
 } as const;
 const TLS = {minVersion: 'TLSv1.2', handshakeTimeout: 10_000} as const;
 
-type Decide = (request: AdmissionRequest, namespace: Namespace, installation: Installation) => AdmissionResponse;
+type Decide = (request: PodRequest, namespace: Namespace, installation: Installation) => AdmissionResponse;
 const WEBHOOKS: Readonly<Record<Webhook, Decide>> = {mutate, validate};
 
 /** Makes the server; it does not listen yet. */
@@ -72,6 +72,8 @@ export function createInjectorServer(options: InjectorServerOptions): InjectorSe
     logger: false,
   }) as unknown as FastifyInstance<Server>;
   app.server.maxConnections = limits.connections;
+  // Node swaps the two where this one is the longer.
+  app.server.headersTimeout = limits.requestTimeoutMs;
   let draining = false;
   app.addHook('onSend', async (_request, reply) => {
     if (draining) reply.header('connection', 'close');
@@ -115,6 +117,11 @@ async function answer(
     outcome: 'failed',
     response: {uid: request.uid, allowed: false, status: {code: 500, message: `sallyport: ${message}`}},
   });
+  if (request.kind === 'skip')
+    return {
+      outcome: 'skipped',
+      response: {uid: request.uid, allowed: true, auditAnnotations: {skipped: request.reason}},
+    };
   let namespace: Namespace | null;
   try {
     namespace = await within(namespaceTimeoutMs, namespaceOf(request.namespace));

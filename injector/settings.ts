@@ -1,4 +1,5 @@
 /** What the injector knows of its installation: the configuration file, once checked. */
+import {VERSION} from '../runtime/version.ts';
 import {parseCidr, readShaped, type Finding, type Trail, type UpstreamProxyDocument} from '../policy/index.ts';
 import type {Mode} from './choice.ts';
 import {INJECTOR_CONFIG, type RawInjectorConfig, type RawProxySettings} from './schema.ts';
@@ -26,6 +27,17 @@ export interface ClusterFacts {
   readonly ipFamily: 'IPv4' | 'IPv6';
 }
 
+/** The guard's container (guard.ts). */
+export interface GuardSettings {
+  readonly image: string;
+  readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
+  readonly timeoutSeconds: number;
+  readonly resources: {
+    readonly requests: Readonly<Record<string, string>>;
+    readonly limits: Readonly<Record<string, string>>;
+  };
+}
+
 export interface Installation {
   readonly namespace: string;
   readonly defaultMode: Mode;
@@ -33,6 +45,7 @@ export interface Installation {
   readonly namespaces: ReadonlyMap<string, ProxySettings>;
   readonly cluster: ClusterFacts;
   readonly trust: {readonly configMap: string; readonly mountPath: string};
+  readonly guard: GuardSettings;
   readonly skipContainers: ReadonlySet<string>;
   /** From the cluster, or from policy files where a pod is injected offline. */
   readonly upstreamProxies: ReadonlyMap<string, UpstreamProxyDocument>;
@@ -91,8 +104,27 @@ function installationOf(
       configMap: trust.configMap ?? 'sallyport-trust',
       mountPath: (trust.mountPath ?? '/etc/sallyport/trust').replace(/\/+$/, ''),
     },
+    guard: guardSettings(raw.guard ?? {}),
     skipContainers: new Set(raw.skipContainers ?? ['istio-proxy', 'istio-init', 'istio-validation']),
     upstreamProxies,
+  };
+}
+
+function guardSettings({
+  image,
+  imagePullPolicy,
+  timeoutSeconds,
+  resources,
+}: NonNullable<RawInjectorConfig['guard']>): GuardSettings {
+  return {
+    image: image ?? `sallyport:${VERSION}`,
+    imagePullPolicy: imagePullPolicy ?? 'IfNotPresent',
+    timeoutSeconds: timeoutSeconds ?? 60,
+    resources: {
+      requests: resources?.requests ?? {cpu: '10m', memory: '64Mi'},
+      // Without a limit of processor time: it would only make the pod start later.
+      limits: resources?.limits ?? {memory: '128Mi'},
+    },
   };
 }
 

@@ -5,7 +5,8 @@ import {appendOptions, setOnce} from './environment.ts';
 import type {Container, Pod, Volume, VolumeMount} from './pod.ts';
 import type {Installation} from './settings.ts';
 
-const VOLUME = 'sallyport-trust';
+export const TRUST_VOLUME = 'sallyport-trust';
+const VOLUME = TRUST_VOLUME;
 
 /** These replace the runtime's own roots, so they get all of them. */
 const REPLACING = [
