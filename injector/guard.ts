@@ -3,8 +3,8 @@
  * anything else of the pod runs (docs/GUARD.md). Doing it twice is doing it once; what another injector puts before it is
  * moved behind it, and what comes after our last look is refused.
  */
-import {isDeepStrictEqual} from 'node:util';
 import {TRUST_KEYS} from '../runtime/names.ts';
+import {patchOf} from './patch.ts';
 import {containersOf, type Container, type EnvVar, type Pod, type VolumeMount} from './pod.ts';
 import type {Installation} from './settings.ts';
 import {addTrustVolume, TRUST_VOLUME} from './trust.ts';
@@ -116,7 +116,7 @@ function differences(found: Container, wanted: Container): string[] {
       case 'volumeMounts':
         return !sameMounts(found.volumeMounts ?? [], wanted.volumeMounts ?? []);
       default:
-        return !isDeepStrictEqual(found[field], wanted[field]);
+        return !same(found[field], wanted[field]);
     }
   });
 }
@@ -124,7 +124,7 @@ function differences(found: Container, wanted: Container): string[] {
 function sameEnv(found: readonly EnvVar[], wanted: readonly EnvVar[]): boolean {
   const ours = found.filter(({name}) => wanted.some((one) => one.name === name));
   return (
-    isDeepStrictEqual(ours.map(withoutVersion), wanted.map(withoutVersion)) &&
+    same(ours.map(withoutVersion), wanted.map(withoutVersion)) &&
     found.every((one) => ours.includes(one) || !STEERING.test(one.name))
   );
 }
@@ -137,8 +137,10 @@ function withoutVersion({name, value, valueFrom}: EnvVar): unknown {
 
 function sameMounts(found: readonly VolumeMount[], wanted: readonly VolumeMount[]): boolean {
   const others = found.filter(({mountPath}) => !mountPath.startsWith(FREE_MOUNTS));
-  return isDeepStrictEqual(
-    others.map(({name, mountPath, subPath, readOnly}) => ({name, mountPath, subPath, readOnly})),
-    wanted.map(({name, mountPath, subPath, readOnly}) => ({name, mountPath, subPath, readOnly})),
-  );
+  return same(others, wanted);
+}
+
+/** As JSON: the order of keys says nothing. */
+function same(found: unknown, wanted: unknown): boolean {
+  return patchOf({value: found}, {value: wanted}).length === 0;
 }
