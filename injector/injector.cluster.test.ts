@@ -47,7 +47,7 @@ beforeAll(async () => {
     [
       ...[join(ROOT, 'cli/main.ts'), 'injector', '--kubeconfig', cluster.kubeconfig, '--log-format', 'json'],
       ...['--config', join(dir, 'config.yaml'), '--listen', `127.0.0.1:${port}`, '--admin', '127.0.0.1:0'],
-      ...['--tls-cert', join(dir, 'tls.crt'), '--tls-key', join(dir, 'tls.key')],
+      ...['--tls-cert', join(dir, 'tls.crt'), '--tls-key', join(dir, 'tls.key'), '--drain-deadline', '0'],
     ],
     {stdio: ['ignore', 'pipe', 'inherit']},
   );
@@ -95,6 +95,9 @@ function webhooks(): object {
     rules: [
       {operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods']},
       {operations: ['UPDATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods/ephemeralcontainers']},
+      ...(path === 'validate'
+        ? [{operations: ['UPDATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods']}]
+        : []),
     ],
     failurePolicy: 'Fail',
     sideEffects: 'None',
@@ -204,31 +207,159 @@ describe('a pod that is created', () => {
   });
 });
 
-describe('an ephemeral container', () => {
-  const added = (securityContext: object) => {
-    const ephemeralContainers = [{name: 'debug', image: 'example/debug', securityContext}];
-    return cluster.kubectl([
-      ...['patch', 'pod', 'guarded', '--subresource=ephemeralcontainers', '--type=merge', '-o', 'json'],
-      ...['-p', JSON.stringify({spec: {ephemeralContainers}})],
-    ]);
+/** Makes a pod that stays. */
+function make(name: string, metadata: {labels?: object; annotations?: object}, namespace = 'default'): void {
+  const pod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {name, namespace, ...metadata},
+    spec: {
+      containers: [{name: 'app', image: 'a'}],
+      serviceAccountName: 'default',
+      automountServiceAccountToken: false,
+    },
   };
+  expect(cluster.kubectl(['create', '-f', '-'], JSON.stringify(pod))).toMatchObject({status: 0});
+}
 
-  clusterTest()('of a captured pod has no raw sockets, and one that adds them is refused', () => {
-    const pod = {
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: {name: 'guarded', namespace: 'default', labels: {'sallyport.dev/mode': 'tproxy'}},
-      spec: {
-        containers: [{name: 'app', image: 'a'}],
-        serviceAccountName: 'default',
-        automountServiceAccountToken: false,
-      },
-    };
-    expect(cluster.kubectl(['create', '-f', '-'], JSON.stringify(pod))).toMatchObject({status: 0});
-    expect(added({capabilities: {add: ['NET_RAW']}}).stderr).toMatch(/container debug adds NET_RAW/);
-    const made = JSON.parse(added({}).stdout) as Pod;
-    expect(made.spec.ephemeralContainers![0]!.securityContext).toEqual({capabilities: {drop: ['NET_RAW']}});
+const read = (name: string, namespace = 'default'): Pod =>
+  JSON.parse(cluster.kubectl(['get', 'pod', name, '-n', namespace, '-o', 'json']).stdout) as Pod;
+
+/** Adds containers as `kubectl debug` does; `labels` are sent along by somebody who would like them to count. */
+function debug(
+  name: string,
+  ephemeralContainers: readonly object[],
+  labels?: object,
+): {message: string; pod: Pod | null} {
+  const pod = read(name) as Pod & {status?: unknown};
+  const replaced = {
+    ...pod,
+    metadata: {...pod.metadata, ...(labels === undefined ? {} : {labels})},
+    spec: {...pod.spec, ephemeralContainers: [...(pod.spec.ephemeralContainers ?? []), ...ephemeralContainers]},
+  };
+  const path = `/api/v1/namespaces/default/pods/${name}/ephemeralcontainers`;
+  const ran = cluster.kubectl(['replace', '--raw', path, '-f', '-'], JSON.stringify(replaced));
+  return ran.status === 0 ? {message: '', pod: JSON.parse(ran.stdout) as Pod} : {message: ran.stderr, pod: null};
+}
+
+const debugContainer = (name: string, more: object = {}): object => ({name, image: 'example/debug', ...more});
+const lastOf = (pod: Pod | null): Container => pod!.spec.ephemeralContainers!.at(-1)!;
+
+describe('an ephemeral container', () => {
+  const netRaw = {securityContext: {capabilities: {add: ['NET_RAW']}}};
+  const tproxy = {'sallyport.dev/mode': 'tproxy'};
+
+  clusterTest()('of a captured pod has no raw sockets and trusts the CA, and one that adds them is refused', () => {
+    make('guarded', {labels: tproxy});
+    expect(debug('guarded', [debugContainer('one', netRaw)]).message).toMatch(/container one adds NET_RAW/);
+    const added = lastOf(debug('guarded', [debugContainer('one')]).pod);
+    expect(added.securityContext).toEqual({capabilities: {drop: ['NET_RAW']}});
+    expect(variable(added, 'NODE_EXTRA_CA_CERTS')).toBe('/etc/sallyport/trust/ca.crt');
+    expect(added.volumeMounts).toContainEqual({
+      ...{name: 'sallyport-trust', mountPath: '/etc/sallyport/trust', readOnly: true},
+    });
   });
+
+  clusterTest()('sent along with labels that ask for nothing is judged by those that the pod has', () => {
+    make('pretends', {labels: tproxy});
+    expect(debug('pretends', [debugContainer('one', netRaw)], {app: 'free'}).message).toMatch(
+      /container one adds NET_RAW/,
+    );
+    const {pod} = debug('pretends', [debugContainer('one')], {app: 'free'});
+    expect(lastOf(pod).securityContext).toEqual({capabilities: {drop: ['NET_RAW']}});
+    expect(pod!.metadata.labels).toEqual(tproxy);
+  });
+
+  clusterTest()('of a pod that is told of its proxy is told too, and those that run are left as they are', () => {
+    make('told', {labels: {'sallyport.dev/inject': 'true'}, annotations: {'sallyport.dev/system-trust': 'true'}});
+    expect(variable(lastOf(debug('told', [debugContainer('one')]).pod), 'https_proxy')).toBe(
+      'http://$(SALLYPORT_NODE_IP):15081',
+    );
+    // The API server refuses every change of one that runs: what we would set today must not stand in its way.
+    const annotated = cluster.kubectl(['annotate', 'pod', 'told', 'sallyport.dev/all-proxy=true']);
+    expect(annotated).toMatchObject({status: 0});
+    const {pod, message} = debug('told', [debugContainer('two')]);
+    expect(message).toBe('');
+    expect(variable(lastOf(pod), 'all_proxy')).toBe('http://$(SALLYPORT_NODE_IP):15081');
+    expect(variable(pod!.spec.ephemeralContainers![0]!, 'all_proxy')).toBeUndefined();
+  });
+
+  clusterTest()('of a pod that runs without the trust volume cannot mount it, and starts all the same', () => {
+    make('late', {});
+    expect(cluster.kubectl(['label', 'pod', 'late', 'sallyport.dev/inject=true'])).toMatchObject({status: 0});
+    const added = lastOf(debug('late', [debugContainer('one')]).pod);
+    expect(variable(added, 'https_proxy')).toBe('http://$(SALLYPORT_NODE_IP):15081');
+    expect(added.volumeMounts).toBeUndefined();
+  });
+});
+
+describe('a captured pod that runs', () => {
+  clusterTest()('cannot be talked out of its guard by its labels, and may change others', () => {
+    make('latched', {labels: {'sallyport.dev/mode': 'tproxy'}});
+    for (const change of ['sallyport.dev/mode-', 'sallyport.dev/inject=false', 'sallyport.dev/mode=proxy-env'])
+      expect(cluster.kubectl(['label', '--overwrite', 'pod', 'latched', change])).toMatchObject({
+        status: 1,
+        stderr: expect.stringMatching(/made with sallyport\.dev\/mode: tproxy, which holds until it ends/),
+      });
+    expect(cluster.kubectl(['label', 'pod', 'latched', 'version=2'])).toMatchObject({status: 0});
+    expect(cluster.kubectl(['delete', 'pod', 'latched', '--now'])).toMatchObject({status: 0});
+  });
+
+  clusterTest()(
+    'by an annotation is so by a label too: its namespace can change its mind only for pods to come',
+    () => {
+      const namespace = {
+        apiVersion: 'v1',
+        kind: 'Namespace',
+        metadata: {name: 'fickle', labels: {'sallyport.dev/injection': 'enabled'}},
+      };
+      expect(cluster.kubectl(['create', '-f', '-'], JSON.stringify(namespace)).status).toBe(0);
+      expect(cluster.kubectl(['create', 'serviceaccount', 'default', '-n', 'fickle']).status).toBe(0);
+      make('annotated', {annotations: {'initializer.kubernetes.io/tproxy': 'true'}}, 'fickle');
+      expect(cluster.kubectl(['label', 'namespace', 'fickle', 'sallyport.dev/injection-']).status).toBe(0);
+      expect(read('annotated', 'fickle').metadata.labels).toEqual({'sallyport.dev/mode': 'tproxy'});
+      const free = ['annotate', '-n', 'fickle', 'pod', 'annotated', 'initializer.kubernetes.io/tproxy-'];
+      expect(cluster.kubectl(free)).toMatchObject({status: 0});
+      const label = ['label', '-n', 'fickle', 'pod', 'annotated', 'sallyport.dev/mode-'];
+      expect(cluster.kubectl(label).stderr).toMatch(/which holds until it ends/);
+    },
+  );
+});
+
+clusterTest()('a pod that is stored is patched no more: what the API server fills in changes nothing for us', () => {
+  make('whole', {labels: {'sallyport.dev/inject': 'true'}, annotations: {'sallyport.dev/system-trust': 'true'}});
+  const stored = read('whole');
+  const again = {...stored, metadata: {...stored.metadata, name: 'again', uid: undefined, resourceVersion: undefined}};
+  const made = cluster.kubectl(['create', '-o', 'json', '-f', '-'], JSON.stringify(again));
+  expect((JSON.parse(made.stdout) as Pod).spec).toEqual(stored.spec);
+});
+
+clusterTest()('whoever only calls a pod a mirror of a static one has it injected', () => {
+  const mirror = {'kubernetes.io/config.mirror': 'x'};
+  const own = {serviceAccountName: undefined};
+  const {message} = stored(
+    {labels: {'sallyport.dev/mode': 'tproxy'}, annotations: mirror},
+    {...own, hostNetwork: true},
+  );
+  expect(message).toMatch(/Leave hostNetwork out/);
+});
+
+clusterTest()('a template is not touched: its pods are', () => {
+  const deployment = {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: {name: 'web', namespace: 'default', labels: {'sallyport.dev/inject': 'true'}},
+    spec: {
+      selector: {matchLabels: {app: 'web'}},
+      template: {
+        metadata: {labels: {app: 'web', 'sallyport.dev/inject': 'true'}},
+        spec: {containers: [{name: 'app', image: 'a'}]},
+      },
+    },
+  };
+  const made = cluster.kubectl(['create', '--dry-run=server', '-o', 'json', '-f', '-'], JSON.stringify(deployment));
+  const {spec} = JSON.parse(made.stdout) as {spec: {template: Pod}};
+  expect(spec.template.spec.containers[0]!.env).toBeUndefined();
 });
 
 clusterTest()(
