@@ -2,7 +2,7 @@
 import type {MeshEgressDocument} from '../policy/index.ts';
 import {httpCheck, type} from './check.ts';
 import type {ProxyService} from './external-proxy.ts';
-import {accessLog, connectionManager} from './http.ts';
+import {connectionManager} from './http.ts';
 import {istioObject, workloadSelector, type Generated, type Scope} from './objects.ts';
 import {PRIORITY} from './priorities.ts';
 
@@ -15,7 +15,6 @@ export function connectFilter(mesh: MeshEgressDocument, scope: Scope, service: P
   const cluster = `outbound|${port}||${host}`;
   const manager = connectionManager(
     name.replaceAll(/[^a-z0-9]/g, '_'),
-    accessLog(),
     [httpCheck(mesh, CHECK, {'sallyport-dials': 'name', 'sallyport-via': proxy})],
     [
       {

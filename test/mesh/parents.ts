@@ -12,18 +12,19 @@ export interface Parent {
 }
 
 export interface ParentOptions {
-  readonly ip: string;
+  readonly ips: readonly string[];
   readonly port: number;
   /** Basic authentication is required. */
   readonly user?: {readonly name: string; readonly password: string};
 }
 
 export async function startSquid(lab: Lab, dir: string, resolver: string, options: ParentOptions): Promise<Parent> {
-  const {ip, port, user} = options;
+  const {ips, port, user} = options;
+  const [ip, ...more] = ips;
   const own = folder(dir, `squid-${ip}-${port}`);
   const config = join(own, 'squid.conf');
   const passwords = join(own, 'passwords');
-  let text = squidConfig(own, `${ip}:${port}`, resolver);
+  let text = squidConfig(own, `${ip}:${port}`, resolver, ...more.map((other) => `http_port ${other}:${port}`));
   if (user !== undefined) {
     const hash = await lab.exec('internet', ['openssl', 'passwd', '-apr1', user.password]);
     writeFileSync(passwords, `${user.name}:${hash.stdout.trim()}\n`, {mode: 0o644});
@@ -31,7 +32,7 @@ export async function startSquid(lab: Lab, dir: string, resolver: string, option
     text = auth + text.replace('http_access allow all', 'http_access allow known\nhttp_access deny all');
   }
   writeFileSync(config, text);
-  await lab.internet.addAddress(ip);
+  await lab.internet.addAddress(...ips);
   const child = lab.spawn('internet', ['squid', '-N', '-f', config], {stdio: 'ignore', cwd: own});
   await up(lab, child, `squid at ${ip}:${port}`, options, () => read(join(own, 'cache.log')));
   return {
@@ -46,13 +47,18 @@ const squidAsked = (log: string): readonly string[] =>
     ([, method, target]) => `${method} ${target}`,
   );
 
-export async function startTinyproxy(lab: Lab, dir: string, options: ParentOptions): Promise<Parent> {
-  const {ip, port, user} = options;
-  const own = folder(dir, `tinyproxy-${ip}-${port}`);
+export async function startTinyproxy(
+  lab: Lab,
+  dir: string,
+  _resolver: string,
+  options: ParentOptions,
+): Promise<Parent> {
+  const {ips, port, user} = options;
+  const own = folder(dir, `tinyproxy-${ips[0]}-${port}`);
   const config = join(own, 'tinyproxy.conf');
   const lines = [
     `Port ${port}`,
-    `Listen ${ip}`,
+    ...ips.map((ip) => `Listen ${ip}`),
     'Timeout 60',
     'MaxClients 50',
     'LogLevel Info',
@@ -62,9 +68,9 @@ export async function startTinyproxy(lab: Lab, dir: string, options: ParentOptio
     ...(user === undefined ? [] : [`BasicAuth ${user.name} ${user.password}`]),
   ];
   writeFileSync(config, `${lines.join('\n')}\n`);
-  await lab.internet.addAddress(ip);
+  await lab.internet.addAddress(...ips);
   const child = lab.spawn('internet', ['tinyproxy', '-d', '-c', config], {stdio: 'ignore', cwd: own});
-  await up(lab, child, `tinyproxy at ${ip}:${port}`, options, () => read(join(own, 'log')));
+  await up(lab, child, `tinyproxy at ${ips[0]}:${port}`, options, () => read(join(own, 'log')));
   return {
     asked: () => [...read(join(own, 'log')).matchAll(/Request .*?: (\S+ \S+) HTTP/g)].map(([, what]) => what!),
     stop: () => ended(child),
@@ -75,10 +81,10 @@ async function up(
   lab: Lab,
   child: ChildProcess,
   what: string,
-  {ip, port}: ParentOptions,
+  {ips, port}: ParentOptions,
   said: () => string,
 ): Promise<void> {
-  if (await accepts(child, () => connectIn(lab.internet.path, {ip, port}))) return;
+  if (await accepts(child, () => connectIn(lab.internet.path, {ip: ips[0]!, port}))) return;
   throw new Error(`${what} does not answer\n${said()}`);
 }
 

@@ -1,0 +1,59 @@
+/** Our settings into somebody else's mesh configuration: what it says beside them stays as it is, comments too. */
+import {isMap, isScalar, parseDocument, Scalar, stringify, type Document} from 'yaml';
+import {SallyportError} from '../runtime/errors.ts';
+import type {Settings} from './mesh-settings.ts';
+
+/** `mesh` is the text of the mesh configuration. Throws SallyportError `MeshUnreadable`. */
+export function mergeMesh(mesh: string, settings: Settings): string {
+  const document = readMapping(mesh, 'the mesh configuration');
+  merge(document, [], settings);
+  return document.toString({lineWidth: 0});
+}
+
+/**
+ * `text` is a ConfigMap with the key `mesh`, as `kubectl get cm istio -o yaml` prints it; so is the result.
+ * Throws SallyportError `MeshUnreadable`.
+ */
+export function mergeConfigMap(text: string, settings: Settings): string {
+  const document = readMapping(text, 'the file');
+  const mesh: unknown = document.getIn(['data', 'mesh']);
+  if (document.get('kind') !== 'ConfigMap' || typeof mesh !== 'string')
+    throw unreadable(
+      'the file is no ConfigMap with the key mesh',
+      'kubectl -n istio-system get configmap istio -o yaml',
+    );
+  const merged = new Scalar(mergeMesh(mesh, settings));
+  merged.type = 'BLOCK_LITERAL';
+  document.setIn(['data', 'mesh'], merged);
+  return document.toString({lineWidth: 0});
+}
+
+/** As values of Istio's charts. */
+export const helmValues = (settings: Settings): string =>
+  stringify({meshConfig: settings}, {lineWidth: 0, compat: 'yaml-1.1'});
+
+function merge(document: Document, path: readonly string[], settings: Settings): void {
+  for (const [key, value] of Object.entries(settings)) {
+    const at = [...path, key];
+    const there = document.getIn(at, true);
+    if (isPlainMapping(value) && isMap(there)) merge(document, at, value);
+    else if (isScalar(there) && !isPlainMapping(value) && !Array.isArray(value)) there.value = value;
+    else document.setIn(at, document.createNode(value));
+  }
+}
+
+const isPlainMapping = (value: unknown): value is Settings =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function readMapping(text: string, what: string): Document {
+  const document = parseDocument(text, {version: '1.1', compat: 'yaml-1.1', logLevel: 'silent'});
+  const [problem] = document.errors;
+  if (problem !== undefined)
+    throw unreadable(`${what} is no YAML: ${problem.message.split('\n')[0]}`, 'kubectl get -o yaml');
+  if (document.contents === null) return parseDocument('{}');
+  if (!isMap(document.contents)) throw unreadable(`${what} is no mapping`, 'kubectl get -o yaml');
+  return document;
+}
+
+const unreadable = (message: string, command: string): SallyportError =>
+  new SallyportError('MeshUnreadable', message, `Give the ConfigMap as \`${command}\` prints it.`);
