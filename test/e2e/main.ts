@@ -8,11 +8,14 @@ import {parseArgs} from 'node:util';
 import {startCluster, type Cluster} from './cluster/cluster.ts';
 import {helm, NAMESPACE, prepare, rolledOut} from './installation.ts';
 import {startInternet, type Internet} from './internet.ts';
+import {life} from './life.ts';
 import {Report} from './report.ts';
 import {tutorial} from './tutorial.ts';
 
 const SUITES: Readonly<Record<string, (cluster: Cluster, internet: Internet, report: Report) => Promise<void>>> = {
   tutorial,
+  // The last: it uninstalls.
+  life,
 };
 
 const {values, positionals} = parseArgs({

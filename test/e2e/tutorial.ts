@@ -2,24 +2,12 @@
 import type {Cluster} from './cluster/cluster.ts';
 import {NAMESPACE} from './installation.ts';
 import type {Internet} from './internet.ts';
+import {curlIn, makePod} from './pods.ts';
 import {eventually, expect, type Report} from './report.ts';
 
 /** The pod's own word, as the tutorial wrote it; annotations count where the namespace says so. */
 const TPROXY = {'initializer.kubernetes.io/tproxy': 'true'};
 const APP = 'tutorial';
-
-function pod(name: string, annotations: Readonly<Record<string, string>>): object {
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: {name, namespace: APP, labels: {app: name}, annotations},
-    spec: {
-      automountServiceAccountToken: false,
-      terminationGracePeriodSeconds: 0,
-      containers: [{name: 'app', image: 'localhost/tools:1', imagePullPolicy: 'Never', command: ['sleep', '86400']}],
-    },
-  };
-}
 
 const policy = (paths: readonly string[]): object => ({
   apiVersion: 'sallyport.dev/v1alpha1',
@@ -34,28 +22,16 @@ const policy = (paths: readonly string[]): object => ({
 
 export async function tutorial(cluster: Cluster, internet: Internet, report: Report): Promise<void> {
   report.suite('The tutorial');
-  /** The status that curl in the pod saw, or `curl N` with its exit code. */
-  const curl = async (name: string, url: string, ...more: string[]): Promise<string> => {
-    const {stdout} = await cluster.kubectl([
-      ...['exec', '-n', APP, name, '--', 'sh', '-c', 'curl "$@"; echo " $?"', 'curl'],
-      ...['-sS', '-o', '/dev/null', '-w', '%{http_code}', '--max-time', '10', ...more, url],
-    ]);
-    const [status, code] = stdout.trim().split(/\s+/);
-    return code === '0' ? status! : `curl ${code}`;
-  };
+  const curl = (name: string, url: string, ...more: string[]): Promise<string> =>
+    curlIn(cluster, APP, name, url, ...more);
   const inPod = (name: string, ...argv: string[]) => cluster.kubectl(['exec', '-n', APP, name, '--', ...argv]);
 
   await report.step('a namespace that opts in, a policy, a free pod and a locked one', async () => {
     await cluster.must(['create', 'namespace', APP]);
     await cluster.must(['label', 'namespace', APP, 'sallyport.dev/injection=enabled']);
     await cluster.must(['apply', '-f', '-'], JSON.stringify(policy(['/public/**'])));
-    await cluster.must(['apply', '-f', '-'], JSON.stringify(pod('free', {'sallyport.dev/inject': 'false'})));
-    await eventually('the default service account', async () => {
-      const {status} = await cluster.kubectl(['-n', APP, 'get', 'serviceaccount', 'default']);
-      return status === 0;
-    });
-    await cluster.must(['apply', '-f', '-'], JSON.stringify(pod('locked', TPROXY)));
-    await cluster.must(['-n', APP, 'wait', '--for=condition=Ready', 'pod', '--all', '--timeout=120s']);
+    await makePod(cluster, {namespace: APP, name: 'free', labels: {app: 'free'}});
+    await makePod(cluster, {namespace: APP, name: 'locked', labels: {app: 'locked'}, annotations: TPROXY});
   });
 
   const object = 'https://storage.googleapis.com/public/index.html';

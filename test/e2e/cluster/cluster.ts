@@ -14,6 +14,12 @@ export interface Cluster {
   /** kubectl that must succeed; its output. Throws with what kubectl said. */
   must(argv: readonly string[], input?: string): Promise<string>;
   helm(argv: readonly string[]): Promise<Ran>;
+  /** A container of a pod, as the two below name it. */
+  containerOf(namespace: string, pod: string, container: string): Promise<string>;
+  /** Runs a program in it without the API server. */
+  inContainer(id: string, argv: readonly string[]): Promise<Ran>;
+  /** SIGKILL to its first process. */
+  killContainer(id: string): Promise<void>;
   importImages(images: readonly Image[]): Promise<void>;
   stop(): Promise<void>;
 }
@@ -66,7 +72,8 @@ function clusterOn(machine: Machine): Cluster {
   const admin = ['--kubeconfig', kubeconfigOf(machine, 'admin')];
   const kubectl = (argv: readonly string[], input = ''): Promise<Ran> =>
     machine.run([programOf('kubectl'), ...admin, ...argv], input);
-  return {
+  let execs = 0;
+  const cluster: Cluster = {
     machine,
     kubectl,
     async must(argv, input) {
@@ -75,6 +82,16 @@ function clusterOn(machine: Machine): Cluster {
       return stdout;
     },
     helm: (argv) => machine.run([programOf('helm'), ...admin, ...argv]),
+    containerOf: async (namespace, pod, container) => {
+      const path = `{.status.containerStatuses[?(@.name=="${container}")].containerID}`;
+      const id = await cluster.must(['-n', namespace, 'get', 'pod', pod, '-o', `jsonpath=${path}`]);
+      return id.replace('containerd://', '');
+    },
+    inContainer: (id, argv) => ctr(machine, ['tasks', 'exec', '--exec-id', `e2e-${++execs}`, id, ...argv]),
+    async killContainer(id) {
+      const {status, stderr} = await ctr(machine, ['tasks', 'kill', '--signal', 'SIGKILL', id]);
+      if (status !== 0) throw new Error(stderr);
+    },
     async importImages(images) {
       for (const {name, tar} of images) {
         const {status, stderr} = await ctr(machine, ['images', 'import', tar]);
@@ -83,6 +100,7 @@ function clusterOn(machine: Machine): Cluster {
     },
     stop: () => machine.stop(),
   };
+  return cluster;
 }
 
 const ctr = (machine: Machine, argv: readonly string[]): Promise<Ran> =>

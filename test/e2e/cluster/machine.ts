@@ -28,7 +28,9 @@ export interface Machine {
   /** The command that runs `argv` inside, for scripts. */
   enter(argv: readonly string[]): string[];
   /** Starts a daemon inside, its output to DIR/log/NAME.log. */
-  daemon(name: string, argv: readonly string[]): ChildProcess;
+  daemon(name: string, argv: readonly string[]): void;
+  /** Ends a daemon, and waits until it has ended. */
+  end(name: string): Promise<void>;
   /** Starts a program inside. */
   spawn(argv: readonly string[], stdio: StdioOptions): ChildProcess;
   /** Runs a program inside to its end. */
@@ -66,6 +68,7 @@ export async function startMachine(): Promise<Machine> {
     ...['nsenter', '--target', String(pid), '--net', '--mount', '--pid'],
     ...argv,
   ];
+  const pidFile = (name: string): string => join(dir, 'log', `${name}.pid`);
   const env = {PATH: process.env['PATH'] ?? '', HOME: '/root', LANG: 'C.UTF-8'};
 
   return {
@@ -75,7 +78,14 @@ export async function startMachine(): Promise<Machine> {
     enter,
     daemon(name, argv) {
       const to = openSync(join(dir, 'log', `${name}.log`), 'a');
-      return spawn('nsenter', enter(argv).slice(1), {stdio: ['ignore', to, to], env});
+      // Its number inside: the one that this machine knows is nsenter's.
+      const named = ['sh', '-c', `echo $$ > ${pidFile(name)}; exec "$@"`, 'sh', ...argv];
+      spawn('nsenter', enter(named).slice(1), {stdio: ['ignore', to, to], env});
+    },
+    async end(name) {
+      const pid = readFileSync(pidFile(name), 'utf8').trim();
+      const gone = `kill ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.1; done`;
+      await finished(spawn('nsenter', enter(['sh', '-c', gone]).slice(1), {env}), '');
     },
     spawn: (argv, stdio) => spawn('nsenter', enter(argv).slice(1), {stdio, env}),
     run: (argv, input = '') => finished(spawn('nsenter', enter(argv).slice(1), {env}), input),
