@@ -1,5 +1,8 @@
 /** `sallyport doctor`: is enforcement really on? Looks at this node, at the cluster, or at both. */
-import {NODE_CHECKS} from '../doctor/checks/index.ts';
+import {CLUSTER_CHECKS, NODE_CHECKS} from '../doctor/checks/index.ts';
+import {connectionOf} from '../cluster/connection.ts';
+import {apiOf} from '../doctor/cluster/api.ts';
+import type {ClusterWorld} from '../doctor/cluster/world.ts';
 import {runChecks, type Row} from '../doctor/check.ts';
 import {agentSettings, type Agent} from '../doctor/node/agent.ts';
 import {agentOf, agentProcesses} from '../doctor/node/processes.ts';
@@ -9,6 +12,8 @@ import {EXIT, SallyportError} from '../runtime/errors.ts';
 import type {Out} from '../runtime/output.ts';
 import {systemCommands} from '../tproxy/capture/commands.ts';
 import {parseStrictly} from './arguments.ts';
+
+const ALL_CHECKS = [...NODE_CHECKS, ...CLUSTER_CHECKS].map(({name}) => name);
 
 const HELP = `sallyport doctor: is enforcement really on?
 
@@ -21,11 +26,12 @@ const HELP = `sallyport doctor: is enforcement really on?
       --pid PID          the agent's process (default: the one in this network namespace)
       --kubeconfig FILE  the cluster (default in a pod: its service account)
       --namespace NS     where Sallyport is installed (default: sallyport)
+      --probe-namespace NS  where the dry-run pods would be (default: default)
       --skip CHECK       leave a check out; may be given several times
   -o, --output FORMAT    text (default) or json
   -h, --help
 
-Checks: ${NODE_CHECKS.map(({name}) => name).join(', ')}.
+Checks: ${ALL_CHECKS.join(', ')}.
 Exit codes: 0 all is well, 1 a finding (warnings too), 2 wrong use, 3 nothing could be looked at.
 `;
 
@@ -33,6 +39,7 @@ const OPTIONS = {
   pid: {type: 'string'},
   kubeconfig: {type: 'string'},
   namespace: {type: 'string'},
+  'probe-namespace': {type: 'string'},
   skip: {type: 'string', multiple: true},
   output: {type: 'string', short: 'o'},
   help: {type: 'boolean', short: 'h'},
@@ -60,17 +67,31 @@ export async function doctor(argv: string[], out: Out): Promise<number> {
   const asked = positionals.includes('node') || values['pid'] !== undefined;
   if (asked || (positionals.length === 0 && !(agent instanceof SallyportError)))
     rows.push(...(await runChecks(NODE_CHECKS, nodeWorld(agent, systemCommands(), kubeconfig), skip)));
+  if (positionals.includes('cluster') || (positionals.length === 0 && (kubeconfig !== null || isPod())))
+    rows.push(...(await runChecks(CLUSTER_CHECKS, clusterWorld(kubeconfig, values), skip)));
   if (rows.length === 0 && agent instanceof SallyportError) throw agent;
   out.stdout(output === 'json' ? reportJson(rows) : reportText(rows));
   return exitCode(rows);
 }
 
 function skipped(names: readonly string[]): ReadonlySet<string> {
-  const known = NODE_CHECKS.map(({name}) => name);
   for (const name of names)
-    if (!known.includes(name)) throw usage(`--skip ${name}: no such check`, `Write one of ${known.join(', ')}.`);
+    if (!ALL_CHECKS.includes(name))
+      throw usage(`--skip ${name}: no such check`, `Write one of ${ALL_CHECKS.join(', ')}.`);
   return new Set(names);
 }
+
+/** Where the cluster is, and what of it is asked for. Throws SallyportError where no kubeconfig works. */
+function clusterWorld(kubeconfig: string | null, values: Record<string, unknown>): ClusterWorld {
+  return {
+    api: apiOf(connectionOf(kubeconfig, process.env)),
+    namespace: (values['namespace'] as string | undefined) ?? 'sallyport',
+    probeNamespace: (values['probe-namespace'] as string | undefined) ?? 'default',
+    now: Date.now,
+  };
+}
+
+const isPod = (): boolean => process.env['KUBERNETES_SERVICE_HOST'] !== undefined;
 
 function findAgent(pid: string | undefined): Agent | SallyportError {
   const none = (message: string): SallyportError =>

@@ -1,6 +1,17 @@
 /** Every check, in the order of the report: from what all else stands on to what is proved in the end. */
 import type {Check} from '../check.ts';
+import type {ClusterWorld} from '../cluster/world.ts';
 import type {NodeWorld} from '../node/world.ts';
+import {clusterAdmission} from './cluster-admission.ts';
+import {clusterAgents, clusterVersions} from './cluster-agents.ts';
+import {clusterApi, clusterClock} from './cluster-api.ts';
+import {clusterCrds} from './cluster-crds.ts';
+import {clusterNamespaces} from './cluster-namespaces.ts';
+import {clusterPods} from './cluster-pods.ts';
+import {clusterPolicies} from './cluster-policies.ts';
+import {clusterRbac} from './cluster-rbac.ts';
+import {clusterTrust} from './cluster-trust.ts';
+import {clusterCertificates, clusterWebhooks} from './cluster-webhooks.ts';
 import {nodeAgent, nodeWorkers} from './node-agent.ts';
 import {nodeCa} from './node-ca.ts';
 import {nodeDataplane} from './node-dataplane.ts';
@@ -27,4 +38,20 @@ export const NODE_CHECKS: readonly Check<NodeWorld>[] = [
   nodeCa,
   nodeResolver,
   nodeProbe,
+];
+
+export const CLUSTER_CHECKS: readonly Check<ClusterWorld>[] = [
+  clusterApi,
+  clusterClock,
+  clusterCrds,
+  clusterVersions,
+  clusterAgents,
+  clusterWebhooks,
+  clusterCertificates,
+  clusterAdmission,
+  clusterNamespaces,
+  clusterTrust,
+  clusterPolicies,
+  clusterPods,
+  clusterRbac,
 ];
