@@ -69,7 +69,7 @@ export function validate(request: PodRequest, namespace: Namespace, installation
       if (result.kind === 'refuse') return refusal(uid, result.messages);
       if (result.kind !== 'inject' || result.mode !== 'tproxy') return {uid, allowed: true};
       const undone = [
-        ...(request.kind === 'create' ? guardFaults(request.pod, installation) : []),
+        ...(request.kind === 'create' ? guardFaults(request.pod) : []),
         ...undoneBy(request.pod, result.pod),
       ];
       return undone.length > 0 ? refusal(uid, undone) : {uid, allowed: true};

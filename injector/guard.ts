@@ -5,11 +5,13 @@
  */
 import {TRUST_KEYS} from '../runtime/names.ts';
 import {patchOf} from './patch.ts';
-import {containersOf, type Container, type EnvVar, type Pod, type VolumeMount} from './pod.ts';
+import type {Container, EnvVar, Pod, Volume, VolumeMount} from './pod.ts';
 import type {Installation} from './settings.ts';
-import {addTrustVolume, TRUST_VOLUME} from './trust.ts';
 
 export const GUARD_CONTAINER = 'sallyport-guard';
+/** A volume of its own: that of the pod's trust is there only for pods that trust our CA. */
+const VOLUME = GUARD_CONTAINER;
+const MOUNT_PATH = '/etc/sallyport/trust';
 
 /** Nobody's user, as distroless images have it; nothing is written, and nothing may be gained. */
 const NOBODY = 65532;
@@ -24,13 +26,13 @@ const RESTRICTED = {
 };
 
 /** The container as we write it. */
-export function guardContainer({guard, trust}: Installation): Container {
+export function guardContainer({guard}: Installation): Container {
   const field = (name: string, fieldPath: string): EnvVar => ({name, valueFrom: {fieldRef: {fieldPath}}});
   return {
     name: GUARD_CONTAINER,
     image: guard.image,
     imagePullPolicy: guard.imagePullPolicy,
-    args: ['guard', '--ca', `${trust.mountPath}/${TRUST_KEYS.ca}`, '--timeout', String(guard.timeoutSeconds)],
+    args: ['guard', '--ca', `${MOUNT_PATH}/${TRUST_KEYS.ca}`, '--timeout', String(guard.timeoutSeconds)],
     env: [
       field('SALLYPORT_POD_UID', 'metadata.uid'),
       field('SALLYPORT_POD_IPS', 'status.podIPs'),
@@ -39,8 +41,14 @@ export function guardContainer({guard, trust}: Installation): Container {
     ],
     resources: structuredClone(guard.resources),
     securityContext: structuredClone(RESTRICTED),
-    volumeMounts: [{name: TRUST_VOLUME, mountPath: trust.mountPath, readOnly: true}],
+    volumeMounts: [{name: VOLUME, mountPath: MOUNT_PATH, readOnly: true}],
   };
+}
+
+/** Our CA's certificates; the kubelet starts nothing before the ConfigMap is there. */
+function guardVolume({trust}: Installation): Volume {
+  const items = [{key: TRUST_KEYS.ca, path: TRUST_KEYS.ca}];
+  return {name: VOLUME, configMap: {name: trust.configMap, items, defaultMode: 0o444}};
 }
 
 /** Puts the guard in front of a pod that is being made. What stands in its way is returned, as sentences with the fix. */
@@ -54,33 +62,33 @@ export function placeGuard(pod: Pod, installation: Installation): string[] {
     const differs = differences(there, wanted);
     if (differs.length > 0)
       return [
-        `the init container ${GUARD_CONTAINER} is not as it is put in (${differs.join(', ')}): the name is ours. Leave it out: it is added to pods that are captured.`,
+        `the init container ${GUARD_CONTAINER} is not as it is put in (${differs.join(', ')}): the name is ours. Whoever wrote or changed it has to leave it out: it is added to pods that are captured.`,
       ];
   }
-  if (!addTrustVolume(pod, installation))
-    return [`the volume ${TRUST_VOLUME} is another than the one that the guard needs: the name is ours. Rename it.`];
+  const volumes = (pod.spec.volumes ??= []);
+  const volume = volumes.find(({name}) => name === VOLUME);
+  if (volume === undefined) volumes.push(guardVolume(installation));
+  else if (!same(volume, guardVolume(installation)))
+    return [`the volume ${VOLUME} is not as it is put in: the name is ours. Rename it.`];
   pod.spec.initContainers = [there ?? wanted, ...others.filter((one) => one !== there)];
   return [];
 }
 
-/** What of the guard is not as it has to be when everybody has changed the pod, as sentences with the fix; empty: nothing. */
-export function guardFaults(pod: Pod, installation: Installation): string[] {
-  const alike = namedAlike(pod);
-  if (alike.length > 0) return alike;
-  const [first] = pod.spec.initContainers ?? [];
+/**
+ * Whether the guard of a pod that everybody has changed runs first, as sentences with the fix; empty: it does. What it is
+ * was looked at by placeGuard().
+ */
+export function guardFaults({spec}: Pod): string[] {
+  const [first, ...later] = spec.initContainers ?? [];
   const again = 'Let our mutating webhook be asked again after the others (reinvocationPolicy: IfNeeded).';
-  if (!containersOf(pod).some(({name}) => name === GUARD_CONTAINER))
-    return [
-      `there is no init container ${GUARD_CONTAINER}: the pod would start without a proof that it is captured. ${again}`,
-    ];
-  if (first?.name !== GUARD_CONTAINER)
-    return [
-      `the init container ${first?.name} runs before ${GUARD_CONTAINER}, and with no proof that it is captured. ${again}`,
-    ];
-  const differs = differences(first, guardContainer(installation));
-  return differs.length === 0
-    ? []
-    : [`the init container ${GUARD_CONTAINER} was changed after it was put in (${differs.join(', ')}). ${again}`];
+  if (first?.name === GUARD_CONTAINER) return [];
+  return later.some(({name}) => name === GUARD_CONTAINER)
+    ? [
+        `the init container ${first?.name} runs before ${GUARD_CONTAINER}, and with no proof that it is captured. ${again}`,
+      ]
+    : [
+        `there is no init container ${GUARD_CONTAINER}: the pod would start with no proof that it is captured. ${again}`,
+      ];
 }
 
 /** Another container with our name, which every log and event would take for the guard. */

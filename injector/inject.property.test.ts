@@ -109,7 +109,7 @@ function lost(before: unknown, after: unknown, path: string): string[] {
     return before === after || String(after).startsWith(before === '' ? '-D' : `${before} -D`) ? [] : [path];
   if (Array.isArray(before)) {
     let next = 0;
-    const entries = after as unknown[];
+    const entries = Array.isArray(after) ? (after as unknown[]) : [];
     return before.flatMap((entry: unknown) => {
       const name = (entry as {name?: string} | null)?.name ?? '';
       const at = entries.findIndex((other, i) => i >= next && lost(entry, other, `${path}/${name}`).length === 0);
