@@ -214,7 +214,8 @@ describe('a corporate proxy outside of the mesh', () => {
   describe('known, and nothing asked', () => {
     const {yaml, settings} = fromIntent(intentOf([]));
     const withMesh = async (change: (yaml: string) => string, then: (mesh: RunningMesh) => Promise<void>) => {
-      const mesh = await world.mesh([change(yaml)], settings);
+      const logged = {accessLogFile: '/dev/stdout', accessLogEncoding: 'JSON'};
+      const mesh = await world.mesh([change(yaml)], {...logged, ...settings});
       await then(mesh);
       await mesh.stop();
     };

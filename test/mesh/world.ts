@@ -169,12 +169,10 @@ export async function meshWorld(options: WorldOptions): Promise<MeshWorld> {
   }
 }
 
-/** What the lab's mesh needs beside what is generated: no mutual TLS (that wants a CA), access logs where the tests read them. */
+/** What the lab's mesh needs beside what is generated: no mutual TLS, which wants a CA. */
 const LAB_MESH = {
   enableAutoMtls: false,
   rootNamespace: 'istio-system',
-  accessLogFile: '/dev/stdout',
-  accessLogEncoding: 'JSON',
   defaultConfig: {discoveryAddress: '127.0.0.1:15010'},
 } as const;
 
