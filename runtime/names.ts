@@ -64,6 +64,9 @@ export const ANNOTATIONS = {
   tutorial: 'initializer.kubernetes.io/tproxy',
 } as const;
 
+/** On a Node: nobody there holds pods yet. The agent takes it away. */
+export const NOT_READY_TAINT = 'sallyport.dev/agent-not-ready';
+
 /** The keys of the trust ConfigMap: the CA alone, the public roots and the CA, and the same as PKCS#12. */
 export const TRUST_KEYS = {ca: 'ca.crt', bundle: 'bundle.crt', pkcs12: 'truststore.p12'} as const;
 

@@ -1,11 +1,13 @@
 /** The capture as the supervisor runs it: workloads and policies in, members of the ruleset's sets out. */
 import {readFileSync} from 'node:fs';
-import {compilePolicies, modesSelecting, type Endpoint, type Installation, type PolicySet} from '../policy/index.ts';
+import {compilePolicies, type Endpoint, type Installation, type PolicySet} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
 import {TPROXY_ROUTE_TABLE} from '../runtime/names.ts';
 import {createCapture, type CaptureStatus, type NodeRules} from './capture/apply.ts';
 import type {CaptureConfig, Member} from './capture/config.ts';
+import {latching, members, type MemberRule} from './node-members.ts';
+import {NodeState} from './node-state.ts';
 import {DEFAULT_MARKS} from './capture/marks.ts';
 import type {TproxyConfig} from './settings.ts';
 import type {Known} from '../sources/knowledge.ts';
@@ -19,6 +21,8 @@ export type Health = CaptureStatus & {
   readonly started: boolean;
   /** The kernel has what the last update() said, or it failed for good. */
   readonly current: boolean;
+  /** Why what must outlive us cannot be kept; null: it is. */
+  readonly stateError: string | null;
 };
 
 /** A start that failed (a tool is missing, the kernel refuses) is tried again: a node may get what it lacks. */
@@ -28,39 +32,92 @@ export class NodeCapture {
   readonly #config: TproxyConfig;
   readonly #journal: Journal;
   readonly #rules: NodeRules;
+  readonly #state: NodeState;
+  readonly #rule: MemberRule;
   readonly #policies = new CompiledOnce();
+  #known: Known | null = null;
+  #lockedUnknown = false;
+  #podCidrs: readonly string[];
   #started = false;
   #updating = 0;
   #again: NodeJS.Timeout | null = null;
+  #stateError: string | null = null;
 
-  /** `onAddresses` is told as soon as the kernel says that the node's own addresses change. */
+  /** `onAddresses` is told as soon as the kernel says that the node's own addresses change. Throws SallyportError `StateUnreadable`. */
   constructor(config: TproxyConfig, journal: Journal, onAddresses: () => void) {
     this.#config = config;
     this.#journal = journal;
+    this.#state = NodeState.keptIn(config.stateDir);
+    this.#podCidrs = this.#state.memory.podCidrs;
+    this.#rule = {
+      posture: config.posture,
+      exempt: new Set(config.exemptNamespaces),
+      latched: (uid) => this.#state.isLatched(uid),
+    };
     this.#rules = createCapture({
       config: captureConfig(config),
       onNotice: (level, event, message) => journal.notice(level, event, message),
       onAddresses,
+      // An object of the API may be gone before its processes are; an entry of a file is somebody's word on who is ours.
+      keepEnded: config.source.kind === 'cluster',
     });
+  }
+
+  /**
+   * Before anybody is known. What an earlier run left in the kernel stays; where there is nothing (the node has started anew)
+   * and every pod is to be held, none gets anything out until it is known. Throws SallyportError with what is missing.
+   */
+  async lockUnknown(): Promise<void> {
+    if (this.#config.posture !== 'all') return;
+    if (this.#lockedUnknown) return this.#rules.update([], this.#podCidrs);
+    if (await this.#rules.present()) return;
+    this.#lockedUnknown = true;
+    await this.#rules.start([], this.#podCidrs);
   }
 
   /** Puts the rules in force; resolves when every workload is held. Throws SallyportError with what is missing. */
   async start(known: Known): Promise<void> {
-    await this.#rules.start(this.#members(known));
+    this.#known = known;
+    await this.#rules.start(this.#members(known), this.#podCidrs);
     this.#started = true;
+    this.#remember(known);
   }
 
   /** Follows a change, and starts with the first one; what fails is said in the journal, and the former members stay held. */
   update(known: Known): void {
     if (this.#again !== null) clearTimeout(this.#again);
     this.#again = null;
+    this.#known = known;
     this.#updating++;
-    const done = this.#started ? this.#rules.update(this.#members(known)) : this.start(known);
-    done.catch((error: Error) => this.#failed(error, known)).finally(() => this.#updating--);
+    this.#follow(known)
+      .catch((error: Error) => this.#failed(error, known))
+      .finally(() => this.#updating--);
+  }
+
+  /** The node's pod addresses: where every pod is to be held, what comes from them and is nobody known gets nothing out. */
+  podAddresses(cidrs: readonly string[]): void {
+    this.#podCidrs = cidrs;
+    const {posture, podInterfaces} = this.#config;
+    if (posture === 'all' && cidrs.length === 0 && podInterfaces.length === 0)
+      this.#journal.notice(
+        'warn',
+        'capture.unknown-pods',
+        'the Node object names no podCIDRs, and there is no --pod-interface: a pod is held from when it is known, and not from its first packet. Name the interfaces of pods: --pod-interface "cali*".',
+      );
+    if (this.#known !== null) this.update(this.#known);
+    else void this.lockUnknown().catch((error: Error) => this.#say(error));
+  }
+
+  async #follow(known: Known): Promise<void> {
+    if (!this.#started) return this.start(known);
+    const done = this.#rules.update(this.#members(known), this.#podCidrs);
+    this.#remember(known);
+    await done;
   }
 
   status(): Health {
-    return {...this.#rules.status(), started: this.#started, current: this.#updating === 0};
+    const status = this.#rules.status();
+    return {...status, started: this.#started, current: this.#updating === 0, stateError: this.#stateError};
   }
 
   counters(): Promise<Map<string, number>> {
@@ -73,14 +130,35 @@ export class NodeCapture {
     await this.#rules.close();
   }
 
-  #failed(error: Error, known: Known): void {
+  #say(error: Error): void {
     const message = error instanceof SallyportError ? error.describe() : error.message;
     this.#journal.notice('error', 'capture.failed', `${message} The former members stay held.`);
+  }
+
+  #failed(error: Error, known: Known): void {
+    this.#say(error);
     if (!this.#started) this.#again ??= setTimeout(() => this.update(known), START_AGAIN_MS);
   }
 
   #members(known: Known): Member[] {
-    return members(known, this.#policies.of(known, this.#config.installation));
+    return members(known, this.#compiled(known), this.#rule);
+  }
+
+  #compiled(known: Known): PolicySet {
+    return this.#policies.of(known, this.#config.installation);
+  }
+
+  /** Whose object is gone is nobody to hold any more; what the kernel makes of the rest is keepEnded's. */
+  #remember(known: Known): void {
+    const latched = latching(known, this.#compiled(known), this.#rule);
+    this.#state.remember({latched, podCidrs: this.#podCidrs}).then(
+      () => (this.#stateError = null),
+      (error: Error) => {
+        const message = `--state-dir cannot be written: ${error.message}; captured pods stay so, but not beyond our restart`;
+        if (message !== this.#stateError) this.#journal.notice('error', 'capture.state', message);
+        this.#stateError = message;
+      },
+    );
   }
 }
 
@@ -110,7 +188,9 @@ export function captureConfig(config: TproxyConfig): CaptureConfig {
     resolvers: config.resolver === null ? systemResolvers() : [config.resolver],
     nodeCidrs: installation.nodeCidrs,
     nat64Prefixes: installation.nat64Prefixes,
-    podInterfaces: [],
+    podInterfaces: config.podInterfaces,
+    lockPodAddresses: config.posture === 'all',
+    meshDestinations: config.meshDestinations,
     marks: DEFAULT_MARKS,
     routeTable: TPROXY_ROUTE_TABLE,
     rulePriority: RULE_PRIORITY,
@@ -131,13 +211,4 @@ function systemResolvers(): Endpoint[] {
       'Name the resolver with --resolver ADDR.',
     );
   return servers;
-}
-
-/** A workload that only Audit policies select is captured, not locked; every other one is locked (DESIGN §4). Pure. */
-export function members({workloads}: Known, policies: PolicySet): Member[] {
-  return workloads.flatMap(({workload, ips, interface: name}) => {
-    const modes = modesSelecting(policies, workload);
-    const mode = modes.has('Audit') && !modes.has('Enforce') ? 'captured' : 'locked';
-    return ips.map((ip) => ({ip, interface: name, mode, uid: workload.uid}) as const);
-  });
 }

@@ -86,3 +86,40 @@ test('in a cluster the node is named, by a flag or by the variable that the pod 
   const inPod = {source: {kind: 'cluster', kubeconfig: null}, nodeName: 'm'};
   expect(tproxySettings([], env, false)).toMatchObject(inPod);
 });
+
+describe('who is captured in a cluster', () => {
+  const inCluster = (...argv: string[]) =>
+    tproxySettings(['--kubeconfig', 'k', '--node-name', 'n', ...argv], {}, false);
+  test('whoever a policy selects, but in what a cluster needs to come up', () => {
+    expect(inCluster()).toMatchObject({
+      ...{posture: 'selected', exemptNamespaces: ['kube-system', 'kube-node-lease', 'sallyport']},
+      ...{podInterfaces: [], meshDestinations: [], stateDir: 'sallyport-state'},
+    });
+  });
+  test('namespaces that are named replace these', () => {
+    expect(inCluster('--exempt-namespace', 'kube-system,mine').exemptNamespaces).toEqual(['kube-system', 'mine']);
+  });
+  test('with the posture all, sidecars reach the cluster’s own addresses, or what is named instead', () => {
+    const all = ['--posture', 'all', '--pod-cidr', '10.244.0.0/16', '--service-cidr', '10.96.0.0/12'];
+    const anywhere = ['10.244.0.0/16', '10.96.0.0/12'].map((cidr) => ({cidr, port: null}));
+    expect(inCluster(...all).meshDestinations).toEqual(anywhere);
+    const named = inCluster(...all, '--mesh-destination', '10.244.3.0/24:15012').meshDestinations;
+    expect(named).toEqual([{cidr: '10.244.3.0/24', port: 15012}]);
+  });
+  test.each<[string, string[], string]>([
+    ['a posture that does not exist', ['--posture', 'some'], 'annotated, selected, all'],
+    ['interfaces of pods without the posture that locks them', ['--pod-interface', 'cali*'], '--posture all'],
+    ['the mesh without the posture that holds its pods', ['--mesh-destination', '10.0.0.0/8'], '--posture all'],
+    ['an interface that is none', ['--posture', 'all', '--pod-interface', 'a b'], 'ip link'],
+  ])('%s is refused', (_title, argv, fix) => {
+    expect(() => inCluster(...argv)).toThrow(expect.objectContaining({fix: expect.stringContaining(fix)}));
+  });
+  test.each(['posture', 'exempt-namespace', 'pod-interface', 'mesh-destination', 'state-dir'])(
+    '--%s is not for files',
+    (flag) => {
+      expect(() => settings(`--${flag}`, 'all')).toThrow(
+        expect.objectContaining({message: expect.stringContaining(`--${flag} with --policy`)}),
+      );
+    },
+  );
+});

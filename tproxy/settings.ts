@@ -3,6 +3,9 @@ import {availableParallelism} from 'node:os';
 import type {Installation} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import {oneOf, parseFlags, wholeNumber, type FlagTable, type Settings} from '../runtime/flags.ts';
+import {parseReaches} from './capture/reach.ts';
+import {requireInterfaceName} from './capture/topology.ts';
+import type {Reach} from './capture/config.ts';
 import {INSTALLATION_FLAGS, installationOf} from '../runtime/installation.ts';
 import {parseListen, parseResolver, type Listen} from '../runtime/listen.ts';
 import {JOURNAL_LIMITS} from '../runtime/journal-limits.ts';
@@ -32,6 +35,31 @@ export const TPROXY_FLAGS = {
     kind: 'text',
     value: 'none|node',
     help: 'Who is captured by nftables: nobody, or every workload of the table. Default: none.',
+  },
+  posture: {
+    kind: 'text',
+    value: 'annotated|selected|all',
+    help: 'In a cluster, which pods are captured: those that ask for it; these and every one that a policy selects; or every one. Default: selected.',
+  },
+  'exempt-namespace': {
+    kind: 'list',
+    value: 'NAME',
+    help: 'In a cluster: namespaces whose pods are never captured. Default: kube-system, kube-node-lease, sallyport.',
+  },
+  'pod-interface': {
+    kind: 'list',
+    value: 'NAME',
+    help: 'With --posture all: pod interfaces (cali*), locked before their pod is known. Beside the addresses that the Node object names.',
+  },
+  'mesh-destination': {
+    kind: 'list',
+    value: 'CIDR[:PORT]',
+    help: 'With --posture all: where pods with a sidecar may go over TCP. Default: --pod-cidr and --service-cidr.',
+  },
+  'state-dir': {
+    kind: 'text',
+    value: 'DIR',
+    help: 'In a cluster: what must outlive the agent and a reboot (whose capture is latched). Default: ./sallyport-state.',
   },
   intercept: {
     kind: 'text',
@@ -67,6 +95,12 @@ export interface TproxyConfig {
   readonly admin: Listen;
   readonly workers: number;
   readonly capture: 'none' | 'node';
+  readonly posture: Posture;
+  readonly exemptNamespaces: readonly string[];
+  readonly podInterfaces: readonly string[];
+  readonly meshDestinations: readonly Reach[];
+  /** null: nothing has to be remembered, since a file says who is captured. */
+  readonly stateDir: string | null;
   readonly intercept: 'tproxy' | 'redirect';
   readonly resolver: {readonly ip: string; readonly port: number} | null;
   readonly installation: Installation;
@@ -74,6 +108,16 @@ export interface TproxyConfig {
   readonly logLinesPerSecond: number;
   readonly drainDeadlineMs: number;
 }
+
+/**
+ * Which of a node's pods are captured (docs/NODE.md). `annotated`: those that ask for it. `selected`: these and every one that a
+ * policy selects. `all`: every one, and what is not known yet gets nothing out.
+ */
+export type Posture = (typeof POSTURES)[number];
+const POSTURES = ['annotated', 'selected', 'all'] as const;
+
+/** What a cluster needs to come up, and ourselves. */
+const EXEMPT_NAMESPACES = ['kube-system', 'kube-node-lease', 'sallyport'];
 
 type Raw = Settings<typeof TPROXY_FLAGS>;
 
@@ -107,6 +151,7 @@ export function tproxySettings(argv: readonly string[], env: NodeJS.ProcessEnv, 
     workers:
       settings.workers === null ? availableParallelism() : wholeNumber(settings.workers, 1, MAX_WORKERS, at('workers')),
     capture,
+    ...holdingOf(settings, source, at),
     intercept: oneOf(settings.intercept ?? 'tproxy', ['tproxy', 'redirect'], at('intercept')),
     resolver: settings.resolver === null ? null : parseResolver(settings.resolver, at('resolver')),
     installation: installationOf(settings, at, [listen.port, explicit.port, admin.port, PORTS.mtls, PORTS.dns]),
@@ -141,4 +186,41 @@ function nodeNameOf(settings: Raw, source: SourceSettings, at: (name: keyof Raw)
         'Give --node-name NAME as "kubectl get nodes" shows it, or SALLYPORT_NODE_NAME from the field spec.nodeName.',
       );
   }
+}
+
+type Holding = Pick<TproxyConfig, 'posture' | 'exemptNamespaces' | 'podInterfaces' | 'meshDestinations' | 'stateDir'>;
+
+/** Who is held, where that is not a file's to say. */
+function holdingOf(settings: Raw, source: SourceSettings, at: (name: keyof Raw) => string): Holding {
+  if (source.kind === 'files') {
+    for (const name of ['posture', 'exempt-namespace', 'pod-interface', 'mesh-destination', 'state-dir'] as const)
+      if (settings[name] !== null && settings[name].length > 0)
+        throw new SallyportError(
+          'Usage',
+          `${at(name)} with --policy: every workload of the table is captured`,
+          `Leave --${name} out; it is for pods of a cluster.`,
+        );
+    return {posture: 'selected', exemptNamespaces: [], podInterfaces: [], meshDestinations: [], stateDir: null};
+  }
+  const posture = oneOf(settings.posture ?? 'selected', POSTURES, at('posture'));
+  const interfaces = settings['pod-interface'];
+  const named = settings['mesh-destination'];
+  if (posture !== 'all')
+    for (const name of ['pod-interface', 'mesh-destination'] as const)
+      if (settings[name].length > 0)
+        throw new SallyportError(
+          'Usage',
+          `${at(name)} with the posture ${posture}, which holds nobody before it is known, and no pod with a sidecar`,
+          `Write --posture all, or leave --${name} out.`,
+        );
+  for (const pattern of interfaces) requireInterfaceName(pattern.replace(/\*$/, ''));
+  const exempt = settings['exempt-namespace'];
+  const mesh = [...settings['pod-cidr'], ...settings['service-cidr']].map((cidr) => ({cidr, port: null}));
+  return {
+    posture,
+    exemptNamespaces: exempt.length > 0 ? exempt : EXEMPT_NAMESPACES,
+    podInterfaces: interfaces,
+    meshDestinations: posture !== 'all' ? [] : named.length > 0 ? parseReaches(named, at('mesh-destination')) : mesh,
+    stateDir: settings['state-dir'] ?? 'sallyport-state',
+  };
 }

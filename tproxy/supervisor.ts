@@ -2,6 +2,7 @@
 import {existsSync, readFileSync} from 'node:fs';
 import type {Server} from 'node:http';
 import {openKnowledge} from '../cluster/open.ts';
+import type {OwnNode} from '../cluster/own-node.ts';
 import {openCa, publishTrust} from '../pki/index.ts';
 import type {UpstreamProxyDocument} from '../policy/index.ts';
 import {startAdmin} from '../runtime/admin.ts';
@@ -29,6 +30,7 @@ export class Supervisor {
   readonly #source: KnowledgeSource;
   readonly #ownCidrs = new OwnCidrs();
   readonly #capture: NodeCapture | null;
+  #node: OwnNode | null = null;
   #refsWatch: {close(): void} | null = null;
   #missingRefs: readonly MissingRef[] = [];
   #version = 0;
@@ -97,13 +99,15 @@ export class Supervisor {
     try {
       await this.#workers.start();
       const {known} = this.#source;
-      if (known !== null) await this.#capture?.start(known);
+      if (known === null) await this.#capture?.lockUnknown();
+      else await this.#capture?.start(known);
     } catch (error) {
       this.#admin.close();
       await this.#workers.drain(0);
       throw error;
     }
     this.#up = true;
+    await this.#beOnNode();
     if (this.#missed) this.#publish();
     this.#ownCidrs.watch((now) => {
       const message = `the node's own addresses are now ${now.join(', ')}`;
@@ -117,12 +121,30 @@ export class Supervisor {
     );
   }
 
+  /** In a cluster: what the Node object says of us, and we of it. */
+  async #beOnNode(): Promise<void> {
+    const {source, nodeName} = this.#config;
+    if (source.kind === 'files' || nodeName === null) return;
+    const [{connectionOf}, {startOwnNode}] = await Promise.all([
+      import('../cluster/connection.ts'),
+      import('../cluster/own-node.ts'),
+    ]);
+    this.#node = startOwnNode({
+      config: connectionOf(source.kubeconfig, process.env),
+      name: nodeName,
+      ready: () => this.readiness().ready,
+      onPodCidrs: (cidrs) => this.#capture?.podAddresses(cidrs),
+      journal: this.#journal,
+    });
+  }
+
   readiness(): Readiness {
     const {listening, current} = this.#workers;
     return readinessOf({
       draining: this.#draining,
       workers: {wanted: this.#config.workers, listening, current},
-      known: this.#source.known !== null,
+      // Where every pod is to be held, its addresses have to be known.
+      known: this.#source.known !== null && (this.#config.posture !== 'all' || this.#node?.known === true),
       version: this.#version,
       source: this.#source.describe(),
       missingRefs: this.#missingRefs,
@@ -195,6 +217,7 @@ export class Supervisor {
 
   #unwatch(): void {
     this.#source.close();
+    this.#node?.close();
     this.#refsWatch?.close();
     this.#ownCidrs.close();
   }

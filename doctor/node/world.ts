@@ -1,7 +1,9 @@
 /** What the node's checks are given: the agent, the programs, what should be in force, each computed once. */
 import {get} from 'node:http';
 import {compilePolicies} from '../../policy/index.ts';
-import {captureConfig, members} from '../../tproxy/node-capture.ts';
+import {captureConfig} from '../../tproxy/node-capture.ts';
+import {members} from '../../tproxy/node-members.ts';
+import {NodeState} from '../../tproxy/node-state.ts';
 import type {Commands} from '../../tproxy/capture/commands.ts';
 import type {Capture, CaptureConfig} from '../../tproxy/capture/config.ts';
 import {place} from '../../tproxy/capture/topology.ts';
@@ -42,9 +44,17 @@ export function nodeWorld(found: Agent | SallyportError, commands: Commands, kub
     known,
     capture: async () => {
       const now = await known();
-      const policies = compilePolicies(now.documents, agent().config.installation, now.notLoaded);
-      const placed = await place(commands, members(now, policies));
-      const wanted = {config: rulesOf(agent()), podCidrs: [], ...placed};
+      const {config} = agent();
+      const policies = compilePolicies(now.documents, config.installation, now.notLoaded);
+      // Read each time: what it latched a moment ago is held.
+      const state = new NodeState(config.stateDir);
+      const rule = {
+        posture: config.posture,
+        exempt: new Set(config.exemptNamespaces),
+        latched: (uid: string) => state.isLatched(uid),
+      };
+      const placed = await place(commands, members(now, policies, rule));
+      const wanted = {config: rulesOf(agent()), podCidrs: state.memory.podCidrs, ...placed};
       return wanted;
     },
     admin: (path) => ask(agent(), path),

@@ -63,6 +63,8 @@ export async function createRig(options: RigOptions): Promise<Rig> {
     nodeCidrs: [],
     nat64Prefixes: [],
     podInterfaces: [],
+    lockPodAddresses: false,
+    meshDestinations: [],
     marks: DEFAULT_MARKS,
     routeTable: TPROXY_ROUTE_TABLE,
     rulePriority: 10,

@@ -111,7 +111,18 @@ export async function clusterNode({cluster, name, kubeconfig, sites}: ClusterNod
     ...{lab, name, dir},
     async startAgent(...flags) {
       const agent = start(lab, [
-        ...['--kubeconfig', kubeconfig, '--node-name', name, '--capture', 'node', '--ca-dir', join(dir, 'ca')],
+        ...[
+          '--kubeconfig',
+          kubeconfig,
+          '--node-name',
+          name,
+          '--capture',
+          'node',
+          '--ca-dir',
+          join(dir, 'ca'),
+          '--state-dir',
+          join(dir, 'state'),
+        ],
         ...['--workers', '1', '--resolver', RESOLVER, '--log-format', 'json', ...flags],
       ]);
       agents.push(agent);

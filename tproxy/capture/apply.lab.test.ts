@@ -307,6 +307,8 @@ const SECOND = {
   nodeCidrs: [],
   nat64Prefixes: [],
   podInterfaces: [],
+  lockPodAddresses: false,
+  meshDestinations: [],
   marks: DEFAULT_MARKS,
   routeTable: 15080,
   rulePriority: 10,

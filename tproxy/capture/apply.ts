@@ -9,6 +9,7 @@ import {forget, forgettings} from './conntrack.ts';
 import {bridgeSets, inetSets, setChanges} from './elements.ts';
 import {createGuard, type Guard} from './guard.ts';
 import {counterValues, heldInKernel} from './listing.ts';
+import {lingering} from './lingering.ts';
 import {ensureRouting, refuseSourceValidMark, removeRouting} from './routing.ts';
 import {REMOVAL, ruleset} from './ruleset.ts';
 import {BRIDGE_TABLE, INET_TABLE} from './tables.ts';
@@ -25,6 +26,8 @@ export interface CaptureOptions {
   readonly onAddresses?: () => void;
   /** Default: this machine. */
   readonly commands?: Commands;
+  /** Members that are not said any more stay held until their interface is gone. Default: they are free at once. */
+  readonly keepEnded?: boolean;
   /** How often the rules are compared with what they should be, beside the kernel's own notifications. Default 10 s. */
   readonly checkIntervalMs?: number;
 }
@@ -36,6 +39,10 @@ export interface CaptureStatus {
   readonly guarded: boolean;
   readonly locked: number;
   readonly captured: number;
+  /** Held to the mesh's destinations. */
+  readonly sidecars: number;
+  /** Of the locked ones: their pod is said to be gone, and its interface is still there. */
+  readonly ended: readonly string[];
   /** Addresses that no route leads to: closed wherever they come from. */
   readonly unplaced: readonly string[];
   /** How often somebody else changed the rules. */
@@ -44,10 +51,15 @@ export interface CaptureStatus {
 }
 
 export interface NodeRules {
-  /** Replaces what an earlier run left; resolves when the members are held. Throws SallyportError with what is missing. */
-  start(members: readonly Member[]): Promise<void>;
+  /** Whether rules of ours are in the kernel: an earlier run's, or what start() put there. */
+  present(): Promise<boolean>;
+  /**
+   * Replaces what an earlier run left; resolves when the members are held. Throws SallyportError with what is missing.
+   * `podCidrs`: as in Capture.
+   */
+  start(members: readonly Member[], podCidrs?: readonly string[]): Promise<void>;
   /** All members there are now. Resolves when the kernel holds them. Rejects, with the former ones still held, where it refuses. */
-  update(members: readonly Member[]): Promise<void>;
+  update(members: readonly Member[], podCidrs?: readonly string[]): Promise<void>;
   /** Compares the kernel with what should be there, and puts it back; resolves with whether it had been changed. */
   check(): Promise<boolean>;
   /** Packets by counter, never falling. */
@@ -72,6 +84,9 @@ class AppliedCapture implements NodeRules {
   readonly #commands: Commands;
   readonly #checkIntervalMs: number;
   #members: readonly Member[] = [];
+  #podCidrs: readonly string[] = [];
+  readonly #keepEnded: boolean;
+  #ended: readonly string[] = [];
   /** What the kernel holds; null: nothing yet. */
   #applied: Capture | null = null;
   /** The kernel's own listing after the last change. */
@@ -93,11 +108,16 @@ class AppliedCapture implements NodeRules {
     this.#notice = options.onNotice;
     this.#onAddresses = options.onAddresses ?? (() => undefined);
     this.#commands = options.commands ?? systemCommands();
+    this.#keepEnded = options.keepEnded ?? false;
     this.#checkIntervalMs = options.checkIntervalMs ?? CHECK_INTERVAL_MS;
     this.#guard = createGuard(this.#commands, () => void this.#again());
   }
 
-  start(members: readonly Member[]): Promise<void> {
+  async present(): Promise<boolean> {
+    return (await this.#commands.run(['nft', 'list', 'table', ...INET_TABLE.split(' ')])).status === 0;
+  }
+
+  start(members: readonly Member[], podCidrs: readonly string[] = []): Promise<void> {
     return this.#next(async () => {
       await this.#requireConntrack();
       // Who an earlier run held has been cut then: its connections go on.
@@ -107,7 +127,8 @@ class AppliedCapture implements NodeRules {
         await ensureRouting(this.#commands, this.#config);
       }
       this.#members = members;
-      const capture = await this.#place();
+      this.#podCidrs = podCidrs;
+      const capture = await this.#place(this.#applied?.members ?? before);
       await this.#replace(capture);
       await this.#forget(before, capture.members);
       const {locked, captured} = this.status();
@@ -124,9 +145,10 @@ class AppliedCapture implements NodeRules {
     });
   }
 
-  update(members: readonly Member[]): Promise<void> {
+  update(members: readonly Member[], podCidrs: readonly string[] = []): Promise<void> {
     return this.#next(async () => {
       this.#members = members;
+      this.#podCidrs = podCidrs;
       await this.#follow();
     });
   }
@@ -165,6 +187,8 @@ class AppliedCapture implements NodeRules {
       guarded: this.#guarded === true,
       locked: members.filter((member) => member.mode === 'locked').length,
       captured: members.filter((member) => member.mode === 'captured').length,
+      sidecars: members.filter((member) => member.mode === 'sidecar').length,
+      ended: this.#ended,
       unplaced: members
         .filter((member) => member.interface === null && member.mode !== 'free')
         .map((member) => member.ip),
@@ -222,7 +246,7 @@ class AppliedCapture implements NodeRules {
     const before = this.#applied;
     if (before === null)
       throw new SallyportError('CaptureNotStarted', 'the capture was not started', 'Call start() first.');
-    const capture = await this.#place();
+    const capture = await this.#place(before.members);
     const sameBridges = JSON.stringify(before.bridges) === JSON.stringify(capture.bridges);
     const changes = [
       ...setChanges(INET_TABLE, inetSets(before), inetSets(capture)),
@@ -285,8 +309,11 @@ class AppliedCapture implements NodeRules {
     );
   }
 
-  async #place(): Promise<Capture> {
-    const {members, bridges} = await place(this.#commands, this.#members);
+  async #place(before: readonly PlacedMember[]): Promise<Capture> {
+    const {members: placed, bridges, links} = await place(this.#commands, this.#members);
+    const kept = this.#keepEnded ? lingering(before, this.#members, links) : [];
+    this.#ended = kept.map(({ip}) => ip);
+    const members = [...placed, ...kept];
     if (this.#config.intercept === 'tproxy') await refuseBridgeNetfilter(this.#commands, bridges);
     const known = new Set(this.status().unplaced);
     for (const member of members)
@@ -296,7 +323,7 @@ class AppliedCapture implements NodeRules {
           'capture.unplaced',
           `no route leads to ${member.ip}: nothing is let out from it until one does`,
         );
-    return {config: this.#config, members, bridges};
+    return {config: this.#config, members, bridges, podCidrs: this.#podCidrs};
   }
 
   async #forget(before: readonly PlacedMember[], after: readonly PlacedMember[]): Promise<void> {

@@ -22,6 +22,13 @@ export interface CaptureConfig {
    * interface and address are no member's are dropped: a pod gets nothing out before it is known. Empty: off.
    */
   readonly podInterfaces: readonly string[];
+  /**
+   * The same for addresses: what comes from one of the node's pod addresses (Capture.podCidrs) and is no member's is dropped,
+   * whatever interface it comes by.
+   */
+  readonly lockPodAddresses: boolean;
+  /** Where pods with a sidecar may go over TCP, by themselves: mesh peers, istiod, extauthz, gateways. */
+  readonly meshDestinations: readonly Reach[];
   readonly marks: Marks;
   /** The routing table of `local default dev lo`. */
   readonly routeTable: number;
@@ -29,11 +36,21 @@ export interface CaptureConfig {
   readonly rulePriority: number;
 }
 
+/** Addresses, and the one port there; null: all of them. */
+export interface Reach {
+  readonly cidr: string;
+  readonly port: number | null;
+}
+
 /**
  * How a pod is held. `locked`: what is not handed to us is refused. `captured`: only Audit policies select it, so what
- * is not handed to us is counted and passes. `free`: known and not ours; matters only with podInterfaces.
+ * is not handed to us is counted and passes. `sidecar`: nothing is handed to us, its sidecar reaches the mesh's destinations and
+ * the rest is refused. `free`: known and not ours; matters only with podInterfaces or lockPodAddresses.
  */
-export type Hold = 'locked' | 'captured' | 'free';
+export type Hold = 'locked' | 'captured' | 'sidecar' | 'free';
+
+/** Whether nothing leaves the pod but what a rule lets out. */
+export const isShut = (mode: Hold): boolean => mode === 'locked' || mode === 'sidecar';
 
 /** One address of a pod, as the supervisor knows it. */
 export interface Member {
@@ -72,6 +89,8 @@ export interface Capture {
   readonly config: CaptureConfig;
   readonly members: readonly PlacedMember[];
   readonly bridges: readonly Bridge[];
+  /** The addresses that this node gives to its pods; matters with lockPodAddresses. */
+  readonly podCidrs: readonly string[];
 }
 
 /** Whether an address is IPv6, as text. */

@@ -1,6 +1,6 @@
 /** The kernel's memory of connections: what has to be forgotten when an address changes hands or is locked. */
 import {commandFailed, type Commands} from './commands.ts';
-import {isV6, type PlacedMember} from './config.ts';
+import {isShut, isV6, type PlacedMember} from './config.ts';
 
 /**
  * `cut`: the address is locked from now on; its open TCP connections are forgotten, so that neither side's next packet
@@ -26,7 +26,9 @@ export function forgettings(before: readonly PlacedMember[], after: readonly Pla
   for (const [ip, now] of is) {
     const old = was.get(ip);
     const forgotten = result.some((one) => one.ip === ip);
-    if (now.mode === 'locked' && old?.mode !== 'locked' && !forgotten) result.push({kind: 'cut', ip});
+    // Of an earlier run's members only that they were shut is known.
+    const asBefore = old !== undefined && (old.uid === '' ? isShut(old.mode) : old.mode === now.mode);
+    if (isShut(now.mode) && !asBefore && !forgotten) result.push({kind: 'cut', ip});
   }
   return result;
 }

@@ -1,5 +1,5 @@
 /** Members as elements of the ruleset's sets. Pure. */
-import {isV6, type Capture, type PlacedMember} from './config.ts';
+import {isShut, isV6, type Capture, type PlacedMember} from './config.ts';
 
 /** A set's contents, as nft writes elements: `"p-web" . 10.0.0.1`. */
 export type Sets = ReadonlyMap<string, ReadonlySet<string>>;
@@ -21,14 +21,16 @@ export function setChanges(table: string, before: Sets, after: Sets): string[] {
 const keyed = (name: string, ip: string): string => `"${name}" . ${ip}`;
 
 /** The sets of `table inet sallyport`. */
-export function inetSets({members, bridges}: Capture): Map<string, Set<string>> {
+export function inetSets({members, bridges, podCidrs}: Capture): Map<string, Set<string>> {
   const sets = new Map<string, Set<string>>();
   const set = (name: string): Set<string> => {
     const made = sets.get(name) ?? new Set<string>();
     sets.set(name, made);
     return made;
   };
-  for (const name of ['captured', 'locked', 'free', 'addresses']) for (const family of ['4', '6']) set(name + family);
+  for (const name of ['captured', 'locked', 'sidecar', 'free', 'addresses', 'pods'])
+    for (const family of ['4', '6']) set(name + family);
+  for (const cidr of podCidrs) set(`pods${isV6(cidr) ? '6' : '4'}`).add(cidr);
   const closed = set('closed_interfaces');
   for (const member of members) {
     const family = isV6(member.ip) ? '6' : '4';
@@ -40,7 +42,8 @@ export function inetSets({members, bridges}: Capture): Map<string, Set<string>> 
       continue;
     }
     set(`captured${family}`).add(key);
-    if (member.mode === 'locked') set(`locked${family}`).add(key);
+    if (isShut(member.mode)) set(`locked${family}`).add(key);
+    if (member.mode === 'sidecar') set(`sidecar${family}`).add(key);
     if (ownsInterface(member, members, bridges)) closed.add(`"${member.interface}"`);
   }
   return sets;

@@ -26,12 +26,15 @@ const capture = (members: readonly PlacedMember[]): Capture => ({
     nodeCidrs: [],
     nat64Prefixes: [],
     podInterfaces: [],
+    lockPodAddresses: false,
+    meshDestinations: [],
     marks: DEFAULT_MARKS,
     routeTable: TPROXY_ROUTE_TABLE,
     rulePriority: 10,
   },
   members,
   bridges: [],
+  podCidrs: [],
 });
 const placed = (pod: string, mode: 'locked' | 'captured'): PlacedMember[] =>
   lab.pod(pod).ips.map((ip) => ({ip, mode, uid: pod, interface: lab.pod(pod).interface, port: null}));

@@ -12,6 +12,8 @@ export function chains(config: CaptureConfig): readonly (readonly [name: string,
   return [
     ['prerouting', prerouting(config)],
     ['pod', pod(config)],
+    ['sidecar', sidecar(config)],
+    ['out_of_the_mesh', outOfTheMesh(config)],
     ['elsewhere', elsewhere(config)],
     ['lock', LOCK],
     ['audit', AUDIT],
@@ -64,12 +66,15 @@ function prerouting(config: CaptureConfig): string[] {
     'iifname "lo" accept',
     // A mark does not cross a veth, but another table's rule could have left one that means something here.
     `meta mark & ${hex(mask)} { ${[taken, dialled, passed].map(hex).join(', ')} } ${mark.clear}`,
+    ...ofMembers('sidecar', 'goto sidecar'),
     ...ofMembers('captured', 'goto pod'),
     // A member's address from where it is not plugged in: forged, or the pod has moved and its place is not known yet.
     'ip saddr @addresses4 counter name spoofed drop',
     'ip6 saddr @addresses6 counter name spoofed drop',
     'iifname @closed_interfaces goto stranger',
-    ...(patterns === null ? [] : [...ofMembers('free', 'goto elsewhere'), `${patterns} goto stranger`]),
+    ...(patterns === null && !config.lockPodAddresses ? [] : ofMembers('free', 'goto elsewhere')),
+    ...(patterns === null ? [] : [`${patterns} goto stranger`]),
+    ...(config.lockPodAddresses ? ['ip saddr @pods4 goto stranger', 'ip6 saddr @pods6 goto stranger'] : []),
     'goto elsewhere',
   ];
 }
@@ -88,7 +93,8 @@ function elsewhere(config: CaptureConfig): string[] {
   ];
 }
 
-function pod(config: CaptureConfig): string[] {
+/** What passes of any member: answers, and what a network needs to work. */
+function needful(config: CaptureConfig): string[] {
   const mark = marking(config);
   const {taken, dialled, passed, mask} = config.marks;
   const pass = (counter: Counter): string => `${mark.set(passed)} counter name ${counter} accept`;
@@ -103,6 +109,45 @@ function pod(config: CaptureConfig): string[] {
       ),
     ),
     ...neighbourDiscovery(pass('neighbours')),
+  ];
+}
+
+/** A pod whose connections its own sidecar judges: to the mesh over TCP, and nowhere else. */
+function sidecar(config: CaptureConfig): string[] {
+  const pass = `${marking(config).set(config.marks.passed)} counter name mesh accept`;
+  return [
+    ...needful(config),
+    ...toTheMesh(config, pass),
+    'counter name mesh_refused reject with icmpx admin-prohibited',
+  ];
+}
+
+function toTheMesh({meshDestinations}: CaptureConfig, verdict: string): string[] {
+  return meshDestinations.map(({cidr, port}) => {
+    const where = `${cidr.includes(':') ? 'ip6' : 'ip'} daddr ${cidr}`;
+    return `${where} ${port === null ? 'meta l4proto tcp' : `tcp dport ${port}`} ${verdict}`;
+  });
+}
+
+/** After DNAT: a Service of the mesh is none where its endpoint is not of the mesh (the API server's is a node). */
+function outOfTheMesh(config: CaptureConfig): string[] {
+  return [
+    ...config.resolvers.map(({ip}) => `ct original ${familyOf(ip) === 4 ? 'ip' : 'ip6'} daddr ${ip} return`),
+    ...toTheMesh(config, 'return'),
+    'counter name mesh_refused drop',
+  ];
+}
+
+const translatedOfSidecars = ['ip', 'ip6'].map(
+  (family) =>
+    `iifname . ${family} saddr @sidecar${family === 'ip' ? '4' : '6'} ct direction original ct status dnat meta l4proto tcp jump out_of_the_mesh`,
+);
+
+function pod(config: CaptureConfig): string[] {
+  const mark = marking(config);
+  const {taken} = config.marks;
+  return [
+    ...needful(config),
     ...(config.explicitPort === null
       ? []
       : [
@@ -207,6 +252,7 @@ function forward(config: CaptureConfig): string[] {
   return [
     'type filter hook forward priority filter - 10; policy accept;',
     ...ofMembers('locked', `${notPassed} counter name forward_dropped drop`),
+    ...translatedOfSidecars,
     // After DNAT: a Service whose endpoint is a metadata server.
     `iifname . ip saddr @captured4 ${notPassed} ip daddr @refused4 counter name forward_dropped drop`,
     `iifname . ip6 saddr @captured6 ${notPassed} ip6 daddr @refused6 counter name forward_dropped drop`,
@@ -233,8 +279,11 @@ function input(config: CaptureConfig): string[] {
       ? []
       : [
           ...(patterns === null ? [] : [`${patterns} tcp dport ${config.explicitPort} accept`]),
+          // Pods that are told of the proxy and not held.
+          ...ofMembers('free', `tcp dport ${config.explicitPort} accept`),
           `tcp dport ${config.explicitPort} counter name ports_closed drop`,
         ]),
+    ...translatedOfSidecars,
     // Locked or Audit: the node's own addresses are nobody's destination, also behind a Service.
     ...ofMembers('captured', `${mark.isNot(passed)} counter name input_dropped drop`),
     `iifname @closed_interfaces ${mark.isNot(passed)} counter name input_dropped drop`,

@@ -5,6 +5,7 @@
  */
 import type {Capture, CaptureConfig} from './config.ts';
 import {bridgeSets, inetSets, setChanges, type Sets} from './elements.ts';
+import {inetSetType} from './ruleset.ts';
 import {NEIGHBOUR_DISCOVERY} from './ruleset-bridge.ts';
 
 export const GUARD_INET = 'inet sallyport_guard';
@@ -13,23 +14,18 @@ export const GUARD_BRIDGE = 'bridge sallyport_guard';
 export const GUARD_COUNTER = 'guarded';
 
 /** The sets of the first table that the guard knows too. */
-const INET_SETS: Readonly<Record<string, string>> = {
-  captured4: 'ifname . ipv4_addr',
-  captured6: 'ifname . ipv6_addr',
-  locked4: 'ifname . ipv4_addr',
-  locked6: 'ifname . ipv6_addr',
-  addresses4: 'ipv4_addr',
-  addresses6: 'ipv6_addr',
-  closed_interfaces: 'ifname',
-};
+const INET_SETS = [
+  ...['captured', 'locked', 'addresses', 'free', 'pods'].flatMap((name) => [`${name}4`, `${name}6`]),
+  'closed_interfaces',
+];
 
 const hex = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`;
 
 /** What the owner says to begin with, or when the bridges have changed: one transaction, statements without line ends. */
 export function guardRules(capture: Capture): string[] {
   return [
-    ...table(GUARD_INET, guardSets(capture), INET_SETS, 'prerouting', 'mangle + 1', inetRules(capture.config)),
-    ...table(GUARD_BRIDGE, portSets(capture), null, 'forward', 'filter - 9', bridgeRules(capture)),
+    ...table(GUARD_INET, guardSets(capture), inetSetType, 'prerouting', 'mangle + 1', inetRules(capture.config)),
+    ...table(GUARD_BRIDGE, portSets(capture), () => 'ifname', 'forward', 'filter - 9', bridgeRules(capture)),
   ];
 }
 
@@ -44,7 +40,7 @@ export function guardChanges(before: Capture, after: Capture): string[] {
 function table(
   name: string,
   sets: Sets,
-  types: Readonly<Record<string, string>> | null,
+  type: (set: string) => string,
   hook: string,
   priority: string,
   rules: readonly string[],
@@ -56,7 +52,7 @@ function table(
     `add table ${name} { flags owner; }`,
     `add counter ${name} ${GUARD_COUNTER}`,
     ...[...sets].flatMap(([set, elements]) => [
-      `add set ${name} ${set} { type ${types?.[set] ?? 'ifname'}; }`,
+      `add set ${name} ${set} { type ${type(set)}; }`,
       ...(elements.size === 0 ? [] : [`add element ${name} ${set} { ${[...elements].join(', ')} }`]),
     ]),
     `add chain ${name} ${hook} { type filter hook ${hook} priority ${priority}; policy accept; }`,
@@ -65,7 +61,7 @@ function table(
 }
 
 /** Directly behind the first table, which has marked whatever it let through. */
-function inetRules({marks}: CaptureConfig): string[] {
+function inetRules({marks, lockPodAddresses}: CaptureConfig): string[] {
   const unjudged = `meta mark & ${hex(marks.mask)} != { ${hex(marks.taken)}, ${hex(marks.passed)} }`;
   const drop = `counter name ${GUARD_COUNTER} drop`;
   return ['ip', 'ip6'].flatMap((family) => {
@@ -74,6 +70,11 @@ function inetRules({marks}: CaptureConfig): string[] {
       `iifname . ${family} saddr @locked${n} ${unjudged} ${drop}`,
       `iifname @closed_interfaces iifname . ${family} saddr != @captured${n} ${unjudged} ${drop}`,
       `iifname != "lo" ${family} saddr @addresses${n} iifname . ${family} saddr != @captured${n} ${drop}`,
+      ...(lockPodAddresses
+        ? [
+            `iifname != "lo" ${family} saddr @pods${n} iifname . ${family} saddr != @free${n} iifname . ${family} saddr != @captured${n} ${drop}`,
+          ]
+        : []),
     ];
   });
 }
@@ -88,7 +89,7 @@ function bridgeRules(capture: Capture): string[] {
 
 function guardSets(capture: Capture): Sets {
   const all = inetSets(capture);
-  return new Map(Object.keys(INET_SETS).map((name) => [name, all.get(name) ?? new Set<string>()]));
+  return new Map(INET_SETS.map((name) => [name, all.get(name) ?? new Set<string>()]));
 }
 
 function portSets(capture: Capture): Sets {

@@ -15,6 +15,8 @@ const CONFIG: CaptureConfig = {
   nodeCidrs: [],
   nat64Prefixes: [],
   podInterfaces: [],
+  lockPodAddresses: false,
+  meshDestinations: [],
   marks: DEFAULT_MARKS,
   routeTable: 15080,
   rulePriority: 10,
@@ -33,6 +35,7 @@ const captures: Record<string, Capture> = {
       {...locked, ip: '10.244.0.7', interface: null},
     ],
     bridges: [],
+    podCidrs: [],
   },
   'on-a-bridge': {
     config: {
@@ -47,6 +50,7 @@ const captures: Record<string, Capture> = {
       {...onBridge, ip: 'fd00:10:244::5'},
     ],
     bridges: [cni0],
+    podCidrs: [],
   },
   redirect: {
     config: {
@@ -63,6 +67,28 @@ const captures: Record<string, Capture> = {
       {ip: '10.244.0.9', mode: 'free', uid: 'f', interface: 'veth9', port: null},
     ],
     bridges: [],
+    podCidrs: [],
+  },
+  'every-pod': {
+    config: {
+      ...CONFIG,
+      podInterfaces: ['cali*'],
+      lockPodAddresses: true,
+      meshDestinations: [
+        {cidr: '10.244.0.0/16', port: null},
+        {cidr: '10.96.0.0/12', port: null},
+        {cidr: '192.168.7.10/32', port: 6443},
+        {cidr: 'fd00:10::/32', port: null},
+      ],
+    },
+    members: [
+      {...locked, ip: '10.244.1.5'},
+      {ip: '10.244.1.6', mode: 'sidecar', uid: 's', interface: 'veth2', port: null},
+      {ip: 'fd00:10:244:1::6', mode: 'sidecar', uid: 's', interface: 'veth2', port: null},
+      {ip: '10.244.1.7', mode: 'free', uid: 'f', interface: 'veth3', port: null},
+    ],
+    bridges: [],
+    podCidrs: ['10.244.1.0/24', 'fd00:10:244:1::/64'],
   },
 };
 
@@ -112,7 +138,12 @@ describe('the ruleset as text', () => {
   });
 
   test('on a bridge where a member’s port is not known, every port is led through the rules and foreign sources are closed', () => {
-    const text = ruleset({config: CONFIG, members: [{...onBridge, ip: '10.244.0.5', port: null}], bridges: [cni0]});
+    const text = ruleset({
+      config: CONFIG,
+      members: [{...onBridge, ip: '10.244.0.5', port: null}],
+      bridges: [cni0],
+      podCidrs: [],
+    });
     expect(text).toMatch(/set routed_ports_0 \{\n\s+type ifname\n\s+elements = \{ "veth3", "veth4" \}/);
     expect(text).toMatch(/set closed_interfaces \{\n\s+type ifname\n\s+elements = \{ "cni0" \}/);
   });

@@ -48,8 +48,10 @@ function inetTable(capture: Capture): string[] {
   ];
 }
 
-function inetSetType(name: string): string {
+/** Of each set of inetSets(), as both of our tables declare it. */
+export function inetSetType(name: string): string {
   if (name === 'closed_interfaces') return 'ifname';
   const address = name.endsWith('6') ? 'ipv6_addr' : 'ipv4_addr';
+  if (name.startsWith('pods')) return `${address}; flags interval`;
   return name.startsWith('addresses') ? address : `ifname . ${address}`;
 }

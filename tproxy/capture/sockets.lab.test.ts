@@ -267,7 +267,7 @@ describe('without CAP_NET_ADMIN', () => {
     const script = `
       const {createCapture} = await import(${JSON.stringify(new URL('./apply.ts', import.meta.url).href)});
       const {DEFAULT_MARKS} = await import(${JSON.stringify(new URL('./marks.ts', import.meta.url).href)});
-      const config = {intercept: 'redirect', capturedPort: 15080, explicitPort: null, closedPorts: [], resolvers: [], nodeCidrs: [], nat64Prefixes: [], podInterfaces: [], marks: DEFAULT_MARKS, routeTable: 15080, rulePriority: 10};
+      const config = {intercept: 'redirect', capturedPort: 15080, explicitPort: null, closedPorts: [], resolvers: [], nodeCidrs: [], nat64Prefixes: [], podInterfaces: [], lockPodAddresses: false, meshDestinations: [], marks: DEFAULT_MARKS, routeTable: 15080, rulePriority: 10};
       await createCapture({config, onNotice() {}}).start([]).catch((error) => console.log(error.describe()));`;
     const said = await rig.lab.exec('node', [
       'setpriv',

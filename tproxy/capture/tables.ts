@@ -17,6 +17,8 @@ export const COUNTERS = {
   spoofed: 'dropped: a source address that is not the interface’s',
   unknown_pod: 'dropped: a pod interface whose pod is not known yet',
   midstream: 'dropped: a connection to a pod that was not seen opening',
+  mesh: 'packets of pods with a sidecar to the mesh’s destinations',
+  mesh_refused: 'refused: whatever else a pod with a sidecar sends',
   listener_away: 'dropped: TCP of a locked pod while nothing listens',
   refused_udp: 'refused: UDP of a locked pod',
   refused_icmp: 'refused: ICMP of a locked pod',

@@ -2,6 +2,7 @@
 import {SallyportError} from '../../runtime/errors.ts';
 import {mustRun, type Commands} from './commands.ts';
 import type {Bridge, Member, PlacedMember} from './config.ts';
+import type {Links} from './lingering.ts';
 import {familyOf} from './sockaddr.ts';
 
 interface Link {
@@ -14,6 +15,8 @@ interface Link {
 export interface Places {
   readonly members: readonly PlacedMember[];
   readonly bridges: readonly Bridge[];
+  /** What there is, with members or without. */
+  readonly links: Links;
 }
 
 /** Asks the kernel. Two short programs, however many members. */
@@ -63,10 +66,10 @@ export function placed(
     const name = given ?? routes.get(ip) ?? null;
     const master = name === null ? undefined : masters.get(name);
     if (master !== undefined && bridgeLinks.has(master)) {
-      used.add(master);
+      if (mode !== 'free') used.add(master);
       return {ip, mode, uid, interface: master, port: name};
     }
-    if (name !== null && bridgeLinks.has(name)) used.add(name);
+    if (name !== null && mode !== 'free' && bridgeLinks.has(name)) used.add(name);
     return {ip, mode, uid, interface: name, port: null};
   });
   const bridges = [...used].sort().map((name) => ({
@@ -74,7 +77,8 @@ export function placed(
     mac: bridgeLinks.get(name)!.address ?? '',
     ports: links.filter((link) => link.master === name).map((link) => link.ifname),
   }));
-  return {members: result, bridges};
+  const names = new Set(links.map(({ifname}) => ifname));
+  return {members: result, bridges, links: {names, bridges: new Set(bridgeLinks.keys())}};
 }
 
 /** What the kernel takes as a name, less what nft would read as something else. Throws SallyportError `InterfaceInvalid`. */
