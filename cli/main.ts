@@ -103,5 +103,14 @@ const processOut: Out = {
   stderr: (text) => void process.stderr.write(text),
 };
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href)
+/** What a role that could not start had begun (watches, timers) must not keep it: whoever restarts it waits for its end. */
+const LINGER_MS = 1_000;
+
+/** Runs the command of this process, and ends it with the exit code. */
+export async function runProcess(): Promise<void> {
   process.exitCode = await main(process.argv.slice(2));
+  // Not at once: what was written to a pipe is still going out. Where nothing is left the process ends sooner by itself.
+  setTimeout(() => process.exit(), LINGER_MS).unref();
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) await runProcess();

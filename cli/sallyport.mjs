@@ -11,5 +11,5 @@ if (major < 22 || (major === 22 && minor < 19)) {
   );
   process.exit(3);
 }
-const {main} = await import(existsSync(source) ? source.href : built.href);
-process.exitCode = await main(process.argv.slice(2));
+const {runProcess} = await import(existsSync(source) ? source.href : built.href);
+await runProcess();
