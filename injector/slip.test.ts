@@ -56,6 +56,91 @@ describe('a pod under guard is refused', () => {
   });
 });
 
+const mounting = (path: string, type?: string): Pod =>
+  pod([container(undefined)], {volumes: [{name: 'v', hostPath: {path, ...(type === undefined ? {} : {type})}}]});
+
+describe("a door to the node is refused in a captured pod: the node's traffic is not captured", () => {
+  test.each<[string, Pod, RegExp]>([
+    ["the node's processes", pod([], {hostPID: true}), /hostPID is true/],
+    ['all of its files', mounting('/'), /the node's \/ \(\/proc\)/],
+    ['its processes as files', mounting('/proc'), /every process's network namespace/],
+    ['network namespaces', mounting('/var/run/netns'), /\/var\/run\/netns \(\/var\/run\)/],
+    ['the socket of the runtime', mounting('/run/containerd/containerd.sock'), /sockets of the container runtime/],
+    ['a socket anywhere', mounting('/srv/agent.sock', 'Socket'), /srv\/agent\.sock, a Socket/],
+    ['a device anywhere', mounting('/srv/disk', 'BlockDevice'), /a BlockDevice/],
+    ['where static pods are read from', mounting('/etc/kubernetes/manifests'), /the kubelet, the network plugins/],
+    ['a folder that holds such a one', mounting('/var'), /\/var \(\/var\/run\)/],
+    ['network plugins', mounting('/opt/cni/bin'), /the network plugins run from there/],
+    ['one of these by another spelling', mounting('//var//lib/../run/'), /\/var\/run/],
+    ['a path beside a harmless one', mounting('/etc/ssl/../cron.d'), /\/etc\/cron\.d \(\/etc\)/],
+  ])('%s', (_title, refused, message) => {
+    expect(waysToSlip(refused, 'tproxy').join()).toMatch(message);
+    expect(waysToSlip(refused, 'mesh').join()).toMatch(message);
+  });
+
+  test.each(['/mnt/disks/ssd0', '/var/log', '/data', '/etc/localtime', '/etc/ssl/certs', '/varrun', '/etcetera'])(
+    '%s is none',
+    (path) => expect(waysToSlip(mounting(path, 'DirectoryOrCreate'), 'tproxy')).toEqual([]),
+  );
+});
+
+test.each(['SYS_PTRACE', 'SYS_RAWIO', 'SYS_BOOT', 'DAC_READ_SEARCH', 'PERFMON', 'CAP_BPF', 'sys_admin'])(
+  'the capability %s reaches the node or the kernel and is refused',
+  (name) => expect(waysToSlip(pod([container({capabilities: {add: [name]}})]), 'tproxy')).toHaveLength(1),
+);
+
+test.each(['NET_BIND_SERVICE', 'CHOWN', 'SYS_CHROOT', 'SYS_TIME', 'IPC_LOCK', 'SETUID'])(
+  'the capability %s reaches nobody’s packets and is allowed',
+  (name) => expect(waysToSlip(pod([container({capabilities: {add: [name]}})]), 'tproxy')).toEqual([]),
+);
+
+test('an unmasked /proc is refused', () => {
+  expect(waysToSlip(pod([container({procMount: 'Unmasked'})]), 'tproxy').join()).toMatch(/procMount Unmasked/);
+  expect(waysToSlip(pod([container({procMount: 'Default'})]), 'tproxy')).toEqual([]);
+});
+
+test.each(['k8s.v1.cni.cncf.io/networks', 'v1.multus-cni.io/default-network'])(
+  'another network by %s is refused: nobody captures it',
+  (name) => expect(waysToSlip(pod([], {}, {[name]: 'fast'}), 'tproxy').join()).toMatch(/traffic nobody captures/),
+);
+
+describe('an annotation that takes traffic out of the mesh is refused', () => {
+  const ISTIO = 'traffic.sidecar.istio.io/';
+  test.each<[string, string]>([
+    [`${ISTIO}excludeOutboundIPRanges`, '0.0.0.0/0'],
+    [`${ISTIO}excludeOutboundPorts`, '443'],
+    [`${ISTIO}excludeInterfaces`, 'eth0'],
+    [`${ISTIO}excludeSomethingNew`, 'x'],
+    [`${ISTIO}includeOutboundIPRanges`, '10.0.0.0/8'],
+    [`${ISTIO}includeOutboundIPRanges`, ''],
+    [`${ISTIO}kubevirtInterfaces`, 'net1'],
+    ['istio.io/reroute-virtual-interfaces', 'net1'],
+    ['sidecar.istio.io/interceptionMode', 'NONE'],
+  ])('%s: %s', (name, value) => {
+    expect(waysToSlip(pod([], {}, {[name]: value}), 'mesh').join()).toContain(`the annotation ${name}: `);
+  });
+
+  test.each<[string, string]>([
+    [`${ISTIO}excludeInboundPorts`, '8080'],
+    [`${ISTIO}excludeOutboundPorts`, ''],
+    [`${ISTIO}includeOutboundIPRanges`, '*'],
+    [`${ISTIO}includeOutboundPorts`, '443'],
+    [`${ISTIO}includeInboundPorts`, '*'],
+    ['sidecar.istio.io/interceptionMode', 'TPROXY'],
+    ['sidecar.istio.io/logLevel', 'debug'],
+  ])('%s: %s takes none out', (name, value) => {
+    expect(waysToSlip(pod([], {}, {[name]: value}), 'mesh')).toEqual([]);
+  });
+});
+
+test("an author's container that takes the name of one of Istio's gets no more than Istio's would", () => {
+  const dressed = pod([container({privileged: true, capabilities: {add: ['SYS_ADMIN', 'NET_ADMIN']}}, 'istio-proxy')]);
+  expect(waysToSlip(dressed, 'mesh')).toEqual([
+    expect.stringContaining('istio-proxy is privileged'),
+    expect.stringContaining('istio-proxy adds SYS_ADMIN'),
+  ]);
+});
+
 test("Istio's own containers are what they are in the mesh", () => {
   const istio = pod([container({runAsUser: 1337}, 'istio-proxy')], {
     initContainers: [container({capabilities: {add: ['NET_ADMIN', 'NET_RAW']}}, 'istio-init')],

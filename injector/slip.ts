@@ -1,21 +1,26 @@
-/** What a pod under guard may not have: by each of these it could leave its guard. */
+/**
+ * What a pod under guard may not have: by each of these it could leave its guard. docs/GUARD.md has the table, with what
+ * was looked at and is allowed.
+ */
 import type {Mode} from './choice.ts';
 import {containersOf, type Container, type Pod} from './pod.ts';
+import {hostDoors} from './slip-host.ts';
+import {ISTIO_CONTAINERS, ISTIO_NEEDS, outOfTheMesh, wearsIstiosUser} from './slip-mesh.ts';
 
-/** Capabilities that reach the packets, the rules or the kernel beneath them, with what each would be used for. */
+/** Capabilities that reach the packets, the rules, the node or the kernel beneath them, with what each would be used for. */
 const SLIPPING: Readonly<Record<string, string>> = {
   ALL: 'it holds all of them',
   NET_ADMIN: 'it changes routes and rules in the pod',
   NET_RAW: 'it writes packets with any source address',
   SYS_ADMIN: 'it enters other namespaces',
+  SYS_PTRACE: 'it enters other processes',
   SYS_MODULE: 'it loads kernel modules',
+  SYS_RAWIO: "it writes to the machine's memory and devices",
+  SYS_BOOT: 'it starts another kernel',
+  DAC_READ_SEARCH: "it opens the node's files by their handles (open_by_handle_at(2))",
   BPF: 'it loads programs into the kernel',
+  PERFMON: 'it reads the memory of the kernel',
 };
-
-/** Istio's own: its proxy is not captured, which is what makes its UID the way around it. */
-const ISTIO_UID = 1337;
-const ISTIO_CONTAINERS = new Set(['istio-proxy', 'istio-init', 'istio-validation']);
-const ISTIO_EXCLUDES = 'traffic.sidecar.istio.io/exclude';
 
 /** Every way in which the pod could slip its guard, as a sentence with the fix; empty: none. */
 export function waysToSlip(pod: Pod, mode: Mode): string[] {
@@ -24,30 +29,34 @@ export function waysToSlip(pod: Pod, mode: Mode): string[] {
       // Nothing holds such a pod but its own good will; lock-down is mode tproxy.
       return [];
     case 'tproxy':
-      return [...hostNetwork(pod), ...containersOf(pod).flatMap(privileges)];
+      return [...hostDoors(pod), ...otherNetworks(pod), ...containersOf(pod).flatMap((one) => privileges(one))];
     case 'mesh':
       return [
-        ...hostNetwork(pod),
-        ...excludes(pod),
-        ...containersOf(pod)
-          .filter((container) => !ISTIO_CONTAINERS.has(container.name))
-          .flatMap((container) => [...privileges(container), ...istioUser(container, pod)]),
+        ...hostDoors(pod),
+        ...otherNetworks(pod),
+        ...outOfTheMesh(pod),
+        ...containersOf(pod).flatMap((one) =>
+          ISTIO_CONTAINERS.has(one.name)
+            ? privileges(one, ISTIO_NEEDS)
+            : [...privileges(one), ...wearsIstiosUser(one, pod)],
+        ),
       ];
   }
 }
 
-function hostNetwork(pod: Pod): string[] {
-  return pod.spec.hostNetwork === true
-    ? ['hostNetwork is true: the pod would be the node, whose traffic is not captured. Leave hostNetwork out.']
-    : [];
-}
-
-function privileges(container: Container): string[] {
-  const {privileged, capabilities} = container.securityContext ?? {};
-  const found = (capabilities?.add ?? []).map(capabilityName).filter((name) => Object.hasOwn(SLIPPING, name));
+function privileges(container: Container, needed: ReadonlySet<string> = new Set()): string[] {
+  const {privileged, capabilities, procMount} = container.securityContext ?? {};
+  const found = (capabilities?.add ?? [])
+    .map(capabilityName)
+    .filter((name) => Object.hasOwn(SLIPPING, name) && !needed.has(name));
   return [
     ...(privileged === true
       ? [`container ${container.name} is privileged: it could change the node's rules. Leave privileged out.`]
+      : []),
+    ...(procMount === 'Unmasked'
+      ? [
+          `container ${container.name} has procMount Unmasked: it could write to the kernel through /proc. Leave procMount out.`,
+        ]
       : []),
     ...found.map((name) => `container ${container.name} adds ${name}: ${SLIPPING[name]}. Leave it out.`),
   ];
@@ -59,16 +68,11 @@ export function capabilityName(written: string): string {
   return upper.startsWith('CAP_') ? upper.slice(4) : upper;
 }
 
-function istioUser(container: Container, pod: Pod): string[] {
-  const user = container.securityContext?.runAsUser ?? pod.spec.securityContext?.runAsUser;
-  const group = container.securityContext?.['runAsGroup'] ?? pod.spec.securityContext?.['runAsGroup'];
-  return user === ISTIO_UID || group === ISTIO_UID
-    ? [`container ${container.name} runs as ${ISTIO_UID}, whom Istio does not capture. Write another user and group.`]
-    : [];
-}
+/** By these Multus gives a pod more interfaces, or another first one, than the cluster's network has. */
+const NETWORKS = ['k8s.v1.cni.cncf.io/networks', 'v1.multus-cni.io/default-network'] as const;
 
-function excludes(pod: Pod): string[] {
-  return Object.keys(pod.metadata.annotations ?? {})
-    .filter((name) => name.startsWith(ISTIO_EXCLUDES) && name.includes('utbound'))
-    .map((name) => `the annotation ${name} takes traffic out of the mesh. Remove it, or write a policy for it.`);
+function otherNetworks({metadata: {annotations = {}}}: Pod): string[] {
+  return NETWORKS.filter((name) => (annotations[name] ?? '') !== '').map(
+    (name) => `the annotation ${name} gives the pod an interface whose traffic nobody captures. Remove it.`,
+  );
 }
