@@ -10,6 +10,7 @@
  *
  * A certificate lets nothing out: each request inside is a Check of its own.
  */
+import {PROOF} from '../../runtime/names.ts';
 import {decide, isDecision, normalizeHost, parseAddress, type PolicySet, type Workload} from '../../policy/index.ts';
 
 export type Outlook = 'inspected' | 'passed' | 'refused' | 'unseen';
@@ -26,7 +27,8 @@ const DEFAULT_PORT = 443;
 /** The host name that an SNI stands for, as decisions are made on it; null: it is none, and no certificate is made for it. */
 export function nameOf(sni: string): string | null {
   const name = sni === NO_SNI ? null : normalizeHost(sni);
-  return name === null || parseAddress(name) !== null ? null : name;
+  // Whoever holds a key for the proof's name could prove a capture that is none (docs/GUARD.md).
+  return name === null || name === PROOF.name || parseAddress(name) !== null ? null : name;
 }
 
 /** For a gateway, all workloads whose traffic comes through it; `unknown` is a client of no known workload. Pure. */
