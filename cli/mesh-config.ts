@@ -1,4 +1,7 @@
 /** `sallyport mesh-config`: from MeshEgress to the Istio objects that make a mesh ask. */
+import {readFileSync} from 'node:fs';
+import {helmValues, mergeConfigMap, mergeMesh} from '../mesh-config/merge.ts';
+import {meshSettings} from '../mesh-config/mesh-settings.ts';
 import {translate} from '../mesh-config/translate.ts';
 import {yamlOf} from '../mesh-config/yaml.ts';
 import {
@@ -16,11 +19,15 @@ import {readSources} from './policy-sources.ts';
 
 const HELP = `sallyport mesh-config: from one MeshEgress to the Istio objects that make a mesh ask
 
-  sallyport mesh-config generate -f PATH...
+  sallyport mesh-config generate -f PATH... [-o objects|mesh|values] [--merge FILE]
 
-  generate                prints the objects as YAML, each with the reason why it exists; the same input gives the same text
+  generate                prints what the mesh needs; the same input gives the same text
 
   -f, --file PATH         a file, a directory, or - for standard input: one MeshEgress, and the UpstreamProxies that it names
+  -o, --output WHAT       objects (default): Istio objects, each with the reason why it exists
+                          mesh: what Istio's mesh configuration has to say
+                          values: the same as values of the istiod chart
+      --merge FILE        with -o mesh: a ConfigMap as kubectl prints it; printed with ours merged in, the rest as it was
   -h, --help
 
 Exit codes: 0 ok, 1 the documents have errors, 2 wrong use, 3 a PATH could not be read.
@@ -28,8 +35,13 @@ Exit codes: 0 ok, 1 the documents have errors, 2 wrong use, 3 a PATH could not b
 
 const OPTIONS = {
   file: {type: 'string', short: 'f', multiple: true},
+  output: {type: 'string', short: 'o'},
+  merge: {type: 'string'},
   help: {type: 'boolean', short: 'h'},
 } as const;
+
+const OUTPUTS = ['objects', 'mesh', 'values'] as const;
+type Output = (typeof OUTPUTS)[number];
 
 const ACTIONS = ['generate'] as const;
 
@@ -44,13 +56,39 @@ export async function meshConfig(argv: string[], out: Out): Promise<number> {
   const paths = (values['file'] ?? []) as string[];
   if (paths.length === 0)
     throw new SallyportError('Usage', 'no -f PATH', 'Write sallyport mesh-config generate -f mesh-egress.yaml.');
+  const output = readOutput(values['output'] as string | undefined);
+  const merge = values['merge'] as string | undefined;
+  if (merge !== undefined && output !== 'mesh')
+    throw new SallyportError('Usage', '--merge is for -o mesh', 'Write -o mesh too, or leave --merge out.');
   const intent = readIntent(paths, out);
   if (intent === null) return EXIT.finding;
   const {objects, findings} = translate(intent.mesh, intent.proxies);
   report(findings, out);
   if (hasErrors(findings)) return EXIT.finding;
-  out.stdout(yamlOf(objects));
+  out.stdout(output === 'objects' ? yamlOf(objects) : meshText(intent.mesh, output, merge));
   return EXIT.ok;
+}
+
+function meshText(mesh: MeshEgressDocument, output: 'mesh' | 'values', merge: string | undefined): string {
+  const settings = meshSettings(mesh);
+  if (output === 'values') return helmValues(settings);
+  return merge === undefined ? mergeMesh('', settings) : mergeConfigMap(readOne(merge), settings);
+}
+
+/** A file to be read as it is. Throws SallyportError `FileUnreadable`. */
+function readOne(path: string): string {
+  try {
+    return readFileSync(path === '-' ? 0 : path, 'utf8');
+  } catch (cause) {
+    const why = (cause as Error).message.split('\n')[0];
+    throw new SallyportError('FileUnreadable', `${path}: ${why}`, 'Give --merge a file that can be read.', {cause});
+  }
+}
+
+function readOutput(text: string | undefined): Output {
+  const known = OUTPUTS.find((one) => one === (text ?? 'objects'));
+  if (known !== undefined) return known;
+  throw new SallyportError('Usage', `-o ${JSON.stringify(text)} is no output`, `Write ${OUTPUTS.join(', ')}.`);
 }
 
 function readAction([action, ...more]: readonly string[]): (typeof ACTIONS)[number] {

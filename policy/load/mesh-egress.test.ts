@@ -45,7 +45,7 @@ describe('MeshEgress', () => {
       'the same pods twice, whatever the order of labels',
       'spec: {enforcement: [{at: Sidecar, namespace: a, selector: {matchLabels: {x: "1", y: "2"}}}, {at: Sidecar, namespace: a, selector: {matchLabels: {y: "2", x: "1"}}}]}',
       '4:94',
-      'DuplicateScope',
+      'OverlappingScope',
       'enforcement[0]',
     ],
     [
@@ -65,6 +65,20 @@ describe('MeshEgress', () => {
     ['a proxy twice', 'spec: {proxies: [{name: corp}, {name: corp}]}', '4:39', 'DuplicateProxy', ''],
     ['a timeout that is none', 'spec: {extauthz: {timeoutMs: 0}}', '4:30', 'BadNumber', ''],
     ['a name that could not be a Service', 'spec: {extauthz: {name: "a|b"}}', '4:25', 'BadName', ''],
+    [
+      'a namespace beside the whole mesh',
+      'spec: {enforcement: [{at: Sidecar}, {at: Sidecar, namespace: a}]}',
+      '4:37',
+      'OverlappingScope',
+      'enforcement[0]',
+    ],
+    [
+      'labels that one pod can have both of',
+      'spec: {enforcement: [{at: Sidecar, selector: {matchLabels: {x: "1"}}}, {at: Sidecar, selector: {matchLabels: {y: "1"}}}]}',
+      '4:72',
+      'OverlappingScope',
+      'enforcement[0]',
+    ],
   ])('%s is refused where it stands', (what, spec, place, code, says) => {
     const text = what === 'a namespace' ? HEAD.replace('{name: default}', '{name: default, namespace: a}') : HEAD;
     const {setups, findings} = loadDocuments([{file: 'mesh.yaml', text: `${text}${spec}`}]);
@@ -72,5 +86,12 @@ describe('MeshEgress', () => {
     expect(findings.map(({code: found}) => found)).toEqual([code]);
     expect(formatFinding(findings[0]!)).toContain(`mesh.yaml:${place}: `);
     expect(formatFinding(findings[0]!)).toContain(says);
+  });
+
+  test('scopes that no pod can share stand side by side', () => {
+    const {setups, findings} = load(
+      'spec: {enforcement: [{at: Sidecar, namespace: a}, {at: Sidecar, namespace: b, selector: {matchLabels: {x: "1"}}}, {at: Sidecar, namespace: b, selector: {matchLabels: {x: "2"}}}]}',
+    );
+    expect([findings, setups[0]!.enforcement.length]).toEqual([[], 3]);
   });
 });

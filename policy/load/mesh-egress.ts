@@ -46,7 +46,7 @@ export function readMeshEgress(raw: RawMeshEgress, trail: Trail): MeshEgressDocu
 }
 
 function readEnforcement(list: readonly RawEnforcement[], trail: Trail): MeshEgressDocument['enforcement'] {
-  const seen = new Map<string, number>();
+  const seen: Scope[] = [];
   return list.map((entry, i) =>
     trail.within(list, i, () => {
       checkName(entry, 'namespace', isDnsLabel, trail);
@@ -55,20 +55,30 @@ function readEnforcement(list: readonly RawEnforcement[], trail: Trail): MeshEgr
         trail.within(entry, 'selector', () =>
           trail.within(entry.selector!, 'matchLabels', () => checkLabels(labels, trail)),
         );
-      const scope = JSON.stringify([entry.namespace ?? null, Object.entries(labels).sort()]);
-      const before = seen.get(scope);
-      // Both would be in force at once, and every connection asked about twice.
-      if (before !== undefined)
+      const namespace = entry.namespace ?? null;
+      const before = seen.findIndex((other) => mayShare(other, {namespace, labels}));
+      // Both would be in force at once: every connection asked about twice, and what a rule adds to a request added twice.
+      if (before !== -1)
         trail.error(
-          'DuplicateScope',
-          `the same pods are selected by enforcement[${before}]`,
-          'Keep one of the two entries.',
+          'OverlappingScope',
+          `a pod can be selected by this and by enforcement[${before}]`,
+          'Keep one of the two, or let them differ in the namespace or in the value of one label.',
         );
-      seen.set(scope, i);
-      return {at: entry.at, namespace: entry.namespace ?? null, labels};
+      seen.push({namespace, labels});
+      return {at: entry.at, namespace, labels};
     }),
   );
 }
+
+interface Scope {
+  readonly namespace: string | null;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Equal labels are all that Istio selects by, so two selectors are apart only where they want two values of one label. */
+const mayShare = (a: Scope, b: Scope): boolean =>
+  (a.namespace === null || b.namespace === null || a.namespace === b.namespace) &&
+  Object.entries(a.labels).every(([key, value]) => (b.labels[key] ?? value) === value);
 
 function checkLabels(labels: Readonly<Record<string, string>>, trail: Trail): void {
   for (const [key, value] of Object.entries(labels))
