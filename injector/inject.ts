@@ -45,9 +45,8 @@ export function inject(
     const inTheWay = placeGuard(out, installation);
     if (inTheWay.length > 0) return {kind: 'refuse', messages: inTheWay};
   }
-  const changeable = (running === null ? containersOf(out) : newEphemeral(out, running)).filter(
-    ({name}) => name !== GUARD_CONTAINER,
-  );
+  const changeable =
+    running === null ? containersOf(out).filter(({name}) => name !== GUARD_CONTAINER) : newEphemeral(out, running);
   // Not only the touched ones: a container that its author names to be skipped is captured like the others.
   if (mode === 'tproxy') for (const container of changeable) dropRawSockets(container);
   const skipped = skippedContainers(out, installation);

@@ -1,12 +1,16 @@
 /** The webhook in front of a real API server: pods are created by kubectl, and what is stored is looked at. */
-import {spawn, type ChildProcess} from 'node:child_process';
+import {execFile, spawn, type ChildProcess} from 'node:child_process';
 import {createHash} from 'node:crypto';
 import {mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
+import {createServer} from 'node:https';
+import type {AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {createInterface} from 'node:readline';
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
 import {createLeafMint, ephemeralCa} from '../pki/index.ts';
+import {rendered} from '../test/chart/helm.ts';
+import {programPath} from '../test/cluster/binaries.ts';
 import {startControlPlane, type ControlPlane} from '../test/cluster/control-plane.ts';
 import {freePorts} from '../test/cluster/ports.ts';
 import {clusterTest} from '../test/cluster/require.ts';
@@ -71,7 +75,7 @@ afterAll(async () => {
   }
   await cluster?.stop();
   if (dir !== undefined) rmSync(dir, {recursive: true, force: true});
-});
+}, 60_000);
 
 /** Puts a new certificate in place, in one step as a mounted Secret does. */
 function serveWith(name: string): void {
@@ -85,40 +89,23 @@ function serveWith(name: string): void {
   }
 }
 
+/** The webhooks of the chart, asked on this machine. */
 function webhooks(): object {
-  const of = (path: string): object => ({
-    name: `${path}.sallyport.dev`,
-    clientConfig: {
-      url: `https://127.0.0.1:${port}/${path}`,
-      caBundle: Buffer.from(ca.rootPem).toString('base64'),
-    },
-    rules: [
-      {operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods']},
-      {operations: ['UPDATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods/ephemeralcontainers']},
-      ...(path === 'validate'
-        ? [{operations: ['UPDATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods']}]
-        : []),
-    ],
-    failurePolicy: 'Fail',
-    sideEffects: 'None',
-    admissionReviewVersions: ['v1'],
-    timeoutSeconds: 5,
-  });
-  const configuration = (kind: string, path: string): object => ({
-    apiVersion: 'admissionregistration.k8s.io/v1',
-    kind,
-    metadata: {name: 'sallyport'},
-    webhooks: [{...of(path), ...(path === 'mutate' ? {reinvocationPolicy: 'IfNeeded'} : {})}],
-  });
-  return {
-    apiVersion: 'v1',
-    kind: 'List',
-    items: [
-      configuration('MutatingWebhookConfiguration', 'mutate'),
-      configuration('ValidatingWebhookConfiguration', 'validate'),
-    ],
-  };
+  const configurations = rendered().filter(({kind}) => kind.endsWith('WebhookConfiguration'));
+  expect(configurations.map(({kind}) => kind)).toEqual([
+    'MutatingWebhookConfiguration',
+    'ValidatingWebhookConfiguration',
+  ]);
+  for (const {webhooks: hooks} of configurations)
+    for (const hook of hooks as {clientConfig: {service: {path: string}}}[])
+      Object.assign(hook, {clientConfig: asked(port, hook.clientConfig.service.path)});
+  return {apiVersion: 'v1', kind: 'List', items: configurations};
 }
+
+const asked = (at: number, path: string): object => ({
+  url: `https://127.0.0.1:${at}${path}`,
+  caBundle: Buffer.from(ca.rootPem).toString('base64'),
+});
 
 interface Stored {
   readonly status: 'injected' | 'as it was' | 'refused';
@@ -152,7 +139,7 @@ const variable = (container: Container, name: string): string | undefined =>
   container.env?.find((one) => one.name === name)?.value;
 
 describe('a pod that is created', () => {
-  clusterTest()('with the label gets the proxy and the trust, in init containers too', () => {
+  clusterTest('helm')('with the label gets the proxy and the trust, in init containers too', () => {
     const init = {initContainers: [{name: 'migrate', image: 'example/migrate'}]};
     const {pod, status} = stored({labels: {'sallyport.dev/inject': 'true'}}, init);
     expect(status).toBe('injected');
@@ -163,18 +150,18 @@ describe('a pod that is created', () => {
     }
   });
 
-  clusterTest()('without it is stored as it was', () => {
+  clusterTest('helm')('without it is stored as it was', () => {
     expect(stored({}).status).toBe('as it was');
   });
 
-  clusterTest()('with a word that does not exist is refused with the words that do', () => {
+  clusterTest('helm')('with a word that does not exist is refused with the words that do', () => {
     expect(stored({labels: {'sallyport.dev/mode': 'proxy'}})).toMatchObject({
       status: 'refused',
       message: expect.stringMatching(/sallyport: .*write one of tproxy, proxy-env, mesh/),
     });
   });
 
-  clusterTest()('captured and privileged is refused with what to change', () => {
+  clusterTest('helm')('captured and privileged is refused with what to change', () => {
     const privileged = {containers: [{name: 'app', image: 'a', securityContext: {privileged: true}}]};
     expect(stored({labels: {'sallyport.dev/mode': 'tproxy'}}, privileged)).toMatchObject({
       status: 'refused',
@@ -182,7 +169,7 @@ describe('a pod that is created', () => {
     });
   });
 
-  clusterTest()('in a namespace that was just made is judged by its labels', () => {
+  clusterTest('helm')('in a namespace that was just made is judged by its labels', () => {
     const namespace = {
       apiVersion: 'v1',
       kind: 'Namespace',
@@ -196,7 +183,7 @@ describe('a pod that is created', () => {
     expect(stored({}, {}, 'new').status).toBe('injected');
   });
 
-  clusterTest()('that names an UpstreamProxy gets it as soon as it is applied', async () => {
+  clusterTest('helm')('that names an UpstreamProxy gets it as soon as it is applied', async () => {
     const pod = {labels: {'sallyport.dev/inject': 'true'}, annotations: {'sallyport.dev/upstream-proxy': 'corp'}};
     expect(stored(pod)).toMatchObject({status: 'refused', message: expect.stringMatching(/no UpstreamProxy "corp"/)});
     const applied = cluster.kubectl(['apply', '-f', join(import.meta.dirname, 'testdata/proxies.yaml')]);
@@ -249,18 +236,21 @@ describe('an ephemeral container', () => {
   const netRaw = {securityContext: {capabilities: {add: ['NET_RAW']}}};
   const tproxy = {'sallyport.dev/mode': 'tproxy'};
 
-  clusterTest()('of a captured pod has no raw sockets and trusts the CA, and one that adds them is refused', () => {
-    make('guarded', {labels: tproxy});
-    expect(debug('guarded', [debugContainer('one', netRaw)]).message).toMatch(/container one adds NET_RAW/);
-    const added = lastOf(debug('guarded', [debugContainer('one')]).pod);
-    expect(added.securityContext).toEqual({capabilities: {drop: ['NET_RAW']}});
-    expect(variable(added, 'NODE_EXTRA_CA_CERTS')).toBe('/etc/sallyport/trust/ca.crt');
-    expect(added.volumeMounts).toContainEqual({
-      ...{name: 'sallyport-trust', mountPath: '/etc/sallyport/trust', readOnly: true},
-    });
-  });
+  clusterTest('helm')(
+    'of a captured pod has no raw sockets and trusts the CA, and one that adds them is refused',
+    () => {
+      make('guarded', {labels: tproxy});
+      expect(debug('guarded', [debugContainer('one', netRaw)]).message).toMatch(/container one adds NET_RAW/);
+      const added = lastOf(debug('guarded', [debugContainer('one')]).pod);
+      expect(added.securityContext).toEqual({capabilities: {drop: ['NET_RAW']}});
+      expect(variable(added, 'NODE_EXTRA_CA_CERTS')).toBe('/etc/sallyport/trust/ca.crt');
+      expect(added.volumeMounts).toContainEqual({
+        ...{name: 'sallyport-trust', mountPath: '/etc/sallyport/trust', readOnly: true},
+      });
+    },
+  );
 
-  clusterTest()('sent along with labels that ask for nothing is judged by those that the pod has', () => {
+  clusterTest('helm')('sent along with labels that ask for nothing is judged by those that the pod has', () => {
     make('pretends', {labels: tproxy});
     expect(debug('pretends', [debugContainer('one', netRaw)], {app: 'free'}).message).toMatch(
       /container one adds NET_RAW/,
@@ -270,7 +260,7 @@ describe('an ephemeral container', () => {
     expect(pod!.metadata.labels).toEqual(tproxy);
   });
 
-  clusterTest()('of a pod that is told of its proxy is told too, and those that run are left as they are', () => {
+  clusterTest('helm')('of a pod that is told of its proxy is told too, and those that run are left as they are', () => {
     make('told', {labels: {'sallyport.dev/inject': 'true'}, annotations: {'sallyport.dev/system-trust': 'true'}});
     expect(variable(lastOf(debug('told', [debugContainer('one')]).pod), 'https_proxy')).toBe(
       'http://$(SALLYPORT_NODE_IP):15081',
@@ -284,7 +274,7 @@ describe('an ephemeral container', () => {
     expect(variable(pod!.spec.ephemeralContainers![0]!, 'all_proxy')).toBeUndefined();
   });
 
-  clusterTest()('of a pod that runs without the trust volume cannot mount it, and starts all the same', () => {
+  clusterTest('helm')('of a pod that runs without the trust volume cannot mount it, and starts all the same', () => {
     make('late', {});
     expect(cluster.kubectl(['label', 'pod', 'late', 'sallyport.dev/inject=true'])).toMatchObject({status: 0});
     const added = lastOf(debug('late', [debugContainer('one')]).pod);
@@ -294,7 +284,7 @@ describe('an ephemeral container', () => {
 });
 
 describe('a captured pod that runs', () => {
-  clusterTest()('cannot be talked out of its guard by its labels, and may change others', () => {
+  clusterTest('helm')('cannot be talked out of its guard by its labels, and may change others', () => {
     make('latched', {labels: {'sallyport.dev/mode': 'tproxy'}});
     for (const change of ['sallyport.dev/mode-', 'sallyport.dev/inject=false', 'sallyport.dev/mode=proxy-env'])
       expect(cluster.kubectl(['label', '--overwrite', 'pod', 'latched', change])).toMatchObject({
@@ -305,7 +295,7 @@ describe('a captured pod that runs', () => {
     expect(cluster.kubectl(['delete', 'pod', 'latched', '--now'])).toMatchObject({status: 0});
   });
 
-  clusterTest()(
+  clusterTest('helm')(
     'by an annotation is so by a label too: its namespace can change its mind only for pods to come',
     () => {
       const namespace = {
@@ -319,22 +309,119 @@ describe('a captured pod that runs', () => {
       expect(cluster.kubectl(['label', 'namespace', 'fickle', 'sallyport.dev/injection-']).status).toBe(0);
       expect(read('annotated', 'fickle').metadata.labels).toEqual({'sallyport.dev/mode': 'tproxy'});
       const free = ['annotate', '-n', 'fickle', 'pod', 'annotated', 'initializer.kubernetes.io/tproxy-'];
-      expect(cluster.kubectl(free)).toMatchObject({status: 0});
+      expect(cluster.kubectl(free)).toMatchObject({status: 0, stderr: ''});
       const label = ['label', '-n', 'fickle', 'pod', 'annotated', 'sallyport.dev/mode-'];
       expect(cluster.kubectl(label).stderr).toMatch(/which holds until it ends/);
     },
   );
 });
 
-clusterTest()('a pod that is stored is patched no more: what the API server fills in changes nothing for us', () => {
-  make('whole', {labels: {'sallyport.dev/inject': 'true'}, annotations: {'sallyport.dev/system-trust': 'true'}});
-  const stored = read('whole');
-  const again = {...stored, metadata: {...stored.metadata, name: 'again', uid: undefined, resourceVersion: undefined}};
-  const made = cluster.kubectl(['create', '-o', 'json', '-f', '-'], JSON.stringify(again));
-  expect((JSON.parse(made.stdout) as Pod).spec).toEqual(stored.spec);
-});
+/** Another injector, whose configuration's name comes after ours: to a pod that says so it adds a container. Ends with the test. */
+async function withOtherInjector(use: () => Promise<void>): Promise<void> {
+  const {chainPem, keyPem} = mint.mint('127.0.0.1');
+  const server = createServer({cert: chainPem, key: keyPem}, (request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const review = JSON.parse(Buffer.concat(chunks).toString()) as {request: {uid: string; object: Pod}};
+      const {uid, object} = review.request;
+      const there = object.spec.containers.some(({name}) => name === 'late');
+      const patch = [{op: 'add', path: '/spec/containers/-', value: {name: 'late', image: 'example/late'}}];
+      const answer = {
+        ...{uid, allowed: true},
+        ...(there ? {} : {patchType: 'JSONPatch', patch: Buffer.from(JSON.stringify(patch)).toString('base64')}),
+      };
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify({apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: answer}));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const configuration = {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: {name: 'zz-other'},
+    webhooks: [
+      {
+        name: 'other.example.com',
+        clientConfig: asked((server.address() as AddressInfo).port, '/'),
+        objectSelector: {matchLabels: {other: 'wanted'}},
+        rules: [{operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods']}],
+        ...{failurePolicy: 'Fail', sideEffects: 'None', admissionReviewVersions: ['v1']},
+      },
+    ],
+  };
+  try {
+    expect(cluster.kubectl(['create', '-f', '-'], JSON.stringify(configuration))).toMatchObject({status: 0});
+    await use();
+  } finally {
+    cluster.kubectl(['delete', 'mutatingwebhookconfiguration', 'zz-other']);
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
 
-clusterTest()('whoever only calls a pod a mirror of a static one has it injected', () => {
+/** As `stored`, while this process answers the API server. */
+function storedMeanwhile(pod: object): Promise<Pod> {
+  return new Promise((resolve, reject) => {
+    const argv = ['--kubeconfig', cluster.kubeconfig, 'create', '--dry-run=server', '-o', 'json', '-f', '-'];
+    const ran = execFile(programPath('kubectl')!, argv, (error, stdout) =>
+      error === null ? resolve(JSON.parse(stdout) as Pod) : reject(new Error(error.message)),
+    );
+    ran.stdin!.end(JSON.stringify(pod));
+  });
+}
+
+clusterTest('helm')(
+  'a container that another injector adds after us is told too, however the pod asked for us',
+  async () => {
+    const namespace = {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: {name: 'both', labels: {'sallyport.dev/injection': 'enabled'}},
+    };
+    expect(cluster.kubectl(['create', '-f', '-'], JSON.stringify(namespace)).status).toBe(0);
+    expect(cluster.kubectl(['create', 'serviceaccount', 'default', '-n', 'both']).status).toBe(0);
+    await withOtherInjector(async () => {
+      for (const metadata of [
+        {labels: {'sallyport.dev/inject': 'true', other: 'wanted'}},
+        {labels: {'sallyport.dev/mode': 'proxy-env', other: 'wanted'}},
+        {labels: {other: 'wanted'}, annotations: {'sallyport.dev/mode': 'proxy-env'}},
+      ]) {
+        const pod = {
+          apiVersion: 'v1',
+          kind: 'Pod',
+          metadata: {name: 'web', namespace: 'both', ...metadata},
+          spec: {containers: [{name: 'app', image: 'a'}], serviceAccountName: 'default'},
+        };
+        let made = await storedMeanwhile(pod);
+        // The API server reads its webhooks from a watch of its own.
+        for (const deadline = Date.now() + 30_000; made.spec.containers.length < 2 && Date.now() < deadline;)
+          made = await storedMeanwhile(pod);
+        expect(made.spec.containers.map((container) => [container.name, variable(container, 'http_proxy')])).toEqual([
+          ['app', 'http://$(SALLYPORT_NODE_IP):15081'],
+          ['late', 'http://$(SALLYPORT_NODE_IP):15081'],
+        ]);
+      }
+    });
+  },
+  60_000,
+);
+
+clusterTest('helm')(
+  'a pod that is stored is patched no more: what the API server fills in changes nothing for us',
+  () => {
+    make('whole', {labels: {'sallyport.dev/inject': 'true'}, annotations: {'sallyport.dev/system-trust': 'true'}});
+    const stored = read('whole');
+    const again = {
+      ...stored,
+      metadata: {...stored.metadata, name: 'again', uid: undefined, resourceVersion: undefined},
+    };
+    const made = cluster.kubectl(['create', '-o', 'json', '-f', '-'], JSON.stringify(again));
+    expect((JSON.parse(made.stdout) as Pod).spec).toEqual(stored.spec);
+  },
+);
+
+clusterTest('helm')('whoever only calls a pod a mirror of a static one has it injected', () => {
   const mirror = {'kubernetes.io/config.mirror': 'x'};
   const own = {serviceAccountName: undefined};
   const {message} = stored(
@@ -344,7 +431,7 @@ clusterTest()('whoever only calls a pod a mirror of a static one has it injected
   expect(message).toMatch(/Leave hostNetwork out/);
 });
 
-clusterTest()('a template is not touched: its pods are', () => {
+clusterTest('helm')('a template is not touched: its pods are', () => {
   const deployment = {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -362,7 +449,7 @@ clusterTest()('a template is not touched: its pods are', () => {
   expect(spec.template.spec.containers[0]!.env).toBeUndefined();
 });
 
-clusterTest()(
+clusterTest('helm')(
   'a new certificate and a new configuration are taken over while it runs; a bad one is not',
   async () => {
     serveWith('127.0.0.1');

@@ -163,6 +163,15 @@ test('while it drains it goes on answering, and asks to be asked elsewhere', asy
   });
 });
 
+test('its end does not wait for a connection on which nobody asked anything', async () => {
+  const port = await started();
+  const socket = connect({host: '127.0.0.1', port, rejectUnauthorized: false});
+  await new Promise((resolve) => socket.once('secureConnect', resolve));
+  const closed = new Promise((resolve) => socket.once('close', resolve).resume());
+  await server!.close();
+  await closed;
+});
+
 test('one that is answered when it ends is answered', async () => {
   let found!: (namespace: Namespace) => void;
   let asked!: () => void;

@@ -1,6 +1,6 @@
 /** The webhook's HTTPS server: /mutate and /validate for the API server, nothing else. */
 import type {Server} from 'node:https';
-import type {AddressInfo} from 'node:net';
+import type {AddressInfo, Socket} from 'node:net';
 import {fastify, type FastifyInstance} from 'fastify';
 import {mutate, validate, type AdmissionResponse, type PodRequest} from './admission.ts';
 import type {Namespace} from './pod.ts';
@@ -75,6 +75,20 @@ export function createInjectorServer(options: InjectorServerOptions): InjectorSe
   // Node swaps the two where this one is the longer.
   app.server.headersTimeout = limits.requestTimeoutMs;
   let draining = false;
+  const sockets = new Set<Socket>();
+  app.server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  // Of the requests whose answers are not sent yet.
+  let open = 0;
+  let ended = (): void => {};
+  app.addHook('onRequest', async (_request, reply) => {
+    open++;
+    reply.raw.once('close', () => {
+      if (--open === 0) ended();
+    });
+  });
   app.addHook('onSend', async (_request, reply) => {
     if (draining) reply.header('connection', 'close');
   });
@@ -98,7 +112,13 @@ export function createInjectorServer(options: InjectorServerOptions): InjectorSe
     },
     useCertificate: (certificate) => app.server.setSecureContext({...certificate, ...TLS}),
     drain: () => void (draining = true),
-    close: () => app.close(),
+    close: async () => {
+      const closed = app.close();
+      // The API server keeps connections that it never used; to Node those are not idle, or not even there before the handshake.
+      if (open > 0) await new Promise<void>((resolve) => (ended = resolve));
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
   };
 }
 

@@ -1,6 +1,8 @@
 {{/*
 The webhooks of one configuration. A selector sees labels only, and its parts are joined by "and", so that "labelled so, or
-labelled so, or in such a namespace" takes three webhooks, which no pod meets twice (docs/INJECTOR.md).
+labelled so, or in such a namespace" takes three webhooks (docs/INJECTOR.md). Those that ask by their namespace are labelled
+with their mode by us, and so meet the last one too: it is the one that is asked again where another webhook changes them, since
+the API server asks nobody again whose selector does not match any more.
 */}}
 {{- define "sallyport.webhooks" -}}
 {{- $root := .root }}
@@ -10,10 +12,10 @@ labelled so, or in such a namespace" takes three webhooks, which no pod meets tw
 {{- $mode := "sallyport.dev/mode" }}
 {{- $asks := list
   (dict "name" "inject" "namespace" list "object" (list (dict "key" $inject "operator" "Exists")))
-  (dict "name" "mode" "namespace" list "object" (list (dict "key" $inject "operator" "DoesNotExist") (dict "key" $mode "operator" "Exists")))
   (dict "name" "namespace"
     "namespace" (list (dict "key" "sallyport.dev/injection" "operator" "In" "values" (list "enabled")))
-    "object" (list (dict "key" $inject "operator" "DoesNotExist") (dict "key" $mode "operator" "DoesNotExist"))) }}
+    "object" (list (dict "key" $inject "operator" "DoesNotExist") (dict "key" $mode "operator" "DoesNotExist")))
+  (dict "name" "mode" "namespace" list "object" (list (dict "key" $inject "operator" "DoesNotExist") (dict "key" $mode "operator" "Exists"))) }}
 {{- range $asks }}
 - name: {{ .name }}.{{ $.path }}.sallyport.dev
   admissionReviewVersions: [v1]
@@ -41,12 +43,20 @@ labelled so, or in such a namespace" takes three webhooks, which no pod meets tw
     {{- range .object }}
     - {{ toJson . }}
     {{- end }}
-  # A static pod's copy: the kubelet runs what its file says, whatever anybody answers.
   matchConditions:
+  # A static pod's copy: the kubelet runs what its file says, whatever anybody answers. Nodes make no other pods.
   - name: no-mirror-pod
-    expression: "!('kubernetes.io/config.mirror' in object.metadata.?annotations.orValue({}))"
+    expression: "request.operation != 'CREATE' || !('system:nodes' in request.userInfo.groups)"
+  {{- if eq $.path "validate" }}
+  # Of a pod that runs its labels could take it out of its guard; nothing else that changes waits for us.
+  - name: labels-of-a-running-pod
+    expression: "request.operation != 'UPDATE' || has(request.subResource) || object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({})"
+  {{- end }}
   rules:
   - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods], scope: Namespaced}
   - {operations: [UPDATE], apiGroups: [""], apiVersions: [v1], resources: [pods/ephemeralcontainers], scope: Namespaced}
+  {{- if eq $.path "validate" }}
+  - {operations: [UPDATE], apiGroups: [""], apiVersions: [v1], resources: [pods], scope: Namespaced}
+  {{- end }}
 {{- end }}
 {{- end }}
