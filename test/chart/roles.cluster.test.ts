@@ -40,6 +40,10 @@ const ALL_FLAGS = {
   cluster: {...EVERYTHING.cluster, nat64Prefixes: ['2001:db8:64::/96']},
   node: {
     workers: 2,
+    posture: 'all',
+    exemptNamespaces: ['infra'],
+    podInterfaces: ['cali*'],
+    meshDestinations: ['10.244.0.0/16', '10.233.0.0/16:15012'],
     resolver: '10.233.0.10:5353',
     searchDomains: ['corp.example'],
     upstreamCa: {configMap: 'corp-ca'},
