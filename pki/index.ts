@@ -6,7 +6,7 @@ export {NODE_CA_FILE, ephemeralCa, hasOwnCa, openCa, openNodeCa} from './ca.ts';
 export type {Ca, CaOptions, Issuer} from './ca.ts';
 export {watchCa} from './watched-ca.ts';
 export type {WatchedCa, WatchedCaOptions} from './watched-ca.ts';
-export {makeIntermediate, makeRoot, makeServerCertificate, newKey, publicKeyOf} from './issue.ts';
+export {BACKDATE_MS, makeIntermediate, makeRoot, makeServerCertificate, newKey, publicKeyOf} from './issue.ts';
 export type {Pair} from './issue.ts';
 export {certificatePem} from './certificate.ts';
 export type {SigningKey} from './certificate.ts';

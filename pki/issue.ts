@@ -18,7 +18,7 @@ const DAY_MS = 86_400_000;
  * Certificates begin two days in the past: clocks of nodes, of VM-isolated pods and of resumed laptops differ by minutes to
  * a day (a time zone taken for UTC), and a client whose clock is behind refuses what is "not yet valid".
  */
-const BACKDATE_MS = 2 * DAY_MS;
+export const BACKDATE_MS = 2 * DAY_MS;
 
 const ORGANIZATION = 'Sallyport';
 /** RFC 5280 appendix A: ub-common-name. */

@@ -13,6 +13,6 @@ test.each([
 test.each(['', '0d', '90', 'd', '-1d', '1.5h', '1h30m', '1 h', '1w', '999999999d', '1D'])(
   '%j is refused: nothing is guessed',
   (text) => {
-    expect(() => parseDuration(text, '--life')).toThrow(/--life is .*Write a time: 90d/);
+    expect(() => parseDuration(text, '--life')).toThrow(/--life is "/);
   },
 );
