@@ -25,6 +25,14 @@ export interface Examined {
   readonly nodeIps: readonly string[];
 }
 
+/** What asks the network. */
+export interface Means {
+  readonly askForProof: typeof askForProof;
+  readonly probe: typeof probe;
+  readonly reach: typeof reach;
+}
+const REAL: Means = {askForProof, probe, reach};
+
 export interface Passed {
   readonly proofs: readonly CaptureProof[];
   /** What was looked at, for the log. */
@@ -49,7 +57,7 @@ const DISCARD = 9;
 /** tcpmux (RFC 1078): nobody listens. */
 const NOBODYS_PORT = 1;
 
-export async function examine(examined: Examined, around: Surroundings): Promise<Examination> {
+export async function examine(examined: Examined, around: Surroundings, means = REAL): Promise<Examination> {
   const {addresses} = around;
   if (addresses.length === 0) return {finding: {kind: 'no-address'}};
   const second = secondInterface(examined, addresses);
@@ -60,13 +68,13 @@ export async function examine(examined: Examined, around: Surroundings): Promise
   for (const family of [4, 6] as const) {
     const own = addresses.find((address) => address.family === family);
     if (own === undefined) continue;
-    const proved = await prove(examined, own);
+    const proved = await prove(means, examined, own);
     if ('finding' in proved) return proved;
     if (proved.proof === null) continue;
     families.push(family);
     proofs.push(proved.proof);
     if (proved.proof.hold === 'captured') continue;
-    const finding = await closed(examined, own, around, untried);
+    const finding = await closed(means, examined, own, around, untried);
     if (finding !== null) return {finding};
   }
   if (families.length === 0) return {finding: {kind: 'no-family'}};
@@ -82,6 +90,7 @@ function secondInterface({podIps}: Examined, addresses: readonly OwnAddress[]): 
 
 /** null: this family has no route, so that nothing leaves by it. */
 async function prove(
+  means: Means,
   {context, podUid}: Examined,
   own: OwnAddress,
 ): Promise<{readonly proof: CaptureProof | null} | {readonly finding: Finding}> {
@@ -89,7 +98,7 @@ async function prove(
   let proof: CaptureProof | null = null;
   for (const port of [PROOF.port, 1024 + Math.floor(Math.random() * 64512)]) {
     const at = `${own.family === 6 ? `[${ip}]` : ip}:${port}`;
-    const answer = await askForProof({ip, port, from: own.ip, context, timeoutMs: ANSWER_MS});
+    const answer = await means.askForProof({ip, port, from: own.ip, context, timeoutMs: ANSWER_MS});
     if (answer.kind === 'no-connection' && answer.code === 'ENETUNREACH') return {proof: null};
     if (answer.kind !== 'proved') return {finding: {kind: 'unproved', at, answer}};
     ({proof} = answer);
@@ -99,6 +108,7 @@ async function prove(
 }
 
 async function closed(
+  means: Means,
   {nodeIps}: Examined,
   own: OwnAddress,
   {gateways}: Surroundings,
@@ -113,25 +123,25 @@ async function closed(
   // One after the other: the kernel answers a host only so many times a second.
   for (const {what, to} of [far, ...near]) {
     for (const protocol of ['udp', 'icmp'] as const) {
-      const fate = await probe({protocol, from: own.ip, to: {...to, port: DISCARD}}, REFUSAL_MS);
+      const fate = await means.probe({protocol, from: own.ip, to: {...to, port: DISCARD}}, REFUSAL_MS);
       const named = `${protocol === 'udp' ? 'UDP' : 'ICMP'} to ${what}`;
       if (fate.kind === 'impossible') untried.push(`${named} (${fate.code})`);
       else if (fate.kind !== 'refused' && fate.kind !== 'kept') return {kind: 'open', what: named, fate};
     }
   }
   for (const {what, to} of near)
-    if (to.scope === 0 && (await reach(to.ip, NOBODYS_PORT, own.ip, REACH_MS)) === 'reset')
+    if (to.scope === 0 && (await means.reach(to.ip, NOBODYS_PORT, own.ip, REACH_MS)) === 'reset')
       return {kind: 'tcp-open', what};
-  return neighbours(own, new Set(near.map(({to}) => to.ip)));
+  return neighbours(means, own, new Set(near.map(({to}) => to.ip)));
 }
 
 /** Whoever is there answers or bounces; where nobody is, nothing comes, so that silence says nothing here. */
-async function neighbours(own: OwnAddress, known: ReadonlySet<string>): Promise<Finding | null> {
+async function neighbours(means: Means, own: OwnAddress, known: ReadonlySet<string>): Promise<Finding | null> {
   const asked = nextTo(own).filter((ip) => !known.has(ip));
   const fates = await Promise.all(
     asked.map((ip) => {
       const ask: Probe = {protocol: 'udp', from: own.ip, to: {ip, scope: 0, port: DISCARD}};
-      return probe(ask, NEIGHBOUR_MS);
+      return means.probe(ask, NEIGHBOUR_MS);
     }),
   );
   const at = fates.findIndex((fate) => isFromNeighbour(fate));
