@@ -1,4 +1,6 @@
 /** `sallyport extauthz`: settings to a running service, signals to a drain. */
+import {hostname} from 'node:os';
+import {openTelling} from '../cluster/telling.ts';
 import {publishTrust, openCa} from '../pki/index.ts';
 import {startAdmin} from '../runtime/admin.ts';
 import {keepCodeCache} from '../runtime/code-cache.ts';
@@ -32,7 +34,14 @@ export async function extauthz(argv: readonly string[], out: Out): Promise<numbe
   // Made here once, so that Envoy's clients find the bundle.
   if (config.sds !== null) publishTrust({dir: config.sds.caDir, ca: openCa({dir: config.sds.caDir}), extra: []});
   let draining = false;
-  const processes = await startProcesses(config, knowledge.state, journal, () => metrics.workerRestarts.inc());
+  const telling = await openTelling(config.source, {role: 'extauthz', instance: hostname(), journal, metrics});
+  const processes = await startProcesses(
+    config,
+    knowledge.state,
+    journal,
+    () => metrics.workerRestarts.inc(),
+    (denials) => telling.denied(denials),
+  );
   const admin = await startAdmin(config.admin, {
     isLocal: isOwnAddress,
     readiness: () => {
@@ -63,6 +72,7 @@ export async function extauthz(argv: readonly string[], out: Out): Promise<numbe
     process.on('SIGINT', () => stop('SIGINT'));
   });
   knowledge.close();
+  telling.stop();
   admin.close();
   admin.closeAllConnections();
   lines.flush();

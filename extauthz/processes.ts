@@ -1,5 +1,6 @@
 /** Who answers: a Service in this process, or several in processes of their own on one port. */
 import {fileURLToPath} from 'node:url';
+import type {Denials} from '../runtime/denials.ts';
 import type {Journal} from '../runtime/journal.ts';
 import {Workers} from '../runtime/workers.ts';
 import {Service} from './service.ts';
@@ -24,9 +25,11 @@ export async function startProcesses(
   state: State,
   journal: Journal,
   onRestart: () => void,
+  onDenials: (denials: Denials) => void,
 ): Promise<Processes> {
   if (config.workers > 1) {
     const workers = new Workers(WORKER, config, state, journal, onRestart);
+    workers.onDenials = onDenials;
     await workers.start();
     return {
       apply: (next) => workers.apply(next),
@@ -38,7 +41,7 @@ export async function startProcesses(
       drain: (deadlineMs) => workers.drain(deadlineMs),
     };
   }
-  const service = await Service.start(config, state);
+  const service = await Service.start(config, state, onDenials);
   return {
     apply: (next) => void service.apply(next),
     readiness: () => ({ready: true}),

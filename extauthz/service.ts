@@ -3,6 +3,7 @@ import {createResolver, type Resolver} from '../dns/resolver.ts';
 import type {FilterOptions, RunningFilters} from '../filters/index.ts';
 import {createLeafMint, openCa} from '../pki/index.ts';
 import {compilePolicies, decide, type PolicySet} from '../policy/index.ts';
+import {DenialTally, handOver, tallyingJournal, type Denials} from '../runtime/denials.ts';
 import {createJsonJournal, createTextJournal, type Journal} from '../runtime/journal.ts';
 import {limitJournal, type LimitedJournal} from '../runtime/journal-limits.ts';
 import {countingJournal, createMetrics} from '../runtime/metrics.ts';
@@ -41,6 +42,8 @@ export class Service {
   #state!: State;
   #listening = false;
   #memory: NodeJS.Timeout | null = null;
+  readonly #tally = new DenialTally();
+  #handingOver: {close(): void} | null = null;
 
   private constructor(config: ExtauthzConfig, state: State, filtersOf: (journal: Journal) => RunningFilters | null) {
     this.#config = config;
@@ -51,7 +54,8 @@ export class Service {
       limits: {linesPerSecond: config.logLinesPerSecond},
       onSuppressed: (lines) => this.#metrics.suppressedLogLines.inc(lines),
     });
-    this.#journal = countingJournal(this.#limited, this.#metrics);
+    const counting = countingJournal(this.#limited, this.#metrics);
+    this.#journal = config.source.kind === 'cluster' ? tallyingJournal(counting, this.#tally) : counting;
     this.#adopt(state);
     const {resolver} = config;
     this.#names = createResolver({
@@ -103,7 +107,7 @@ export class Service {
   }
 
   /** Listens, or throws SallyportError `PortInUse`, `CannotListen`, `FilterNotLoaded` ... */
-  static async start(config: ExtauthzConfig, state: State): Promise<Service> {
+  static async start(config: ExtauthzConfig, state: State, onDenials: (denials: Denials) => void): Promise<Service> {
     const {filtersDir: dir, filterTimeoutMs: timeoutMs} = config;
     const {createFilters} = dir === null ? {createFilters: null} : await import('../filters/index.ts');
     let filters: RunningFilters | null = null;
@@ -119,6 +123,7 @@ export class Service {
     await service.#checks.listen();
     await service.#secrets?.listener.listen();
     service.#listening = true;
+    service.#handingOver = handOver(service.#tally, onDenials);
     service.#sayHealth();
     service.#memory = setInterval(() => service.#watchMemory(), EXTAUTHZ_LIMITS.heldEveryMs);
     return service;
@@ -234,6 +239,7 @@ export class Service {
 
   close(): void {
     if (this.#memory !== null) clearInterval(this.#memory);
+    this.#handingOver?.close();
     this.#checks.close();
     this.#secrets?.listener.close();
     this.#names.close();

@@ -32,7 +32,7 @@ async function receive(message: ToWorker<ExtauthzConfig, State>): Promise<void> 
   switch (message.kind) {
     case 'start':
       try {
-        service = await Service.start(message.config, message.state);
+        service = await Service.start(message.config, message.state, (denials) => tell({kind: 'denials', ...denials}));
         tell({kind: 'listening'});
         if (early !== null) apply(service, early);
         keepCodeCache();

@@ -21,6 +21,12 @@ export interface DenialCount {
   readonly id: string;
 }
 
+/** What was counted; `left`: denials that were one kind too many. */
+export interface Denials {
+  readonly denials: readonly DenialCount[];
+  readonly left: number;
+}
+
 /** A pod chooses the names that it asks for: as many as it likes must cost as much as these. */
 export const DENIAL_LIMITS = {
   /** Kinds of denials told apart at one time, of all pods. */
@@ -72,8 +78,8 @@ export class DenialTally {
     });
   }
 
-  /** What was counted since the last time; `left`: denials that were one kind too many. */
-  take(): {readonly denials: readonly DenialCount[]; readonly left: number} {
+  /** What was counted since the last time. */
+  take(): Denials {
     const taken = {denials: [...this.#counts.values()], left: this.#left};
     if (taken.denials.length > 0) {
       this.#counts = new Map();
@@ -83,6 +89,17 @@ export class DenialTally {
     return taken;
   }
 }
+
+/** Hands over what was counted, every second in which something was. */
+export function handOver(tally: DenialTally, to: (denials: Denials) => void): {close(): void} {
+  const clock = setInterval(() => {
+    const taken = tally.take();
+    if (taken.denials.length > 0 || taken.left > 0) to(taken);
+  }, HAND_OVER_MS);
+  clock.unref();
+  return {close: () => clearInterval(clock)};
+}
+const HAND_OVER_MS = 1_000;
 
 /** A journal in front of another: denials are counted on the way. */
 export function tallyingJournal(journal: Journal, tally: DenialTally): Journal {

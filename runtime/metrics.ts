@@ -2,6 +2,7 @@
 import {AggregatorRegistry, Counter, Gauge, Registry} from 'prom-client';
 import type {Decision} from '../policy/index.ts';
 import type {Flow, Journal} from './journal.ts';
+import {PolicyTally} from './policy-tally.ts';
 import {tallyCounter, tallyHistogram, type Count, type Spread} from './tally.ts';
 
 export interface Metrics {
@@ -18,6 +19,7 @@ export interface Metrics {
   readonly memory: Gauge<'kind'>;
   readonly workloads: Gauge;
   readonly capturePackets: Gauge<'counter'>;
+  readonly events: Counter<'result'>;
   /** Of a connection. */
   relayEvent(event: string): void;
   decision(decision: Decision): void;
@@ -36,6 +38,7 @@ export function createMetrics(): Metrics {
     labelNames: ['verdict', 'reason', 'would_deny'],
     registers,
   });
+  const byPolicy = new PolicyTally(registers);
   const flows = tallyCounter({
     name: 'sallyport_flows_total',
     help: 'Finished requests and connections.',
@@ -128,12 +131,20 @@ export function createMetrics(): Metrics {
       labelNames: ['counter'],
       registers,
     }),
+    events: new Counter({
+      name: 'sallyport_events_total',
+      help: 'Kubernetes Events of denials: created, updated, failed; suppressed: denials that no event tells of.',
+      labelNames: ['result'],
+      registers,
+    }),
     relayEvent(event) {
       let count = happened.get(event);
       if (count === undefined) happened.set(event, (count = relayEvents({event})));
       count.value++;
     },
-    decision({verdict, reason, wouldDeny}) {
+    decision(decision) {
+      const {verdict, reason, wouldDeny} = decision;
+      byPolicy.count(decision);
       const key = `${verdict} ${reason} ${wouldDeny}`;
       let count = decided.get(key);
       if (count === undefined) {

@@ -1,4 +1,7 @@
-/** What a supervisor and its workers say to each other, over the fork's channel (structured clone). `C`: the role's configuration; `S`: its whole state. */
+/** What a supervisor and its workers say to each other, over the fork's channel (structured clone). */
+import type {Denials} from './denials.ts';
+
+/** `C`: the role's configuration; `S`: its whole state. */
 export type ToWorker<C, S> =
   | {readonly kind: 'start'; readonly config: C; readonly state: S}
   | {readonly kind: 'state'; readonly state: S}
@@ -14,4 +17,6 @@ export type ToSupervisor =
   | {readonly kind: 'failed'; readonly message: string}
   | {readonly kind: 'applied'; readonly version: number}
   | {readonly kind: 'pong'}
-  | {readonly kind: 'metrics'; readonly question: number; readonly metrics: object};
+  | {readonly kind: 'metrics'; readonly question: number; readonly metrics: object}
+  /** What was denied since the last time; only where somebody tells it (a cluster). */
+  | ({readonly kind: 'denials'} & Denials);

@@ -1,6 +1,7 @@
 /** Worker processes, each with listeners of its own on SO_REUSEPORT; a dead one is replaced (docs/adr/0002). */
 import {fork, type ChildProcess} from 'node:child_process';
 import {codeCacheEnvironment} from './code-cache.ts';
+import type {Denials} from './denials.ts';
 import {SallyportError} from './errors.ts';
 import type {Journal} from './journal.ts';
 import {BEAT_MS, Heartbeat, HUNG_AFTER_BEATS, HUNG_WHILE_BUSY_BEATS, isStarved} from './heartbeat.ts';
@@ -48,6 +49,9 @@ export class Workers<C extends {readonly workers: number}, S extends {readonly v
   #state: S;
   #stopping = false;
   #beats: NodeJS.Timeout | null = null;
+
+  /** What workers denied, every second in which they did. */
+  onDenials: (denials: Denials) => void = () => undefined;
 
   /** `program`: the worker's file. */
   constructor(program: string, config: C, state: S, journal: Journal, onRestart: () => void) {
@@ -135,6 +139,9 @@ export class Workers<C extends {readonly workers: number}, S extends {readonly v
             break;
           case 'metrics':
             this.#asked.get(message.question)?.(message.metrics);
+            break;
+          case 'denials':
+            this.onDenials(message);
             break;
           case 'pong':
             slot.heartbeat.answered();

@@ -63,7 +63,9 @@ describe('the event of a denial', () => {
           const event = eventOf(denial, long, eventName(denial, 'ffff'), at, 1);
           expect(Buffer.byteLength(event.note!)).toBeLessThanOrEqual(1_024);
           expect(event.reportingInstance!.length).toBeLessThanOrEqual(128);
-          expect(event.metadata!.name).toMatch(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$|\.\./);
+          expect(event.metadata!.name).toMatch(
+            /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$|\.\./,
+          );
           expect(event.metadata!.name!.length).toBeLessThanOrEqual(253);
         },
       ),
