@@ -190,7 +190,7 @@ function take(config: CaptureConfig): string[] {
 const LOCK = [
   'meta l4proto tcp counter name listener_away drop',
   'meta l4proto udp counter name refused_udp reject with icmpx admin-prohibited',
-  'meta l4proto { icmp, ipv6-icmp } counter name refused_icmp reject with icmpx admin-prohibited',
+  'meta l4proto { icmp, icmpv6 } counter name refused_icmp reject with icmpx admin-prohibited',
   'counter name refused_other reject with icmpx admin-prohibited',
 ];
 
