@@ -1,7 +1,7 @@
 /** `sallyport extauthz`: settings to a running service, signals to a drain. */
 import {hostname} from 'node:os';
 import {openTelling} from '../cluster/telling.ts';
-import {publishTrust, openCa} from '../pki/index.ts';
+import {openRoleCa} from '../cluster/node-ca/open.ts';
 import {startAdmin} from '../runtime/admin.ts';
 import {keepCodeCache} from '../runtime/code-cache.ts';
 import {EXIT} from '../runtime/errors.ts';
@@ -31,8 +31,14 @@ export async function extauthz(argv: readonly string[], out: Out): Promise<numbe
   const journal: Journal =
     config.logFormat === 'json' ? createJsonJournal(lines) : createTextJournal(lines, process.stdout.isTTY);
   const knowledge = await Knowledge.open(config, journal, metrics);
-  // Made here once, so that Envoy's clients find the bundle.
-  if (config.sds !== null) publishTrust({dir: config.sds.caDir, ca: openCa({dir: config.sds.caDir}), extra: []});
+  // Made here once, so that Envoy's clients find the bundle; from the cluster it may come later.
+  const ca =
+    config.sds === null
+      ? null
+      : await openRoleCa({
+          ...{dir: config.sds.caDir, source: config.source, node: config.sds.nodeName, journal},
+          upstreamCaFile: null,
+        });
   let draining = false;
   const telling = await openTelling(config.source, {role: 'extauthz', instance: hostname(), journal, metrics});
   const processes = await startProcesses(
@@ -46,7 +52,15 @@ export async function extauthz(argv: readonly string[], out: Out): Promise<numbe
     isLocal: isOwnAddress,
     readiness: () => {
       const detail = processes.readiness();
-      return {...detail, ready: detail.ready && knowledge.ready && !draining, draining, ...knowledge.describe()};
+      // Without a CA names get no certificate, and Envoy is told so; Checks are answered all the same.
+      const signs = ca === null ? {} : {ca: ca.trouble() ?? 'ok'};
+      return {
+        ...detail,
+        ready: detail.ready && knowledge.ready && !draining,
+        draining,
+        ...signs,
+        ...knowledge.describe(),
+      };
     },
     metrics: async () => exposition([...(await processes.metrics()), await metrics.registry.getMetricsAsJSON()]),
   }).catch(async (error: unknown) => {
@@ -72,6 +86,7 @@ export async function extauthz(argv: readonly string[], out: Out): Promise<numbe
     process.on('SIGINT', () => stop('SIGINT'));
   });
   knowledge.close();
+  await ca?.close();
   telling.stop();
   admin.close();
   admin.closeAllConnections();

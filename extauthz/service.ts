@@ -1,7 +1,7 @@
 /** One process that answers: its listeners and what is behind them, put together here from the parts; fed whole states. */
 import {createResolver, type Resolver} from '../dns/resolver.ts';
 import type {FilterOptions, RunningFilters} from '../filters/index.ts';
-import {createLeafMint, openCa} from '../pki/index.ts';
+import {createLeafMint, watchCa, type WatchedCa} from '../pki/index.ts';
 import {compilePolicies, decide, type PolicySet} from '../policy/index.ts';
 import {DenialTally, handOver, tallyingJournal, type Denials} from '../runtime/denials.ts';
 import {createJsonJournal, createTextJournal, type Journal} from '../runtime/journal.ts';
@@ -35,7 +35,7 @@ export class Service {
   readonly #journal: Journal;
   readonly #names: Resolver;
   readonly #checks: Listener;
-  readonly #secrets: {readonly listener: Listener; readonly service: SecretService} | null;
+  readonly #secrets: {readonly listener: Listener; readonly service: SecretService; readonly ca: WatchedCa} | null;
   readonly #health = new Health([CHECK_SERVICE, SECRET_SERVICE]);
   #policies: PolicySet | 'not-loaded' = 'not-loaded';
   #directory!: Directory;
@@ -88,10 +88,18 @@ export class Service {
   #secretService(shared: boolean, tls: TlsFiles | null) {
     const {sds} = this.#config;
     if (sds === null) return null;
+    const ca = watchCa({
+      dir: sds.caDir,
+      awaited: this.#config.source.kind === 'cluster',
+      // What was handed out is made anew, and Envoy is told at once; its connections go on.
+      onReplaced: () => void this.#secrets?.service.changed('ca'),
+      // The first process says what happens in the directory.
+      onFailed: () => undefined,
+    });
     const service = createSecretService({
       policies: () => this.#policies,
       workloads: () => this.#state.known?.workloads.map(({workload}) => workload) ?? [],
-      leaves: createLeafMint({ca: openCa({dir: sds.caDir})}),
+      leaves: createLeafMint({ca}),
       peers: secretPeers({address: sds.text, mutualTls: tls !== null && tls.clientCa !== null, peers: sds.peers}),
       notify: (event) => this.#tell(event),
     });
@@ -103,7 +111,7 @@ export class Service {
     });
     listener.grpc.addService(service.definition, service.implementation);
     listener.grpc.addService(HEALTH, this.#health.implementation);
-    return {listener, service};
+    return {listener, service, ca};
   }
 
   /** Listens, or throws SallyportError `PortInUse`, `CannotListen`, `FilterNotLoaded` ... */
@@ -242,6 +250,7 @@ export class Service {
     this.#handingOver?.close();
     this.#checks.close();
     this.#secrets?.listener.close();
+    this.#secrets?.ca.close();
     this.#names.close();
     this.#limited.close();
     this.#lines.flush();

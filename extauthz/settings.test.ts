@@ -41,6 +41,7 @@ test('secrets are for those who are named, from keys in a folder', () => {
   expect(settings('--sds', 'unix:/run/x.sock', '--ca-dir', 'ca', '--sds-peer', 'a,b').sds).toEqual({
     place: {kind: 'unix', path: '/run/x.sock'},
     text: 'unix:/run/x.sock',
+    nodeName: null,
     peers: ['a', 'b'],
     caDir: 'ca',
   });

@@ -53,7 +53,12 @@ export const EXTAUTHZ_FLAGS = {
   'ca-dir': {
     kind: 'text',
     value: 'DIR',
-    help: 'With --sds: CA keys and certificates, made at first use. Default: ./sallyport-ca.',
+    help: 'With --sds: CA keys and certificates; in a cluster from its controller, else made at first use. Default: ./sallyport-ca.',
+  },
+  'node-name': {
+    kind: 'text',
+    value: 'NAME',
+    help: "With --sds in a cluster: this pod's node, for which the controller signs. Give it by SALLYPORT_NODE_NAME.",
   },
   workers: {kind: 'text', value: 'N|auto', help: 'Processes that answer; auto: one a core. Default: 1.'},
   resolver: {
@@ -86,6 +91,7 @@ export interface ExtauthzConfig {
     readonly text: string;
     readonly peers: readonly string[];
     readonly caDir: string;
+    readonly nodeName: string | null;
   } | null;
   readonly workers: number;
   readonly resolver: {readonly ip: string; readonly port: number} | null;
@@ -143,7 +149,13 @@ export function extauthzSettings(argv: readonly string[], env: NodeJS.ProcessEnv
     sds:
       sds === null
         ? null
-        : {place: sds, text: settings.sds!, peers: settings['sds-peer'], caDir: settings['ca-dir'] ?? 'sallyport-ca'},
+        : {
+            place: sds,
+            text: settings.sds!,
+            peers: settings['sds-peer'],
+            caDir: settings['ca-dir'] ?? 'sallyport-ca',
+            nodeName: settings['node-name'],
+          },
     workers,
     resolver: settings.resolver === null ? null : parseResolver(settings.resolver, at('resolver')),
     installation: installationOf(settings, at, [...ports, admin.port, ...Object.values(PORTS)]),
