@@ -79,3 +79,99 @@ describe('the validating answer', () => {
     });
   });
 });
+
+/** A captured pod as the API server has it after both webhooks. */
+function captured(): Pod {
+  const injected = inject(requestOf({'sallyport.dev/mode': 'tproxy'}).pod, NAMESPACE, INSTALLATION);
+  return (injected as Injection & {kind: 'inject'}).pod;
+}
+
+describe('the last look at a captured pod', () => {
+  test('passes what is as we made it', () => {
+    expect(validate({...requestOf({}), pod: captured()}, NAMESPACE, INSTALLATION)).toEqual({
+      ...{uid: 'u-1', allowed: true},
+    });
+  });
+
+  test.each<[string, (pod: Pod) => void, RegExp]>([
+    [
+      'a container that was added after us has raw sockets',
+      ({spec}) => void spec.containers.push({name: 'late'}),
+      /container late has raw sockets: another webhook added it/,
+    ],
+    [
+      'another webhook gave raw sockets back',
+      ({spec}) => void (spec.containers[0]!.securityContext = {}),
+      /container app has raw sockets: .*reinvocationPolicy: IfNeeded/,
+    ],
+  ])('refuses it where %s', (_title, change, message) => {
+    const pod = captured();
+    change(pod);
+    expect(validate({...requestOf({}), pod}, NAMESPACE, INSTALLATION)).toMatchObject({
+      allowed: false,
+      status: {code: 403, message: expect.stringMatching(message)},
+    });
+  });
+});
+
+describe('ephemeral containers', () => {
+  const running = captured();
+  running.spec.ephemeralContainers = [{name: 'there'}];
+  const adding = (pod: Partial<Pod> = {}): AdmissionRequest & {kind: 'ephemeral'} => ({
+    ...{uid: 'u-1', namespace: 'default', kind: 'ephemeral', running},
+    pod: {
+      ...running,
+      spec: {...running.spec, ephemeralContainers: [{name: 'there'}, {name: 'debug'}]},
+      ...pod,
+    },
+  });
+  const pathsOf = (request: AdmissionRequest & {kind: 'ephemeral'}): string[] => {
+    const {patch} = mutate(request, NAMESPACE, INSTALLATION);
+    return (JSON.parse(Buffer.from(patch!, 'base64').toString()) as {path: string}[]).map(({path}) => path);
+  };
+
+  test('are changed where they are new, and nothing else is', () => {
+    expect(new Set(pathsOf(adding()).map((path) => path.split('/').slice(0, 4).join('/')))).toEqual(
+      new Set(['/spec/ephemeralContainers/1']),
+    );
+  });
+
+  test('are judged by what the pod asked for, whatever is sent along with them', () => {
+    const free = adding({metadata: {labels: {}}});
+    expect(pathsOf(free)).toContain('/spec/ephemeralContainers/1/securityContext');
+    expect(validate(free, NAMESPACE, INSTALLATION)).toMatchObject({
+      allowed: false,
+      status: {message: expect.stringMatching(/container debug has raw sockets/)},
+    });
+  });
+
+  test('may not take the name of the guard to keep their raw sockets', () => {
+    const {spec} = running;
+    const bare = {...running, spec: {...spec, initContainers: [], ephemeralContainers: []}};
+    const pod = {...bare, spec: {...bare.spec, ephemeralContainers: [{name: 'sallyport-guard'}]}};
+    expect(pathsOf({...adding(), running: bare, pod})).toContain('/spec/ephemeralContainers/0/securityContext');
+  });
+});
+
+describe('a change of a pod that runs', () => {
+  const running = captured();
+  const relabelled = (labels: Record<string, string>): AdmissionRequest & {kind: 'update'} => ({
+    ...{uid: 'u-1', namespace: 'default', kind: 'update', running},
+    pod: {...running, metadata: {...running.metadata, labels}},
+  });
+
+  test('that takes it out of its guard is refused', () => {
+    expect(validate(relabelled({}), NAMESPACE, INSTALLATION)).toMatchObject({
+      allowed: false,
+      status: {code: 403, message: expect.stringMatching(/which holds until it ends/)},
+    });
+  });
+
+  test('of anything else passes, and none is patched', () => {
+    const other = relabelled({...running.metadata.labels, version: '2'});
+    expect(validate(other, NAMESPACE, INSTALLATION)).toEqual({uid: 'u-1', allowed: true});
+    expect(mutate(relabelled({}), NAMESPACE, INSTALLATION)).toEqual({
+      ...{uid: 'u-1', allowed: true, auditAnnotations: {skipped: 'Exists'}},
+    });
+  });
+});

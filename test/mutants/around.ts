@@ -101,7 +101,7 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
     name: 'a CA key that others can read is used',
     guards: '6: the workload cannot reach its guard',
     file: 'pki/ca-files.ts',
-    find: "if (name.endsWith('.key') && statSync(path).mode & 0o077)",
+    find: 'if (/(\\.key|-ca\\.pem)$/.test(name) && statSync(path).mode & 0o077)',
     replace: 'if (false)',
     tests: CA,
   },

@@ -4,6 +4,7 @@ import {BOUNDS_MUTANTS} from './bounds.ts';
 import {EXTAUTHZ_MUTANTS} from './extauthz.ts';
 import {FILTER_MUTANTS} from './filters.ts';
 import {HTTP1_MUTANTS} from './http1.ts';
+import {INJECTOR_MUTANTS} from './injector.ts';
 import type {Mutant} from './mutant.ts';
 import {CONDITION_MUTANTS, LOAD_MUTANTS} from './policy-conditions.ts';
 import {DESTINATION_MUTANTS} from './policy-destinations.ts';
@@ -22,5 +23,6 @@ export const MUTANTS: readonly Mutant[] = [
   ...BOUNDS_MUTANTS,
   ...EXTAUTHZ_MUTANTS,
   ...FILTER_MUTANTS,
+  ...INJECTOR_MUTANTS,
   ...AROUND_MUTANTS,
 ];
