@@ -81,3 +81,6 @@ export const PROOF = {
   port: 443,
   name: 'guard.sallyport.invalid',
 } as const;
+
+/** The user of the proxy that runs inside a pod (`capture: pod`): its rules let nobody else out, so nobody else may be it. */
+export const POD_PROXY_UID = 15080;

@@ -20,6 +20,11 @@ export const TPROXY_FLAGS = {
     help: "In a cluster: this node's name, whose pods are ours (spec.nodeName). Required there.",
   },
   'ca-dir': {kind: 'text', value: 'DIR', help: 'CA keys and certificates, made at first use. Default: ./sallyport-ca.'},
+  'trust-dir': {
+    kind: 'text',
+    value: 'DIR',
+    help: 'With --capture pod: where certificates (no keys) are put for the other containers.',
+  },
   'upstream-ca': {kind: 'text', value: 'FILE', help: 'PEM roots trusted for upstreams, beside the public ones.'},
   filters: {kind: 'text', value: 'DIR', help: 'Script filters (.js, .mjs, .ts), watched.'},
   'filter-timeout': {kind: 'text', value: 'MS', help: 'What one filter call may take. Default: 250.'},
@@ -27,14 +32,14 @@ export const TPROXY_FLAGS = {
   explicit: {
     kind: 'text',
     value: 'ADDR:PORT',
-    help: `The port for programs that were told (CONNECT). Default: *:${PORTS.explicit}; 127.0.0.1 with --capture none.`,
+    help: `The port for programs that were told (CONNECT). Default: 127.0.0.1:${PORTS.explicit}; * with --capture node.`,
   },
   admin: {kind: 'text', value: 'ADDR:PORT', help: `healthz, readyz, metrics. Default: 127.0.0.1:${PORTS.admin}.`},
   workers: {kind: 'text', value: 'N', help: 'Worker processes. Default: one a core.'},
   capture: {
     kind: 'text',
-    value: 'none|node',
-    help: 'Who is captured by nftables: nobody, or every workload of the table. Default: none.',
+    value: 'none|node|pod',
+    help: 'Who is captured by nftables: nobody, every workload that is held here, or the pod that we run in (sallyport pod-rules). Default: none.',
   },
   posture: {
     kind: 'text',
@@ -64,7 +69,7 @@ export const TPROXY_FLAGS = {
   intercept: {
     kind: 'text',
     value: 'tproxy|redirect',
-    help: 'How connections are handed over; redirect where the kernel has no nft_tproxy. Default: tproxy.',
+    help: 'How connections are handed over; redirect where the kernel has no nft_tproxy, and inside a pod. Default: tproxy.',
   },
   resolver: {
     kind: 'text',
@@ -87,6 +92,8 @@ export interface TproxyConfig {
   /** null where policies and workloads are files. */
   readonly nodeName: string | null;
   readonly caDir: string;
+  /** Certificates without keys, for the containers of our pod; null: nowhere. */
+  readonly trustDir: string | null;
   readonly upstreamCaFile: string | null;
   readonly filtersDir: string | null;
   readonly filterTimeoutMs: number;
@@ -94,7 +101,7 @@ export interface TproxyConfig {
   readonly explicit: Listen;
   readonly admin: Listen;
   readonly workers: number;
-  readonly capture: 'none' | 'node';
+  readonly capture: 'none' | 'node' | 'pod';
   readonly posture: Posture;
   readonly exemptNamespaces: readonly string[];
   readonly podInterfaces: readonly string[];
@@ -131,10 +138,11 @@ export function tproxySettings(argv: readonly string[], env: NodeJS.ProcessEnv, 
   const {settings, origin} = parseFlags('tproxy', TPROXY_FLAGS, {argv, env, configFlag: 'config'});
   const at = (name: keyof Raw): string => origin(name);
   const source = sourceOf(settings, at, env);
-  const capture = oneOf(settings.capture ?? 'none', ['none', 'node'], at('capture'));
+  const capture = oneOf(settings.capture ?? 'none', ['none', 'node', 'pod'], at('capture'));
+  const inPod = capture === 'pod';
   const listen = parseListen(settings.listen ?? `*:${PORTS.captured}`, at('listen'));
   const explicit = parseListen(
-    settings.explicit ?? `${capture === 'none' ? '127.0.0.1' : '*'}:${PORTS.explicit}`,
+    settings.explicit ?? `${capture === 'node' ? '*' : '127.0.0.1'}:${PORTS.explicit}`,
     at('explicit'),
   );
   const admin = parseListen(settings.admin ?? `127.0.0.1:${PORTS.admin}`, at('admin'));
@@ -142,6 +150,7 @@ export function tproxySettings(argv: readonly string[], env: NodeJS.ProcessEnv, 
     source,
     nodeName: nodeNameOf(settings, source, at),
     caDir: settings['ca-dir'] ?? 'sallyport-ca',
+    trustDir: trustDirOf(settings, inPod, at),
     upstreamCaFile: settings['upstream-ca'],
     filtersDir: settings.filters,
     filterTimeoutMs: wholeNumber(settings['filter-timeout'] ?? '250', 1, 60_000, at('filter-timeout')),
@@ -149,10 +158,19 @@ export function tproxySettings(argv: readonly string[], env: NodeJS.ProcessEnv, 
     explicit,
     admin,
     workers:
-      settings.workers === null ? availableParallelism() : wholeNumber(settings.workers, 1, MAX_WORKERS, at('workers')),
+      settings.workers === null
+        ? inPod
+          ? 1
+          : availableParallelism()
+        : wholeNumber(settings.workers, 1, MAX_WORKERS, at('workers')),
     capture,
     ...holdingOf(settings, source, at),
-    intercept: oneOf(settings.intercept ?? 'tproxy', ['tproxy', 'redirect'], at('intercept')),
+    // What leaves a process of the same machine meets no prerouting, and so no TPROXY.
+    intercept: oneOf(
+      settings.intercept ?? (inPod ? 'redirect' : 'tproxy'),
+      inPod ? ['redirect'] : ['tproxy', 'redirect'],
+      at('intercept'),
+    ),
     resolver: settings.resolver === null ? null : parseResolver(settings.resolver, at('resolver')),
     installation: installationOf(settings, at, [listen.port, explicit.port, admin.port, PORTS.mtls, PORTS.dns]),
     logLinesPerSecond: wholeNumber(
@@ -186,6 +204,16 @@ function nodeNameOf(settings: Raw, source: SourceSettings, at: (name: keyof Raw)
         'Give --node-name NAME as "kubectl get nodes" shows it, or SALLYPORT_NODE_NAME from the field spec.nodeName.',
       );
   }
+}
+
+function trustDirOf(settings: Raw, inPod: boolean, at: (name: keyof Raw) => string): string | null {
+  const dir = settings['trust-dir'];
+  if (dir === null || inPod) return dir;
+  throw new SallyportError(
+    'Usage',
+    `${at('trust-dir')} without --capture pod`,
+    'Leave --trust-dir out: the certificates are in --ca-dir.',
+  );
 }
 
 type Holding = Pick<TproxyConfig, 'posture' | 'exemptNamespaces' | 'podInterfaces' | 'meshDestinations' | 'stateDir'>;
