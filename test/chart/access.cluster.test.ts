@@ -1,7 +1,9 @@
 /** What each role may do: enough to run, as its own service account, and no more. */
+import {join} from 'node:path';
 import {afterAll, afterEach, beforeAll, describe, expect} from '@jest/globals';
 import {freePorts} from '../cluster/ports.ts';
-import {startControlPlane, type ControlPlane} from '../cluster/control-plane.ts';
+import {makeAuthority, makeCertificate} from '../cluster/certificates.ts';
+import {startControlPlane, type ControlPlane, type Ran} from '../cluster/control-plane.ts';
 import {clusterTest} from '../cluster/require.ts';
 import {startRole, type LogLine, type Role} from '../cluster/role.ts';
 import {CHART, EVERYTHING, helm, NAMESPACE, withValues} from './helm.ts';
@@ -9,6 +11,8 @@ import {kubeconfigOfAccount} from './service-account.ts';
 
 const LONG_MS = 90_000;
 const NODE = 'worker-1';
+/** Where the agent really runs. */
+const RUNNING = 'worker-3';
 
 let cluster: ControlPlane;
 beforeAll(async () => {
@@ -17,7 +21,7 @@ beforeAll(async () => {
     helm(['install', 'sallyport', CHART, '-n', NAMESPACE, '--create-namespace', '-f', file], cluster.kubeconfig),
   );
   expect([status, stderr]).toEqual([0, '']);
-  for (const name of [NODE, 'worker-2'])
+  for (const name of [NODE, 'worker-2', RUNNING])
     apply({apiVersion: 'v1', kind: 'Node', metadata: {name}, spec: {taints: [taint, {...taint, key: 'other'}]}});
   apply({
     apiVersion: 'v1',
@@ -41,7 +45,7 @@ const apply = (object: object): void =>
 const running: Role[] = [];
 afterEach(async () => {
   for (const role of running.splice(0)) await role.stop();
-});
+}, LONG_MS);
 
 function started(account: string, argv: readonly string[], node?: string): Role {
   const role = startRole([
@@ -84,11 +88,158 @@ describe('with the rights of its own service account', () => {
     },
     LONG_MS,
   );
+
+  clusterTest('helm')(
+    'the injector knows namespaces and proxies, and answers',
+    async () => {
+      const [port] = (await freePorts(1)) as [number];
+      makeAuthority(cluster.dir);
+      makeCertificate(cluster.dir, 'injector', '/CN=injector', ['IP:127.0.0.1']);
+      const argv = ['--listen', `127.0.0.1:${port}`, '--tls-cert', join(cluster.dir, 'injector.crt')];
+      const injector = started('sallyport-injector', [
+        'injector',
+        ...argv,
+        '--tls-key',
+        join(cluster.dir, 'injector.key'),
+      ]);
+      await injector.logged(event('injector.listening'));
+      expect(forbidden(injector)).toEqual([]);
+    },
+    LONG_MS,
+  );
+
+  clusterTest('helm')(
+    'extauthz knows policies and pods',
+    async () => {
+      const [port] = (await freePorts(1)) as [number];
+      const extauthz = started('sallyport-extauthz', ['extauthz', '--listen', `127.0.0.1:${port}`]);
+      await extauthz.logged(event('policy.loaded', 'documents in force'));
+      expect(forbidden(extauthz)).toEqual([]);
+    },
+    LONG_MS,
+  );
+
+  clusterTest('helm')(
+    'the agent knows policies and pods, and takes the taint of its node away',
+    async () => {
+      const [listen, explicit] = (await freePorts(2)) as [number, number];
+      const dir = (name: string): string => join(cluster.dir, name);
+      const agent = started(
+        'sallyport-node',
+        [
+          ...['tproxy', '--node-name', RUNNING, '--capture', 'none', '--workers', '1', '--resolver', '127.0.0.1:5353'],
+          ...['--listen', `127.0.0.1:${listen}`, '--explicit', `127.0.0.1:${explicit}`],
+          ...['--ca-dir', dir('ca'), '--state-dir', dir('state')],
+        ],
+        RUNNING,
+      );
+      await agent.logged(event('policy.loaded', 'documents in force'));
+      await agent.logged(event('node.untainted'));
+      const taints = field(['node', RUNNING], '{.spec.taints[*].key}').split(' ');
+      expect([taints.includes('other'), taints.includes(taint.key)]).toEqual([true, false]);
+      expect(forbidden(agent)).toEqual([]);
+    },
+    LONG_MS,
+  );
+});
+
+describe('an agent writes of its own node alone', () => {
+  const asAgent = (argv: readonly string[], input?: string): Ran =>
+    cluster.kubectl([...argv, '--kubeconfig', kubeconfigOfAccount(cluster, 'sallyport-node', NODE)], input);
+  const withoutTaint = (node: string, more: object[] = []): Ran => {
+    const patch = [{op: 'remove', path: '/spec/taints/0'}, ...more];
+    return asAgent(['patch', 'node', node, '--type=json', '-p', JSON.stringify(patch), '--dry-run=server']);
+  };
+  const report = (name: string): string =>
+    JSON.stringify({apiVersion: 'sallyport.dev/v1alpha1', kind: 'EgressNode', metadata: {name}});
+  const HELD = /sallyport-agents: this agent is of node worker-1 and may not write of worker-2/;
+
+  clusterTest('helm')('its report', () => {
+    const write = ['apply', '--server-side', '-f', '-'];
+    expect(asAgent(write, report(NODE))).toMatchObject({status: 0});
+    expect(asAgent(write, report('worker-2'))).toMatchObject({status: 1, stderr: expect.stringMatching(HELD)});
+    // That of another, which is there.
+    expect(cluster.kubectl(write, report('worker-2')).status).toBe(0);
+    const lie = JSON.stringify({status: {ready: true}});
+    const patch = ['patch', 'egressnode', 'worker-2', '--subresource=status', '--type=merge', '-p', lie];
+    expect(asAgent(patch)).toMatchObject({status: 1, stderr: expect.stringMatching(HELD)});
+  });
+
+  clusterTest('helm')('its taint', () => {
+    expect(withoutTaint(NODE)).toMatchObject({status: 0});
+    expect(withoutTaint('worker-2')).toMatchObject({status: 1, stderr: expect.stringMatching(HELD)});
+  });
+
+  clusterTest('helm').each<[string, object]>([
+    ['a taint of others', {op: 'remove', path: '/spec/taints/0'}],
+    ['a label', {op: 'add', path: '/metadata/labels', value: {'node-role.kubernetes.io/control-plane': ''}}],
+    ['that it is drained', {op: 'add', path: '/spec/unschedulable', value: true}],
+  ])('but not %s', (_title, change) => {
+    const said = expect.stringMatching(/of its node an agent changes the taint sallyport.dev\/agent-not-ready alone/);
+    expect(withoutTaint(NODE, [change])).toMatchObject({status: 1, stderr: said});
+  });
+
+  clusterTest('helm')('and a token that is of no node writes nothing', () => {
+    const file = kubeconfigOfAccount(cluster, 'sallyport-node');
+    const {status, stderr} = cluster.kubectl(['apply', '--server-side', '-f', '-', '--kubeconfig', file], report(NODE));
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/this agent is of node +and may not write/)]);
+  });
+});
+
+describe('and no more', () => {
+  const can = (account: string, argv: readonly string[]): string =>
+    cluster
+      .kubectl(['auth', 'can-i', ...argv, `--as=system:serviceaccount:${NAMESPACE}:sallyport-${account}`])
+      .stdout.trim();
+
+  clusterTest('helm').each<[string, string, readonly string[]]>([
+    ...['node', 'injector', 'controller', 'extauthz'].flatMap((account): [string, string, readonly string[]][] => [
+      [account, 'read Secrets of others', ['get', 'secrets', '-n', 'team']],
+      [account, 'list Secrets of ours', ['list', 'secrets', '-n', NAMESPACE]],
+      [account, 'write policies', ['create', 'egresspolicies', '-n', 'team']],
+      [account, 'change policies', ['update', 'clusteregresspolicies']],
+      [account, 'make pods', ['create', 'pods', '-n', NAMESPACE]],
+      [account, 'run in pods', ['create', 'pods/exec', '-n', 'team']],
+      [account, 'make tokens', ['create', 'serviceaccounts/token', '-n', NAMESPACE]],
+      [account, 'give itself more', ['create', 'clusterrolebindings']],
+      [account, 'speak as another', ['impersonate', 'users']],
+      [account, 'change webhooks of others', ['patch', 'mutatingwebhookconfigurations/istio-sidecar-injector']],
+      [account, 'take webhooks away', ['delete', 'validatingwebhookconfigurations/sallyport']],
+    ]),
+    ...['node', 'injector', 'extauthz'].flatMap((account): [string, string, readonly string[]][] => [
+      [account, 'read the CA', ['get', 'secrets/sallyport-ca', '-n', NAMESPACE]],
+      [account, 'sign for nodes', ['sign', 'signers.certificates.k8s.io/sallyport.dev/node-ca']],
+      [account, 'approve requests', ['update', 'certificatesigningrequests', '--subresource=approval']],
+      [account, 'change webhooks of ours', ['patch', 'mutatingwebhookconfigurations/sallyport']],
+      [account, 'write conditions', ['patch', 'egresspolicies', '--subresource=status', '-n', 'team']],
+      [account, 'change what pods trust', ['patch', 'configmaps/sallyport-trust', '-n', 'team']],
+    ]),
+    ['injector', 'see pods', ['list', 'pods', '-A']],
+    ['injector', 'see policies', ['list', 'egresspolicies', '-A']],
+    ['extauthz', 'see nodes', ['get', 'nodes']],
+    ['extauthz', 'ask for an intermediate', ['create', 'certificatesigningrequests']],
+    ['controller', 'sign for others', ['sign', 'signers/kubernetes.io/kube-apiserver-client']],
+    ['controller', 'change ConfigMaps of others', ['patch', 'configmaps/theirs', '-n', 'team']],
+    ['controller', 'read ConfigMaps of others', ['get', 'configmaps/theirs', '-n', 'team']],
+    ['controller', 'read Secrets of ours that are not its own', ['get', 'secrets/squid-credentials', '-n', NAMESPACE]],
+    ['controller', 'change nodes', ['patch', 'nodes']],
+    ['node', 'list nodes', ['list', 'nodes']],
+    ['node', 'read Secrets of ours that no proxy names', ['get', 'secrets/other', '-n', NAMESPACE]],
+    ['node', 'make nodes unknown', ['delete', 'egressnodes']],
+  ])('%s cannot %s', (account, _what, argv) => {
+    expect(can(account, argv)).toBe('no');
+  });
+
+  clusterTest('helm')('and the question can be answered with yes', () => {
+    expect(can('node', ['get', 'secrets/squid-credentials', '-n', NAMESPACE])).toBe('yes');
+    expect(can('controller', ['get', 'secrets/sallyport-ca', '-n', NAMESPACE])).toBe('yes');
+    expect(can('node', ['create', 'certificatesigningrequests'])).toBe('yes');
+  });
 });
 
 async function until(holds: () => boolean): Promise<void> {
   for (const deadline = Date.now() + 60_000; !holds();) {
-    if (Date.now() > deadline) throw new Error(`not so in time: ${holds}`);
+    if (Date.now() > deadline) throw new Error(`not so in time: ${holds.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
