@@ -25,7 +25,15 @@ export function agentSettings(process: AgentProcess): Agent {
   const file = process.env['SALLYPORT_CONFIG'];
   const env = file === undefined ? process.env : {...process.env, SALLYPORT_CONFIG: process.at(file)};
   const config = tproxySettings(argv, env, false);
-  return {process, config: {...config, source: reached(process, config.source), caDir: process.at(config.caDir)}};
+  return {
+    process,
+    config: {
+      ...config,
+      source: reached(process, config.source),
+      caDir: process.at(config.caDir),
+      stateDir: config.stateDir === null ? null : process.at(config.stateDir),
+    },
+  };
 }
 
 /** Its files by the paths that we reach them at. */
