@@ -31,6 +31,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'proves from inside a pod that its traffic is captured',
     run: async (argv, out) => (await import('../guard/main.ts')).guard(argv, out),
   },
+  'pod-rules': {
+    summary: 'sets the rules of capture: pod (an init container)',
+    run: async (argv, out) => (await import('../tproxy/pod-rules.ts')).podRules(argv, out),
+  },
   inject: {
     summary: "the admission webhook's patch, offline",
     run: async (argv, out) => (await import('./inject.ts')).inject(argv, out),
