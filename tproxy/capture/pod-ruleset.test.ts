@@ -21,13 +21,13 @@ const before = (rules: readonly string[], first: RegExp, second: RegExp): boolea
 
 describe('the rules of a pod', () => {
   test('exempt the proxy’s user before anything else, and nobody besides', () => {
-    expect(chain('redirect')[2]).toBe('meta skuid 15080 accept');
+    expect(chain('redirected')[2]).toBe('meta skuid 15080 accept');
     expect(chain('lock')[2]).toBe('meta skuid 15080 accept');
     expect(podRuleset(CAPTURE).match(/skuid/g)).toHaveLength(2);
   });
   test('redirect all TCP but DNS to the named resolvers', () => {
-    expect(chain('redirect')).toContain('meta l4proto tcp counter name taken redirect to :15080');
-    expect(chain('redirect')).toContain('ip6 daddr fd00::a tcp dport 53 accept');
+    expect(chain('redirected')).toContain('meta l4proto tcp counter name taken redirect to :15080');
+    expect(chain('redirected')).toContain('ip6 daddr fd00::a tcp dport 53 accept');
   });
   test('close the proxy’s ports before they let the pod talk to itself', () => {
     expect(before(chain('lock'), /dport \{ 15080, 15084 \}/, /^oifname "lo" accept/)).toBe(true);

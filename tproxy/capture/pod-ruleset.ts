@@ -44,7 +44,7 @@ export function podRuleset(capture: PodCapture): string {
     `delete table ${POD_TABLE}`,
     `table ${POD_TABLE} {`,
     ...Object.keys(POD_COUNTERS).map((name) => `  counter ${name} { }`),
-    ...block('chain redirect', redirect(capture)),
+    ...block('chain redirected', redirect(capture)),
     ...block('chain lock', lock(capture)),
     '}',
     '',
@@ -61,7 +61,7 @@ const dns = ({resolvers}: PodCapture, verdict: string): string[] =>
 /** A connection meets nat chains once, with its first packet. */
 function redirect(capture: PodCapture): string[] {
   return [
-    'type nat hook output priority dstnat; policy accept;',
+    'type nat hook output priority -100; policy accept;',
     `meta skuid ${capture.proxyUid} accept`,
     'oifname "lo" accept',
     ...dns(capture, 'accept'),
