@@ -83,7 +83,8 @@ class Worker {
       proxy: (name) => this.#parents.get(name),
       upstreamCa: config.upstreamCaFile === null ? null : readFileSync(config.upstreamCaFile, 'utf8'),
       isOwnListener,
-      mustUseOwnAddress: (address) => this.#mustUseOwnAddress(address),
+      // Inside a pod every address of ours is the pod's.
+      mustUseOwnAddress: (address) => config.capture !== 'pod' && this.#mustUseOwnAddress(address),
       connectTransparent: config.capture === 'node' ? connectTransparent : null,
     });
     this.#relay = createRelay({
@@ -126,7 +127,7 @@ class Worker {
   async listen(): Promise<void> {
     const {listen, explicit, capture} = this.#config;
     // Without capture nothing is handed over, and a transparent socket would need a capability that nobody has given us.
-    if (capture === 'node')
+    if (capture !== 'none')
       await this.#accept('--listen', listen, this.#capturedServers, (socket) => this.#captured(socket));
     await this.#accept('--explicit', explicit, this.#explicitServers, (socket) => this.#relay.explicit(socket));
   }
