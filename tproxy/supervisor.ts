@@ -19,6 +19,7 @@ import type {KnowledgeSource} from '../sources/knowledge.ts';
 import {resolveParents, type MissingRef} from '../sources/refs.ts';
 import type {State} from './messages.ts';
 import {NodeCapture} from './node-capture.ts';
+import {shareTrust} from './pod-trust.ts';
 import {readinessOf, type Readiness} from './readiness.ts';
 import type {TproxyConfig} from './settings.ts';
 import {Workers} from './workers.ts';
@@ -85,6 +86,7 @@ export class Supervisor {
       // What `tls` rules pass through shows its own certificates: pods need the roots that we verify with.
       extra: config.upstreamCaFile === null ? [] : [readFileSync(config.upstreamCaFile, 'utf8')],
     });
+    if (config.trustDir !== null) shareTrust(config.caDir, config.trustDir);
     if (config.capture === 'node' && config.installation.podCidrs.length === 0)
       this.#journal.notice(
         'warn',
