@@ -1,5 +1,5 @@
 /** `sallyport doctor` on a node whose `sallyport tproxy` is real, and what it says when something of it is broken. */
-import {chmodSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {chmodSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs';
 import {createServer} from 'node:http';
 import {join} from 'node:path';
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
@@ -180,6 +180,40 @@ describe('rules', () => {
       const all = await stopped(() => shell(command));
       expect(of('node.routing', all)).toMatchObject({verdict: 'FAIL', found: expect.stringContaining(missing)});
       expect(of('node.probe', all).verdict).toBe('FAIL');
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe('where no network namespace can be made to print our rules in', () => {
+  const TOOLS = ['cat', 'conntrack', 'ip', 'lsns', 'nft', 'nsenter', 'sh'];
+  /** A machine without unshare(1), as one that forbids it. */
+  async function shaped(): Promise<Line[]> {
+    const bin = mkdtempSync(join(world.dir, 'bin-'));
+    for (const tool of TOOLS) symlinkSync(await shell(`command -v ${tool}`), join(bin, tool));
+    const argv = [process.execPath, 'cli/main.ts', 'doctor', '-o', 'json', '--skip', 'node.agent'];
+    const {stdout} = await world.lab.exec('node', argv, {timeoutMs: TIMEOUT_MS, env: {PATH: bin}});
+    return (JSON.parse(stdout) as {checks: Line[]}).checks;
+  }
+  it(
+    'they are compared by their shape, and that is said',
+    async () => {
+      expect(of('node.rules', await shaped())).toMatchObject({
+        verdict: 'ok',
+        found: expect.stringContaining('by their shape'),
+      });
+    },
+    TIMEOUT_MS,
+  );
+  it(
+    'a lock that was emptied and a rule in front are found all the same',
+    async () => {
+      let found = '';
+      await stopped(async () => {
+        await shell('nft flush chain inet sallyport lock; nft insert rule inet sallyport pod tcp dport 4444 accept');
+        found = of('node.rules', await shaped()).found;
+      });
+      expect(found).toMatch(/^4 missing \(lock: counter name listener_away drop.*1 not ours \(pod: dport accept\)/);
     },
     TIMEOUT_MS,
   );

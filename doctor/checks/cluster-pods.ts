@@ -1,5 +1,6 @@
 /** Pods that ask to be guarded, and whether they are: injected, held by their node, and from their first packet. */
 import {askedMode} from '../../cluster/asked-mode.ts';
+import {GUARD_CONTAINER} from '../../injector/guard.ts';
 import {ANNOTATIONS} from '../../runtime/names.ts';
 import type {Check} from '../check.ts';
 import {grave, minor, verdictOf, type Problem} from '../outcome.ts';
@@ -16,9 +17,6 @@ interface Pod extends Thing {
   };
   readonly status?: {readonly phase?: string; readonly podIP?: string};
 }
-
-/** What the webhook puts first into a pod of mode tproxy. */
-const GUARD_CONTAINER = /^sallyport-/;
 
 const AGAIN = 'Delete the pod, so that it is made again; workloads make theirs anew.';
 
@@ -63,7 +61,7 @@ export const clusterPods: Check<ClusterWorld> = {
         );
       if (!held) continue;
       guarded++;
-      if (!(spec.initContainers ?? []).some((container) => GUARD_CONTAINER.test(container.name)))
+      if (!(spec.initContainers ?? []).some((container) => container.name === GUARD_CONTAINER))
         problems.push(
           minor(
             `${name} is held, and nothing waited for that when it started: a window of milliseconds`,

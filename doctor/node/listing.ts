@@ -18,6 +18,30 @@ export function withoutElements(listing: string): string {
   return kept.join('\n');
 }
 
+/**
+ * What of a ruleset does not depend on who printed it: chain by chain, rule by rule, the counters, sets, interfaces and verdicts
+ * in their order. Ours and nft's own words give the same; a changed number alone (a port, a mark) is not seen.
+ */
+export function shapeOf(text: string): string {
+  let chain = '';
+  const kept: string[] = [];
+  for (const line of text.split('\n')) {
+    const head = /^\s*(chain|set) (\S+) \{$/.exec(line);
+    if (head !== null) chain = head[1] === 'chain' ? head[2]! : '';
+    else if (/^\s*\}$/.test(line)) chain = '';
+    else if (chain !== '' && line.trim() !== '') {
+      const hook = /hook (\w+)/.exec(line);
+      const words = [...line.replaceAll('"', '').matchAll(SHAPE)].map(([word]) => word);
+      kept.push(hook === null ? `${chain}: ${words.join(' ')}` : `${chain}: hook ${hook[1]}`);
+    }
+  }
+  return kept.join('\n');
+}
+
+/** Expressions that nft prints as they were written. */
+const SHAPE =
+  /@\w+|counter name \w+|\b(?:accept|drop|reject|goto \w+|tproxy|redirect|dnat|dport|daddr|saddr|iifname|ct mark|ct direction reply|fib daddr type)\b/g;
+
 /** The lines of one text that the other lacks, each with the block that it is in: `chain lock: counter name ...`. */
 export function differences(wanted: string, actual: string): {missing: string[]; foreign: string[]} {
   const [want, have] = [inBlocks(wanted), inBlocks(actual)];
@@ -35,7 +59,7 @@ function inBlocks(text: string): string[] {
     const trimmed = line.trim();
     if (/^table |^\}?$/.test(trimmed)) return [];
     if (trimmed.endsWith('{')) block = trimmed.slice(0, -1).trim();
-    return [trimmed.endsWith('{') ? block : `${block}: ${trimmed}`];
+    return [trimmed.endsWith('{') ? block : block === '' ? trimmed : `${block}: ${trimmed}`];
   });
 }
 
