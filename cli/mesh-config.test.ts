@@ -32,15 +32,15 @@ async function run(...argv: string[]): Promise<{code: number; stdout: string; st
 }
 
 describe('sallyport mesh-config', () => {
-  test('generate prints the objects, in an order of dependence', async () => {
+  test('generate prints the objects, questions before what they ask about', async () => {
     const {code, stdout, stderr} = await run('generate', '-f', INTENT, '-f', PROXY);
     expect([code, stderr]).toEqual([0, '']);
     const objects = parseAllDocuments(stdout).map((one) => one.toJS() as {kind: string; metadata: {name: string}});
     expect(objects.map(({kind, metadata}) => `${kind} ${metadata.name}`)).toEqual([
-      'ServiceEntry sallyport-proxy-corp',
-      'EnvoyFilter sallyport-proxy-corp',
       'EnvoyFilter sallyport-sidecar-http',
       'EnvoyFilter sallyport-sidecar-tcp',
+      'EnvoyFilter sallyport-proxy-corp',
+      'ServiceEntry sallyport-proxy-corp',
     ]);
   });
 
@@ -72,6 +72,13 @@ describe('sallyport mesh-config', () => {
     ['a file as a word', ['generate', INTENT], 2, 'one word too many'],
     ['an unknown output', ['generate', '-f', INTENT, '-o', 'helm'], 2, 'objects, mesh, values'],
     ['a merge of nothing', ['generate', '-f', INTENT, '-f', PROXY, '--merge', INTENT], 2, '--merge is for -o mesh'],
+    [
+      'a flag of another action',
+      ['generate', '-f', INTENT, '--kubeconfig', 'x'],
+      2,
+      '--kubeconfig is for diff and apply',
+    ],
+    ['a cluster that is not named', ['diff', '-f', INTENT, '-f', PROXY], 2, 'no --kubeconfig'],
     ['a file that is not there', ['generate', '-f', join(dir, 'none.yaml')], 3, 'none.yaml'],
     ['no MeshEgress', ['generate', '-f', PROXY], 3, 'no MeshEgress'],
     [

@@ -20,30 +20,48 @@ import {readSources} from './policy-sources.ts';
 const HELP = `sallyport mesh-config: from one MeshEgress to the Istio objects that make a mesh ask
 
   sallyport mesh-config generate -f PATH... [-o objects|mesh|values] [--merge FILE]
+  sallyport mesh-config diff     -f PATH... --kubeconfig FILE
+  sallyport mesh-config apply    -f PATH... --kubeconfig FILE [--force-conflicts]
 
   generate                prints what the mesh needs; the same input gives the same text
+  diff                    what apply would change in a cluster
+  apply                   writes the objects (server-side apply) and removes those that were generated before and are not any more.
+                          The mesh configuration is left to who installs Istio
 
   -f, --file PATH         a file, a directory, or - for standard input: one MeshEgress, and the UpstreamProxies that it names
   -o, --output WHAT       objects (default): Istio objects, each with the reason why it exists
                           mesh: what Istio's mesh configuration has to say
                           values: the same as values of the istiod chart
       --merge FILE        with -o mesh: a ConfigMap as kubectl prints it; printed with ours merged in, the rest as it was
+      --kubeconfig FILE   the cluster; in a pod, its service account is the default
+      --force-conflicts   fields that somebody else has set since are taken over
   -h, --help
 
-Exit codes: 0 ok, 1 the documents have errors, 2 wrong use, 3 a PATH could not be read.
+Exit codes: 0 ok, 1 the documents have errors or diff finds something, 2 wrong use, 3 a PATH or the cluster could not be read.
 `;
 
 const OPTIONS = {
   file: {type: 'string', short: 'f', multiple: true},
   output: {type: 'string', short: 'o'},
   merge: {type: 'string'},
+  kubeconfig: {type: 'string'},
+  'force-conflicts': {type: 'boolean'},
   help: {type: 'boolean', short: 'h'},
 } as const;
 
 const OUTPUTS = ['objects', 'mesh', 'values'] as const;
 type Output = (typeof OUTPUTS)[number];
 
-const ACTIONS = ['generate'] as const;
+const ACTIONS = ['generate', 'diff', 'apply'] as const;
+type Action = (typeof ACTIONS)[number];
+
+/** Flags that only some actions have. */
+const ONLY: Readonly<Record<string, readonly Action[]>> = {
+  output: ['generate'],
+  merge: ['generate'],
+  kubeconfig: ['diff', 'apply'],
+  'force-conflicts': ['apply'],
+};
 
 /** Runs the command; the result is the exit code. Throws SallyportError for wrong use and for what cannot be read. */
 export async function meshConfig(argv: string[], out: Out): Promise<number> {
@@ -52,7 +70,10 @@ export async function meshConfig(argv: string[], out: Out): Promise<number> {
     out.stdout(HELP);
     return EXIT.ok;
   }
-  readAction(positionals);
+  const action = readAction(positionals);
+  for (const [flag, actions] of Object.entries(ONLY))
+    if (values[flag] !== undefined && !actions.includes(action))
+      throw new SallyportError('Usage', `--${flag} is for ${actions.join(' and ')}`, 'Leave it out.');
   const paths = (values['file'] ?? []) as string[];
   if (paths.length === 0)
     throw new SallyportError('Usage', 'no -f PATH', 'Write sallyport mesh-config generate -f mesh-egress.yaml.');
@@ -65,6 +86,16 @@ export async function meshConfig(argv: string[], out: Out): Promise<number> {
   const {objects, findings} = translate(intent.mesh, intent.proxies);
   report(findings, out);
   if (hasErrors(findings)) return EXIT.finding;
+  if (action !== 'generate') {
+    const {connectionOf} = await import('../cluster/connection.ts');
+    const {clusterStore} = await import('../mesh-config/store.ts');
+    const {apply, diff} = await import('./mesh-config-cluster.ts');
+    const store = clusterStore(connectionOf((values['kubeconfig'] as string | undefined) ?? null, process.env));
+    const wanted = {mesh: intent.mesh, objects};
+    return action === 'diff'
+      ? await diff(wanted, store, out)
+      : await apply(wanted, store, values['force-conflicts'] === true, out);
+  }
   out.stdout(output === 'objects' ? yamlOf(objects) : meshText(intent.mesh, output, merge));
   return EXIT.ok;
 }
@@ -91,7 +122,7 @@ function readOutput(text: string | undefined): Output {
   throw new SallyportError('Usage', `-o ${JSON.stringify(text)} is no output`, `Write ${OUTPUTS.join(', ')}.`);
 }
 
-function readAction([action, ...more]: readonly string[]): (typeof ACTIONS)[number] {
+function readAction([action, ...more]: readonly string[]): Action {
   const usage = (message: string, fix: string) => new SallyportError('Usage', message, fix);
   const known = ACTIONS.find((one) => one === action);
   if (action === undefined) throw usage('nothing to do', `Write sallyport mesh-config ${ACTIONS.join(' or ')}.`);
@@ -99,7 +130,7 @@ function readAction([action, ...more]: readonly string[]): (typeof ACTIONS)[numb
     const near = closest(action, ACTIONS);
     throw usage(
       `${JSON.stringify(action)} is nothing that mesh-config does`,
-      near === null ? `There is ${ACTIONS.join(', ')}.` : `Did you mean ${near}?`,
+      near === null ? `There are ${ACTIONS.join(', ')}.` : `Did you mean ${near}?`,
     );
   }
   if (more.length > 0) throw usage(`${JSON.stringify(more[0])} is one word too many`, 'Files are given with -f.');

@@ -59,7 +59,7 @@ if (purpose === 'bench') {
   buildOpa();
 }
 
-if (purpose === 'cluster' || purpose === 'e2e') {
+if (purpose === 'cluster' || purpose === 'mesh' || purpose === 'e2e') {
   // In our own Node, which is there by now: what is built and where is written once, for the tests too.
   const parts = purpose === 'e2e' ? ['api', 'node'] : ['api'];
   const built = ran(join(root, 'node_modules/.bin/node'), [join(root, 'test/cluster/build.ts'), ...parts]);

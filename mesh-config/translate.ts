@@ -17,14 +17,16 @@ export function translate(mesh: MeshEgressDocument, proxies: readonly UpstreamPr
   if (findings.some(({severity}) => severity === 'error')) return {objects: [], findings};
   const scopes = mesh.enforcement.map((entry) => scopeOf(mesh, entry));
   return {
+    // In the order in which they are to be written: questions before what they ask about, so that nothing is reachable unasked
+    // in between.
     objects: [
-      ...services.map((service) => serviceEntry(mesh, service)),
       ...scopes.flatMap((scope) => [
+        ...sidecarFilters(mesh, scope),
         ...services
           .filter((service) => reaches(service, scope, mesh))
           .map((service) => connectFilter(mesh, scope, service)),
-        ...sidecarFilters(mesh, scope),
       ]),
+      ...services.map((service) => serviceEntry(mesh, service)),
     ],
     findings,
   };

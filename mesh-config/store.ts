@@ -1,0 +1,106 @@
+/** Istio's objects in a cluster: listed, written by server-side apply, removed. */
+import {CoreV1Api, CustomObjectsApi, PatchStrategy, setHeaderOptions, type KubeConfig} from '@kubernetes/client-node';
+import {SallyportError} from '../runtime/errors.ts';
+import {idOf, type Live} from './plan.ts';
+import type {IstioObject} from './objects.ts';
+
+const GROUP = 'networking.istio.io';
+/** The kinds that are generated. */
+const KINDS = {
+  ServiceEntry: {version: 'v1', plural: 'serviceentries'},
+  EnvoyFilter: {version: 'v1alpha3', plural: 'envoyfilters'},
+} as const;
+const FIELD_MANAGER = 'sallyport-mesh-config';
+const APPLY = setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply);
+
+export interface Store {
+  /** Every object of the kinds that are generated. */
+  list(): Promise<readonly Live[]>;
+  /** What the object would be, or is. A field that somebody else has set differently is a conflict, unless `force`. */
+  write(object: IstioObject, options: {readonly dryRun: boolean; readonly force: boolean}): Promise<Live>;
+  /** Only as it was listed: changed since then, it is left, and that is an error. */
+  remove(object: Live): Promise<void>;
+  /** The `mesh` of Istio's ConfigMap; null: there is none. */
+  mesh(namespace: string, revision: string): Promise<string | null>;
+}
+
+/** All of it rejects with SallyportError: `IstioMissing`, `ApplyConflict`, `ClusterRefused`, `ClusterAway`. */
+export function clusterStore(config: KubeConfig): Store {
+  const custom = config.makeApiClient(CustomObjectsApi);
+  const core = config.makeApiClient(CoreV1Api);
+  const place = (object: IstioObject) => ({
+    group: GROUP,
+    ...KINDS[object.kind as keyof typeof KINDS],
+    namespace: object.metadata.namespace,
+    name: object.metadata.name,
+  });
+  return {
+    async list() {
+      const lists = Object.entries(KINDS).map(async ([kind, {version, plural}]) => {
+        const what = `${plural}.${GROUP}`;
+        const answer: unknown = await asked(what, () =>
+          custom.listClusterCustomObject({group: GROUP, version, plural}),
+        );
+        return (answer as {items: Live[]}).items.map((item) => ({...item, apiVersion: `${GROUP}/${version}`, kind}));
+      });
+      return (await Promise.all(lists)).flat();
+    },
+    async write(object, {dryRun, force}) {
+      const patch = {...place(object), body: object, fieldManager: FIELD_MANAGER, force};
+      const asking = dryRun ? {...patch, dryRun: 'All'} : patch;
+      return (await asked(idOf(object), () => custom.patchNamespacedCustomObject(asking, APPLY))) as Live;
+    },
+    async remove(object) {
+      const {uid, resourceVersion} = object.metadata;
+      const body = {preconditions: {uid, resourceVersion}};
+      await asked(idOf(object), () => custom.deleteNamespacedCustomObject({...place(object), body}));
+    },
+    async mesh(namespace, revision) {
+      const name = revision === 'default' ? 'istio' : `istio-${revision}`;
+      try {
+        return (await core.readNamespacedConfigMap({namespace, name})).data?.['mesh'] ?? null;
+      } catch (error) {
+        if ((error as {code?: unknown}).code === 404) return null;
+        throw asError(`ConfigMap ${namespace}/${name}`, error);
+      }
+    },
+  };
+}
+
+async function asked<T>(what: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    throw asError(what, error);
+  }
+}
+
+function asError(what: string, cause: unknown): SallyportError {
+  const {code} = cause as {code?: unknown};
+  const says = messageOf(cause);
+  if (code === 404 && !what.includes(' '))
+    return new SallyportError('IstioMissing', `the cluster has no ${what}`, 'Install Istio first.', {cause});
+  if (code === 409)
+    return new SallyportError(
+      'ApplyConflict',
+      `${what}: ${says}`,
+      'See who changed it; --force-conflicts takes it over.',
+      {cause},
+    );
+  if (typeof code === 'number')
+    return new SallyportError('ClusterRefused', `${what}: ${says}`, 'The API server says why.', {cause});
+  return new SallyportError('ClusterAway', `${what}: ${says}`, 'Is the API server of --kubeconfig there?', {cause});
+}
+
+/** The API server's own message, in one line. */
+function messageOf(cause: unknown): string {
+  const {body, message} = cause as {body?: unknown; message?: unknown};
+  const text = typeof body === 'string' ? body : JSON.stringify(body ?? {});
+  try {
+    const said = (JSON.parse(text) as {message?: unknown}).message;
+    if (typeof said === 'string') return said.split('\n').join(' ');
+  } catch {
+    // Not the API server's JSON: something in between has answered.
+  }
+  return String(message).split('\n')[0]!;
+}

@@ -1,0 +1,189 @@
+/** diff and apply, against a real API server that has Istio's kinds. */
+import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
+import {stringify} from 'yaml';
+import {main} from '../../cli/main.ts';
+import {startControlPlane, type ControlPlane} from '../cluster/control-plane.ts';
+import {clusterTest} from '../cluster/require.ts';
+import {istioCrds} from './binaries.ts';
+import {meshTest} from './require.ts';
+
+const proxy = (name: string) => ({
+  apiVersion: 'sallyport.dev/v1alpha1',
+  kind: 'UpstreamProxy',
+  metadata: {name},
+  spec: {endpoints: [{url: 'http://10.1.2.3:3128'}]},
+});
+const intent = (spec: object, name = 'default') => ({
+  apiVersion: 'sallyport.dev/v1alpha1',
+  kind: 'MeshEgress',
+  metadata: {name},
+  spec,
+});
+const SERVED_TIMEOUT_MS = 60_000;
+const SHOP = {at: 'Sidecar', namespace: 'shop'};
+const ALL = [
+  'EnvoyFilter shop/sallyport-proxy-corp',
+  'EnvoyFilter shop/sallyport-sidecar-http',
+  'EnvoyFilter shop/sallyport-sidecar-tcp',
+  'ServiceEntry istio-system/sallyport-proxy-corp',
+];
+
+describe('a cluster', () => {
+  const needed = [meshTest(), clusterTest()];
+  // The one that skips, where one does.
+  const it = needed.find((one) => one !== test) ?? test;
+  const dir = mkdtempSync(join(tmpdir(), 'sallyport-apply-'));
+  let cluster: ControlPlane;
+  beforeAll(async () => {
+    cluster = await startControlPlane();
+    const done = (argv: readonly string[]): void => expect(cluster.kubectl(argv)).toMatchObject({status: 0});
+    for (const name of ['istio-system', 'shop', 'other']) done(['create', 'namespace', name]);
+    expect(await run('diff', FULL)).toMatchObject({code: 3, stderr: expect.stringContaining('IstioMissing')});
+    done(['apply', '--server-side', '-f', istioCrds()!]);
+    // Established is said before every kind is served.
+    const deadline = Date.now() + SERVED_TIMEOUT_MS;
+    while ((await run('diff', FULL)).code !== 1 && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 100));
+  }, 180_000);
+  afterAll(async () => {
+    await cluster?.stop();
+    rmSync(dir, {recursive: true, force: true});
+  }, 60_000);
+
+  async function run(action: string, spec: object, ...more: readonly string[]) {
+    const file = join(dir, 'intent.yaml');
+    writeFileSync(file, [intent(spec), proxy('corp')].map((one) => stringify(one)).join('---\n'));
+    const said = {stdout: '', stderr: ''};
+    const code = await main(['mesh-config', action, '-f', file, '--kubeconfig', cluster.kubeconfig, ...more], {
+      stdout: (text) => void (said.stdout += text),
+      stderr: (text) => void (said.stderr += text),
+    });
+    return {code, ...said};
+  }
+  const names = (): readonly string[] =>
+    cluster
+      .kubectl([
+        'get',
+        'serviceentries,envoyfilters',
+        '-A',
+        '-o',
+        'jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\\n"}{end}',
+      ])
+      .stdout.trim()
+      .split('\n')
+      .filter((line) => line !== '')
+      .sort();
+  const kubectl = (...argv: readonly string[]): void => expect(cluster.kubectl(argv)).toMatchObject({status: 0});
+  const FULL = {enforcement: [SHOP], proxies: [{name: 'corp'}]};
+
+  it('diff says what would be made, and makes nothing', async () => {
+    const {code, stdout} = await run('diff', FULL);
+    expect(code).toBe(1);
+    for (const name of ALL) expect(stdout).toContain(`+ ${name}\n`);
+    expect(names()).toEqual([]);
+  }, 60_000);
+
+  it('apply makes it; the second time nothing is left to do', async () => {
+    const first = await run('apply', FULL);
+    expect([first.code, first.stdout.match(/^created /gm)?.length]).toEqual([0, 4]);
+    expect(names()).toEqual(ALL);
+    expect((await run('apply', FULL)).stdout).toMatch(/^(unchanged .*\n){4}$/);
+  }, 60_000);
+
+  it('the mesh configuration is compared, and left to who installs Istio', async () => {
+    expect((await run('diff', FULL)).stdout).toMatch(/^~ Istio's mesh configuration/);
+    const file = join(dir, 'cm.yaml');
+    writeFileSync(
+      file,
+      stringify({
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: {name: 'istio', namespace: 'istio-system'},
+        data: {mesh: '# ours\ntrustDomain: corp\n'},
+      }),
+    );
+    kubectl('create', '-f', file);
+    expect((await run('apply', FULL)).stderr).toContain('mesh configuration');
+    const said = {stdout: ''};
+    const argv = ['mesh-config', 'generate', '-f', join(dir, 'intent.yaml'), '-o', 'mesh', '--merge', file];
+    await main(argv, {stdout: (text) => void (said.stdout += text), stderr: () => undefined});
+    expect(cluster.kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], said.stdout)).toMatchObject({
+      status: 0,
+    });
+    expect(await run('diff', FULL)).toEqual({code: 0, stdout: 'The cluster holds what is generated.\n', stderr: ''});
+  }, 60_000);
+
+  it('what somebody changed is shown by its path, refused, and taken over on demand', async () => {
+    const patch = ['patch', 'serviceentry', 'sallyport-proxy-corp', '-n', 'istio-system', '--type=merge', '-p'];
+    kubectl(...patch, '{"spec":{"location":"MESH_INTERNAL"}}');
+    expect(await run('diff', FULL)).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('spec.location: "MESH_INTERNAL" -> "MESH_EXTERNAL"'),
+    });
+    const refused = await run('apply', FULL);
+    expect([refused.code, refused.stdout]).toEqual([3, '']);
+    expect(refused.stderr).toContain('ApplyConflict: ServiceEntry istio-system/sallyport-proxy-corp');
+    expect((await run('apply', FULL, '--force-conflicts')).stdout).toContain('changed ServiceEntry');
+    expect((await run('diff', FULL)).code).toBe(0);
+  }, 60_000);
+
+  it('what is not generated any more is removed, and nothing of anybody else', async () => {
+    const others = stringify({
+      apiVersion: 'networking.istio.io/v1',
+      kind: 'ServiceEntry',
+      metadata: {
+        name: 'theirs',
+        namespace: 'other',
+        labels: {'app.kubernetes.io/managed-by': 'sallyport', 'sallyport.dev/mesh-egress': 'another'},
+      },
+      spec: {hosts: ['a.example'], ports: [{number: 443, name: 'tls', protocol: 'TLS'}], resolution: 'DNS'},
+    });
+    expect(cluster.kubectl(['apply', '-f', '-'], others)).toMatchObject({status: 0});
+    expect((await run('diff', {enforcement: [SHOP]})).stdout).toBe(
+      '- ServiceEntry istio-system/sallyport-proxy-corp\n- EnvoyFilter shop/sallyport-proxy-corp\n',
+    );
+    // A question is taken away only after the one that replaces it is there; what makes something reachable, at once.
+    const scoped = {enforcement: [{...SHOP, selector: {matchLabels: {egress: 'asked'}}}]};
+    const steps = (await run('apply', scoped)).stdout.split('\n').filter((line) => line !== '');
+    expect(steps.map((step) => step.split('/')[0])).toEqual([
+      'removed ServiceEntry istio-system',
+      'created EnvoyFilter shop',
+      'created EnvoyFilter shop',
+      'removed EnvoyFilter shop',
+      'removed EnvoyFilter shop',
+      'removed EnvoyFilter shop',
+    ]);
+    expect(names()).toEqual([
+      expect.stringContaining('shop/sallyport-sidecar-http-'),
+      expect.stringContaining('shop/sallyport-sidecar-tcp-'),
+      'ServiceEntry other/theirs',
+    ]);
+    await run('apply', {});
+    expect(names()).toEqual(['ServiceEntry other/theirs']);
+  }, 60_000);
+
+  it('an object of somebody else under our name is not taken over', async () => {
+    const text = stringify({
+      apiVersion: 'networking.istio.io/v1alpha3',
+      kind: 'EnvoyFilter',
+      metadata: {name: 'sallyport-sidecar-tcp', namespace: 'shop'},
+      spec: {priority: 1},
+    });
+    expect(cluster.kubectl(['apply', '-f', '-'], text)).toMatchObject({status: 0});
+    const refused = await run('apply', FULL, '--force-conflicts');
+    expect([refused.code, refused.stdout]).toEqual([3, '']);
+    expect(refused.stderr).toContain('NotOurs: EnvoyFilter shop/sallyport-sidecar-tcp');
+    kubectl('delete', 'envoyfilter', '-n', 'shop', 'sallyport-sidecar-tcp');
+  }, 60_000);
+
+  it('what the API server refuses leaves the cluster as it was', async () => {
+    const before = names();
+    const refused = await run('apply', {...FULL, enforcement: [SHOP, {at: 'Sidecar', namespace: 'nowhere'}]});
+    expect([refused.code, refused.stdout]).toEqual([3, '']);
+    expect(refused.stderr).toContain('namespaces "nowhere" not found');
+    expect(names()).toEqual(before);
+  }, 60_000);
+});
