@@ -11,7 +11,7 @@ import {createJsonJournal, createTextJournal, type Journal} from '../runtime/jou
 import {cannotListen, listenText} from '../runtime/listen.ts';
 import {isOwnAddress} from '../runtime/own-addresses.ts';
 import {createLineWriter, type Out} from '../runtime/output.ts';
-import {readTlsFiles} from '../runtime/tls-files.ts';
+import {watchTlsFiles, type TlsFiles} from '../runtime/tls-files.ts';
 import {watchPaths} from '../runtime/watch.ts';
 import {INJECTOR_FLAGS, injectorConfig, type InjectorConfig} from './flags.ts';
 import {createAdmissionMetrics} from './metrics.ts';
@@ -37,6 +37,19 @@ export async function injector(argv: readonly string[], out: Out): Promise<numbe
 
   const proxies = new Map<string, UpstreamProxyDocument>();
   const settings = new WatchedInstallation(config, proxies, journal);
+  const metrics = createAdmissionMetrics();
+  let draining = false;
+  /** null: nothing, it serves. */
+  let waitsFor: string | null = 'the API server';
+  // First, so that probes are told what is waited for.
+  const admin = await startAdmin(config.admin, {
+    isLocal: isOwnAddress,
+    readiness: () => ({
+      ...{ready: !draining && waitsFor === null, draining, configuration: settings.lastLoad},
+      ...(waitsFor === null ? {} : {waitsFor}),
+    }),
+    metrics: () => metrics.exposition(),
+  });
   const namespaces = watchNamespaces(cluster, trouble);
   const upstreams = await new Promise<{stop(): void}>((resolve) => {
     const reflector = watchDocuments({
@@ -53,32 +66,31 @@ export async function injector(argv: readonly string[], out: Out): Promise<numbe
   });
   await namespaces.synced;
 
-  const metrics = createAdmissionMetrics();
+  let useCertificate: (files: TlsFiles) => void = () => undefined;
+  // The controller makes the Secret that is mounted, and may start after us.
+  const tls = await watchTlsFiles(config.tls, {
+    onWaiting: (message) => {
+      waitsFor = message;
+      journal.notice('warn', 'tls.waiting', `${message}; the webhook serves as soon as it is there`);
+    },
+    onLoaded: (files) => {
+      useCertificate(files);
+      journal.notice('info', 'tls.loaded', 'new certificates serve new connections');
+    },
+    onFailed: (message) => journal.notice('error', 'tls.failed', `${message} The last good certificates stay in use.`),
+  });
   const server = createInjectorServer({
     installation: () => settings.current,
     namespaceOf: (name) => namespaces.find(name),
-    certificate: readTlsFiles(config.tls),
+    certificate: tls.files,
     onAnswer: (webhook, outcome, ms) => metrics.answered(webhook, outcome, ms),
     onError: (error) => journal.notice('error', 'injector.failed', String((error as Error).stack ?? error)),
   });
-  const certificates = watchPaths([config.tls.cert, config.tls.key], () => {
-    try {
-      server.useCertificate(readTlsFiles(config.tls));
-      journal.notice('info', 'tls.loaded', 'new certificates serve new connections');
-    } catch (error) {
-      const message = error instanceof SallyportError ? error.describe() : String(error);
-      journal.notice('error', 'tls.failed', `${message} The last good certificates stay in use.`);
-    }
-  });
+  useCertificate = (files) => server.useCertificate(files);
   await server
     .listen(config.listen.ip ?? '::', config.listen.port)
     .catch((error: Error) => Promise.reject(cannotListen('--listen', config.listen, error)));
-  let draining = false;
-  const admin = await startAdmin(config.admin, {
-    isLocal: isOwnAddress,
-    readiness: () => ({ready: !draining, draining, configuration: settings.lastLoad}),
-    metrics: () => metrics.exposition(),
-  });
+  waitsFor = null;
   journal.notice(
     'info',
     'injector.listening',
@@ -97,7 +109,7 @@ export async function injector(argv: readonly string[], out: Out): Promise<numbe
     process.on('SIGINT', () => stop('SIGINT'));
   });
   settings.close();
-  certificates.close();
+  tls.close();
   namespaces.stop();
   upstreams.stop();
   await server.close();

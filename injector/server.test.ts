@@ -1,5 +1,5 @@
-import {request as httpsRequest} from 'node:https';
-import {connect} from 'node:tls';
+import {Agent, request as httpsRequest} from 'node:https';
+import {connect, type TLSSocket} from 'node:tls';
 import {afterEach, describe, expect, test} from '@jest/globals';
 import {createLeafMint, ephemeralCa} from '../pki/index.ts';
 import type {Namespace} from './pod.ts';
@@ -228,4 +228,34 @@ test('a new certificate is shown to new connections without a restart', async ()
   expect(await shown(port)).toBe('DNS:first.test');
   server!.useCertificate(certificate('second.test'));
   expect(await shown(port)).toBe('DNS:second.test');
+});
+
+test('and a connection that is kept open goes on with the one that it began with', async () => {
+  const port = await started();
+  const agent = new Agent({keepAlive: true, maxSockets: 1, rejectUnauthorized: false});
+  const asked = (): Promise<{status: number; socket: TLSSocket}> =>
+    new Promise((resolve, reject) => {
+      const request = httpsRequest(
+        {
+          host: '127.0.0.1',
+          port,
+          path: '/mutate',
+          method: 'POST',
+          agent,
+          headers: {'content-type': 'application/json'},
+        },
+        (response) => {
+          const socket = response.socket as TLSSocket;
+          response.resume().on('end', () => resolve({status: response.statusCode!, socket}));
+        },
+      );
+      request.on('error', reject).end(JSON.stringify(REVIEW));
+    });
+  const before = await asked();
+  server!.useCertificate(certificate('second.test'));
+  const after = await asked();
+  expect(after.socket).toBe(before.socket);
+  expect([after.status, after.socket.getPeerCertificate().subjectaltname]).toEqual([200, 'DNS:first.test']);
+  expect(await shown(port)).toBe('DNS:second.test');
+  agent.destroy();
 });

@@ -1,14 +1,18 @@
 /** Keys, certificates and bundles beside a real API server, by a controller that may do what docs/TRUST.md says and nothing else. */
 import {X509Certificate} from 'node:crypto';
-import {mkdtempSync, writeFileSync} from 'node:fs';
+import {mkdtempSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {connect} from 'node:tls';
 import {afterAll, afterEach, beforeAll, describe, expect} from '@jest/globals';
+import {parse} from 'yaml';
 import {certificatePem, makeRoot, newKey} from '../../pki/index.ts';
 import {kubeconfigOfToken} from '../../test/cluster/bound-token.ts';
 import {startControlPlane, type ControlPlane} from '../../test/cluster/control-plane.ts';
+import {freePorts} from '../../test/cluster/ports.ts';
 import {clusterTest} from '../../test/cluster/require.ts';
 import {startRole, type LogLine, type Role} from '../../test/cluster/role.ts';
 
+const ROOT = join(import.meta.dirname, '../..');
 const LONG_MS = 120_000;
 const OURS = 'sallyport';
 
@@ -269,6 +273,34 @@ describe('our own services', () => {
       expect(
         new X509Certificate(secret('sallyport-injector-tls', 'tls.crt')).verify(new X509Certificate(next!).publicKey),
       ).toBe(true);
+    },
+    LONG_MS,
+  );
+
+  clusterTest()(
+    'the injector waits for its certificate, and serves with it as the API server checks it',
+    async () => {
+      apply(parse(readFileSync(join(ROOT, 'charts/sallyport/crds/upstreamproxy.yaml'), 'utf8')) as object);
+      const mounted = mkdtempSync(join(cluster.dir, 'mounted-'));
+      const [port] = (await freePorts(1)) as [number];
+      const injector = startRole([
+        ...['injector', '--kubeconfig', cluster.kubeconfig, '--listen', `127.0.0.1:${port}`, '--admin', '127.0.0.1:0'],
+        ...['--tls-cert', join(mounted, 'tls.crt'), '--tls-key', join(mounted, 'tls.key'), '--drain-deadline', '0'],
+      ]);
+      running.push(injector);
+      await injector.logged(event('tls.waiting', 'serves as soon as it is there'));
+      for (const key of ['tls.key', 'tls.crt'])
+        writeFileSync(join(mounted, key), secret('sallyport-injector-tls', key));
+      await injector.logged(event('injector.listening'));
+      const seen = await new Promise<boolean>((resolve, reject) => {
+        const asked = {host: '127.0.0.1', port, ca: caBundle(), servername: 'sallyport-injector.sallyport.svc'};
+        const socket = connect(asked, () => {
+          resolve(socket.authorized);
+          socket.destroy();
+        });
+        socket.on('error', reject);
+      });
+      expect(seen).toBe(true);
     },
     LONG_MS,
   );
