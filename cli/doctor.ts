@@ -21,7 +21,7 @@ const HELP = `sallyport doctor: is enforcement really on?
 
   node      this machine: the agent, the kernel's rules, and packets sent from inside captured pods. As root.
   cluster   the API server: webhooks, agents, policies, trust, pods. Its only writes are dry runs.
-  Without either: what is here. A node where an agent runs, and the cluster of --kubeconfig or of this pod.
+  Without either: what is here. A node where an agent runs, and the cluster of --kubeconfig; in a pod without an agent, its cluster.
 
       --pid PID          the agent's process (default: the one in this network namespace)
       --kubeconfig FILE  the cluster (default in a pod: its service account)
@@ -67,7 +67,9 @@ export async function doctor(argv: string[], out: Out): Promise<number> {
   const asked = positionals.includes('node') || values['pid'] !== undefined;
   if (asked || (positionals.length === 0 && !(agent instanceof SallyportError)))
     rows.push(...(await runChecks(NODE_CHECKS, nodeWorld(agent, systemCommands(), kubeconfig), skip)));
-  if (positionals.includes('cluster') || (positionals.length === 0 && (kubeconfig !== null || isPod())))
+  // In the agent's own pod the account may not look at the cluster, and need not.
+  const alone = isPod() && rows.length === 0;
+  if (positionals.includes('cluster') || (positionals.length === 0 && (kubeconfig !== null || alone)))
     rows.push(...(await runChecks(CLUSTER_CHECKS, clusterWorld(kubeconfig, values), skip)));
   if (rows.length === 0 && agent instanceof SallyportError) throw agent;
   out.stdout(output === 'json' ? reportJson(rows) : reportText(rows));

@@ -9,7 +9,7 @@ import {startControlPlane, type ControlPlane, type Ran} from '../test/cluster/co
 import {freePorts} from '../test/cluster/ports.ts';
 import {clusterTest} from '../test/cluster/require.ts';
 import {startRole, type Role} from '../test/cluster/role.ts';
-import {ownVersion} from './version.ts';
+import {VERSION} from '../runtime/version.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const TIMEOUT_MS = 120_000;
@@ -96,7 +96,7 @@ const report = (more: object = {}): object => ({
   kind: 'EgressNode',
   metadata: {name: 'node-1'},
   status: {
-    version: ownVersion(),
+    version: VERSION,
     bootID: BOOT,
     ready: true,
     heartbeatTime: new Date().toISOString().replace(/\.\d+/, ''),

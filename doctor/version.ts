@@ -1,7 +1,6 @@
-/** Versions, as package.json has them. */
+/** The version of a program that runs, by the package.json above its file. */
 import {readFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 
 const NAME = 'sallyport';
 
@@ -17,6 +16,3 @@ export function versionOf(file: string): string | null {
     if (folder === dirname(folder)) return null;
   }
 }
-
-/** Ours. */
-export const ownVersion = (): string => versionOf(fileURLToPath(import.meta.url)) ?? 'unknown';

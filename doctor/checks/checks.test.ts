@@ -131,6 +131,18 @@ describe('node.ca', () => {
       {grave: true, found: expect.stringMatching(/ca\.crt does not hold the root/)},
     ]);
   });
+  test("a node's of the cluster: whole, near its end, readable by others, awaited", () => {
+    const at = (name: string): string => readFileSync(join(dir, name), 'utf8');
+    const node = join(dir, 'node-ca.pem');
+    writeFileSync(node, at('intermediate.key') + at('intermediate.crt') + at('root.crt'), {mode: 0o600});
+    for (const name of ['intermediate.key', 'intermediate.crt', 'root.key', 'root.crt']) rmSync(join(dir, name));
+    expect(caProblems(dir, Date.now())).toEqual([]);
+    expect(caProblems(dir, Date.now() + YEAR_MS - 10 * 86_400_000)).toMatchObject([{grave: false}]);
+    chmodSync(node, 0o644);
+    expect(() => caProblems(dir, Date.now())).toThrow(/node-ca\.pem can be read by others/);
+    rmSync(node);
+    expect(() => caProblems(dir, Date.now())).toThrow(/holds no CA: nothing can be inspected/);
+  });
   test('a key that others can read', () => {
     chmodSync(join(dir, 'intermediate.key'), 0o640);
     expect(() => caProblems(dir, Date.now())).toThrow(/can be read by others/);

@@ -6,7 +6,7 @@ import {grave, minor, ok, verdictOf, type Problem} from '../outcome.ts';
 import type {Api, Thing} from '../cluster/api.ts';
 import {PATHS} from '../cluster/kinds.ts';
 import type {ClusterWorld} from '../cluster/world.ts';
-import {ownVersion} from '../version.ts';
+import {VERSION} from '../../runtime/version.ts';
 
 interface Node extends Thing {
   readonly status?: {readonly nodeInfo?: {readonly bootID?: string}};
@@ -77,7 +77,7 @@ export const clusterVersions: Check<ClusterWorld> = {
   looks: 'versions and replicas of our parts',
   run: async ({api, namespace}) => {
     const problems: Problem[] = [];
-    const versions = new Map<string, string>([['this command', ownVersion()]]);
+    const versions = new Map<string, string>([['this command', VERSION]]);
     for (const [node, {report}] of await reports(api))
       if (report !== null && report.version !== '') versions.set(`the agent of ${node}`, report.version);
     for (const kind of ['deployments', 'daemonsets'])
@@ -107,6 +107,6 @@ export const clusterVersions: Check<ClusterWorld> = {
           'Finish the upgrade, or run the doctor of the installed version.',
         ),
       );
-    return verdictOf(problems, `all ${versions.size} are ${ownVersion()}`);
+    return verdictOf(problems, `all ${versions.size} are ${VERSION}`);
   },
 };

@@ -2,7 +2,8 @@
 import type {Check} from '../check.ts';
 import {fail, grave, minor, ok, verdictOf, type Problem} from '../outcome.ts';
 import type {NodeWorld} from '../node/world.ts';
-import {ownVersion, versionOf} from '../version.ts';
+import {VERSION} from '../../runtime/version.ts';
+import {versionOf} from '../version.ts';
 
 /** The detail of /readyz, as far as it is looked at. */
 export interface Readiness {
@@ -43,10 +44,10 @@ export const nodeAgent: Check<NodeWorld> = {
     }
     const problems = problemsOf(ready, config.capture);
     const version = versionOf(process.at(process.program));
-    if (version !== null && version !== ownVersion())
+    if (version !== null && version !== VERSION)
       problems.push(
         minor(
-          `the agent is ${version} and this command is ${ownVersion()}`,
+          `the agent is ${version} and this command is ${VERSION}`,
           'Run the doctor of the same version, or finish the upgrade.',
         ),
       );

@@ -1,5 +1,5 @@
 /** The CA that signs leaves here: whole, in date, readable by its owner alone, and in the bundle that pods get. */
-import {existsSync, readFileSync} from 'node:fs';
+import {existsSync, readFileSync, statSync} from 'node:fs';
 import {join} from 'node:path';
 import {
   checkCaChain,
@@ -8,7 +8,9 @@ import {
   parseCaKey,
   type CaCertificate,
 } from '../../pki/ca-certificate.ts';
+import {hasOwnCa, NODE_CA_FILE} from '../../pki/ca.ts';
 import {readCaFile} from '../../pki/ca-files.ts';
+import type {SigningKey} from '../../pki/certificate.ts';
 import {SallyportError} from '../../runtime/errors.ts';
 import type {Check} from '../check.ts';
 import {fail, grave, minor, verdictOf, type Problem} from '../outcome.ts';
@@ -16,7 +18,9 @@ import type {NodeWorld} from '../node/world.ts';
 
 const DAY_MS = 86_400_000;
 /** The agent renews its intermediate when 60 days are left: half of that, and it could not. */
-export const SOON_MS = 30 * DAY_MS;
+const SOON_MS = 30 * DAY_MS;
+/** A node's of the cluster lives a week and is renewed at two thirds of it. */
+const SOON_OF_LIFE = 1 / 6;
 
 export const nodeCa: Check<NodeWorld> = {
   name: 'node.ca',
@@ -33,27 +37,51 @@ export const nodeCa: Check<NodeWorld> = {
   },
 };
 
-/** The issuer of leaves first, the root last. Throws SallyportError (Ca...) where it does not hold together. */
-function chainOf(dir: string): CaCertificate[] {
+interface Held {
+  /** The issuer of leaves first, the root last. */
+  readonly chain: readonly CaCertificate[];
+  readonly key: SigningKey;
+  readonly keyFile: string;
+}
+
+/** What is there, of the shapes that pki/ca.ts knows. Throws SallyportError (Ca...) where it does not hold together. */
+function heldIn(dir: string): Held {
   const read = (name: string): CaCertificate[] => parseCaCertificates(readCaFile(dir, name), join(dir, name));
-  // A brought CA has its key beside its certificate; ours has root.crt.
-  const above = existsSync(join(dir, 'ca.key')) ? read('ca.crt') : read('root.crt');
-  return [...read('intermediate.crt'), ...above];
+  if (hasOwnCa(dir)) {
+    const keyFile = join(dir, 'intermediate.key');
+    // A brought CA has its key beside its certificate; ours has root.crt.
+    const above = existsSync(join(dir, 'ca.key')) ? read('ca.crt') : read('root.crt');
+    const chain = [...read('intermediate.crt'), ...above];
+    return {chain, key: parseCaKey(readCaFile(dir, 'intermediate.key'), keyFile), keyFile};
+  }
+  const keyFile = join(dir, NODE_CA_FILE);
+  if (!existsSync(keyFile))
+    throw new SallyportError(
+      'CaAwaited',
+      `${dir} holds no CA: nothing can be inspected, and what would have to be is refused`,
+      'In a cluster the controller signs one for each node: see its log, and kubectl get csr.',
+    );
+  if (statSync(keyFile).mode & 0o077)
+    throw new SallyportError(
+      'CaPermissions',
+      `${keyFile} can be read by others than its owner`,
+      `Run: chmod 600 ${keyFile}`,
+    );
+  return {chain: read(NODE_CA_FILE), key: parseCaKey(readCaFile(dir, NODE_CA_FILE), keyFile), keyFile};
 }
 
 /** Throws SallyportError for what makes the CA unusable; what is only near is a problem. */
 export function caProblems(dir: string, nowMs: number): Problem[] {
-  const chain = chainOf(dir);
-  const key = join(dir, 'intermediate.key');
-  checkKeyFits(chain[0]!, parseCaKey(readCaFile(dir, 'intermediate.key'), key), key);
+  const {chain, key, keyFile} = heldIn(dir);
+  checkKeyFits(chain[0]!, key, keyFile);
   checkCaChain(chain, 0, nowMs);
   const problems: Problem[] = [];
-  for (const {from, notAfterMs} of chain)
-    if (notAfterMs - nowMs < SOON_MS)
+  for (const {from, notBeforeMs, notAfterMs} of chain)
+    if (notAfterMs - nowMs < Math.min(SOON_MS, (notAfterMs - notBeforeMs) * SOON_OF_LIFE))
       problems.push(
         minor(
           `${from} ends at ${new Date(notAfterMs).toISOString()}`,
-          'Renew it; of what we made the intermediate renews itself where the agent can write there.',
+          'Renew it. What we made is renewed by the agent where it can write there, in a cluster with the controller’s word: see their logs.',
         ),
       );
   const root = chain.at(-1)!.x509.fingerprint256;
@@ -72,4 +100,4 @@ export function caProblems(dir: string, nowMs: number): Problem[] {
 }
 
 const untilOf = (dir: string): string =>
-  new Date(Math.min(...chainOf(dir).map(({notAfterMs}) => notAfterMs))).toISOString();
+  new Date(Math.min(...heldIn(dir).chain.map(({notAfterMs}) => notAfterMs))).toISOString();
