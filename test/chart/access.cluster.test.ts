@@ -6,7 +6,7 @@ import {makeAuthority, makeCertificate} from '../cluster/certificates.ts';
 import {startControlPlane, type ControlPlane, type Ran} from '../cluster/control-plane.ts';
 import {clusterTest} from '../cluster/require.ts';
 import {startRole, type LogLine, type Role} from '../cluster/role.ts';
-import {CHART, EVERYTHING, helm, NAMESPACE, withValues} from './helm.ts';
+import {CHART, EVERYTHING, find, helm, NAMESPACE, rendered, withValues} from './helm.ts';
 import {kubeconfigOfAccount} from './service-account.ts';
 
 const LONG_MS = 90_000;
@@ -29,6 +29,9 @@ beforeAll(async () => {
     metadata: {name: 'team', labels: {'sallyport.dev/injection': 'enabled'}},
   });
   apply({apiVersion: 'v1', kind: 'Secret', metadata: {name: 'theirs', namespace: 'team'}});
+  const login = {username: 'sallyport', password: 'secret'};
+  const credentials = {name: 'squid-credentials', namespace: NAMESPACE};
+  apply({apiVersion: 'v1', kind: 'Secret', metadata: credentials, stringData: login});
   apply({
     apiVersion: 'sallyport.dev/v1alpha1',
     kind: 'EgressPolicy',
@@ -59,6 +62,16 @@ function started(account: string, argv: readonly string[], node?: string): Role 
   return role;
 }
 
+/** A role's arguments of the chart, but for what is a file or a port of this machine. */
+function argsOf(kind: string, name: string): string[] {
+  const [role, ...args] = find(rendered(EVERYTHING), kind, name)['spec'].template.spec.containers[0].args as string[];
+  const ours = /^--(admin|listen|explicit|capture|resolver|log-format|tls-[a-z]+|client-ca|[a-z]+-dir|config)=/;
+  return [role!, ...args.filter((arg) => !ours.test(arg))];
+}
+
+const lead = (identity: string): Role =>
+  started('sallyport-controller', [...argsOf('Deployment', 'sallyport-controller'), '--identity', identity]);
+
 const event =
   (name: string, text = '') =>
   (line: LogLine): boolean =>
@@ -74,7 +87,7 @@ describe('with the rights of its own service account', () => {
   clusterTest('helm')(
     'the controller leads, keeps CA, certificates, caBundle, bundles and conditions',
     async () => {
-      const controller = started('sallyport-controller', ['controller', '--namespace', NAMESPACE, '--identity', 'one']);
+      const controller = lead('one');
       await controller.logged(event('trust.applied', 'team'));
       await controller.logged(event('status.written', 'EgressPolicy team/p: Accepted=True'));
       expect(field(['secret', '-n', NAMESPACE, 'sallyport-ca'], '{.data.root\\.crt}')).not.toBe('');
@@ -112,7 +125,10 @@ describe('with the rights of its own service account', () => {
     'extauthz knows policies and pods',
     async () => {
       const [port] = (await freePorts(1)) as [number];
-      const extauthz = started('sallyport-extauthz', ['extauthz', '--listen', `127.0.0.1:${port}`]);
+      const extauthz = started('sallyport-extauthz', [
+        ...argsOf('Deployment', 'sallyport-extauthz'),
+        ...['--listen', `127.0.0.1:${port}`],
+      ]);
       await extauthz.logged(event('policy.loaded', 'documents in force'));
       expect(forbidden(extauthz)).toEqual([]);
     },
@@ -122,12 +138,15 @@ describe('with the rights of its own service account', () => {
   clusterTest('helm')(
     'the agent knows policies and pods, and takes the taint of its node away',
     async () => {
+      // It signs the agent's intermediate.
+      const controller = lead('two');
       const [listen, explicit] = (await freePorts(2)) as [number, number];
       const dir = (name: string): string => join(cluster.dir, name);
       const agent = started(
         'sallyport-node',
         [
-          ...['tproxy', '--node-name', RUNNING, '--capture', 'none', '--workers', '1', '--resolver', '127.0.0.1:5353'],
+          ...[...argsOf('DaemonSet', 'sallyport-node'), '--node-name', RUNNING, '--capture', 'none', '--workers', '1'],
+          ...['--resolver', '127.0.0.1:5353'],
           ...['--listen', `127.0.0.1:${listen}`, '--explicit', `127.0.0.1:${explicit}`],
           ...['--ca-dir', dir('ca'), '--state-dir', dir('state')],
         ],
@@ -135,9 +154,10 @@ describe('with the rights of its own service account', () => {
       );
       await agent.logged(event('policy.loaded', 'documents in force'));
       await agent.logged(event('node.untainted'));
+      await until(() => field(['egressnode', RUNNING], '{.status.ready}') !== '');
       const taints = field(['node', RUNNING], '{.spec.taints[*].key}').split(' ');
       expect([taints.includes('other'), taints.includes(taint.key)]).toEqual([true, false]);
-      expect(forbidden(agent)).toEqual([]);
+      expect([...forbidden(agent), ...forbidden(controller)]).toEqual([]);
     },
     LONG_MS,
   );
