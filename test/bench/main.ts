@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: this proxy beside its peers, in one run, in the same namespaces. Absolute figures mean little on a shared
  * machine; the ratios in a run do.
- *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|filters|decide|http1|leaf|sds|extauthz|start|idle]... [--json FILE]
+ *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|filters|decide|http1|leaf|sds|extauthz|admission|start|idle]... [--json FILE]
  *   npm run bench -- --check    three rounds of what there are aims for; exit code 1 where one is missed
  */
 import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
@@ -9,6 +9,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {createLab, hasLabPrivileges} from '../lab/index.ts';
+import {admissionAims, benchAdmission} from './admission.ts';
 import {aims, checkTable, isMet, median, type RoundRow} from './check.ts';
 import {benchDecide} from './decide.ts';
 import {benchExtauthz, extauthzAims, extauthzTable, type CheckRow} from './extauthz.ts';
@@ -53,6 +54,10 @@ if (!skipped('extauthz')) {
   checks = await benchExtauthz(Number(values.seconds), say, check ? undefined : values.only);
   if (checks.length > 0) tables.push(extauthzTable(checks));
 }
+if (!skipped('admission')) {
+  const table = await benchAdmission(Number(values.seconds), say);
+  if (table !== null) tables.push(table);
+}
 
 const privileges = hasLabPrivileges();
 if (!privileges.ok) {
@@ -87,7 +92,7 @@ if (!privileges.ok) {
     rmSync(dir, {recursive: true, force: true});
   }
 }
-const measured = check ? [...aims(rows, tables), ...extauthzAims(checks, tables)] : [];
+const measured = check ? [...aims(rows, tables), ...extauthzAims(checks, tables), ...admissionAims(tables)] : [];
 if (check) tables.push(checkTable(measured));
 console.log(tables.map(markdown).join('\n'));
 if (!measured.every(isMet)) process.exitCode = 1;
