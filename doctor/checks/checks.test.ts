@@ -89,6 +89,19 @@ describe('node.agent', () => {
       /not in force: x/,
     ],
     ['others change the rules', {...ready, capture: {...capture, drifts: 3}}, 'node', /3 times/],
+    ['can sign nothing', {...ready, ca: 'waiting for the controller'}, 'node', /sign no certificate: waiting/],
+    [
+      'hears nothing of the cluster',
+      {...ready, cluster: {synced: true, away: {Pod: 'ECONNREFUSED'}}},
+      'node',
+      /does not tell Pod \(ECONNREFUSED\): the last state/,
+    ],
+    [
+      'cannot remember',
+      {...ready, capture: {...capture, stateError: '--state-dir cannot be written'}},
+      'node',
+      /--state-dir cannot be written/,
+    ],
     ['a pod has no route', {...ready, capture: {...capture, unplaced: ['10.0.0.9']}}, 'node', /10\.0\.0\.9/],
     ['the table could not be read', {...ready, workloads: {lastLoad: 'bad'}}, 'node', /workload table: bad/],
     [

@@ -14,6 +14,10 @@ export interface Readiness {
   readonly workloads?: {readonly lastLoad?: string};
   readonly missingRefs?: readonly {readonly proxy: string; readonly message: string}[];
   readonly capture?: string | CaptureDetail;
+  /** `ok`, or why nothing can be signed. */
+  readonly ca?: string;
+  /** Of a cluster: what the API server does not tell at the moment. */
+  readonly cluster?: {readonly synced: boolean; readonly away: Readonly<Record<string, string>>};
 }
 
 interface CaptureDetail {
@@ -21,6 +25,7 @@ interface CaptureDetail {
   readonly unplaced: readonly string[];
   readonly drifts: number;
   readonly lastError: string | null;
+  readonly stateError?: string | null;
 }
 
 /** Asks /readyz. Rejects where nobody answers. */
@@ -73,6 +78,8 @@ export function problemsOf(ready: Readiness, capture: string): Problem[] {
           'Do what the message says; the agent tries again by itself.',
         ),
       );
+    if (detail.stateError != null)
+      problems.push(minor(detail.stateError, 'Give --state-dir a folder that the agent can write to.'));
     if (detail.unplaced.length > 0)
       problems.push(
         minor(
@@ -88,6 +95,21 @@ export function problemsOf(ready: Readiness, capture: string): Problem[] {
         ),
       );
   }
+  if (ready.ca !== undefined && ready.ca !== 'ok')
+    problems.push(
+      grave(
+        `it can sign no certificate: ${ready.ca}`,
+        'See node.ca; in a cluster the controller signs what it waits for.',
+      ),
+    );
+  const {away = {}} = ready.cluster ?? {};
+  for (const [kind, why] of Object.entries(away))
+    problems.push(
+      minor(
+        `the API server does not tell ${kind} (${why}): the last state stays in force`,
+        'See whether the API server answers, and whether the role of sallyport-node is as the chart has it.',
+      ),
+    );
   if (policies?.lastLoad !== undefined && policies.lastLoad !== 'ok')
     problems.push(
       grave(

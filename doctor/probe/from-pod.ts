@@ -6,8 +6,8 @@ import {createSocket} from 'node:dgram';
 import {connect} from 'node:net';
 import type {ProbeResult, ProbeTarget} from './send.ts';
 
-/** A handshake with a listener on this machine takes microseconds; a busy one gets seconds. */
-const CONNECT_TIMEOUT_MS = 5_000;
+/** A handshake with a listener on this machine takes microseconds; a busy one gets the first retransmission (1 s) and time for it. */
+const CONNECT_TIMEOUT_MS = 3_000;
 /** The kernel's refusal comes at once, or, where it limits ICMP errors, not at all. */
 const REFUSAL_TIMEOUT_MS = 500;
 
