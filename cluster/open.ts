@@ -3,6 +3,7 @@ import type {Journal} from '../runtime/journal.ts';
 import type {Metrics} from '../runtime/metrics.ts';
 import {FileKnowledge} from '../sources/file-knowledge.ts';
 import type {KnowledgeSource} from '../sources/knowledge.ts';
+import {FileRefs, type Refs} from '../sources/refs.ts';
 import type {SourceSettings} from '../sources/settings.ts';
 
 export interface OpenOptions {
@@ -11,6 +12,18 @@ export interface OpenOptions {
   readonly clusterDomain: string;
   readonly journal: Journal;
   readonly metrics: Metrics;
+}
+
+/** What its UpstreamProxies name: files, or the Secrets and ConfigMaps of the cluster. */
+export async function openRefs(source: SourceSettings, journal: Journal): Promise<Refs> {
+  switch (source.kind) {
+    case 'files':
+      return new FileRefs(source.refsDir);
+    case 'cluster': {
+      const [{connectionOf}, {ClusterRefs}] = await Promise.all([import('./connection.ts'), import('./refs.ts')]);
+      return new ClusterRefs(connectionOf(source.kubeconfig, process.env), journal);
+    }
+  }
 }
 
 /** Reads what can be read at once, or throws SallyportError for what is bad at start (exit 3). */

@@ -10,6 +10,8 @@ export interface Resource {
   readonly kind: string;
   /** Where it is watched, over all namespaces: `/api/v1/pods`. */
   readonly path: string;
+  /** Where it is watched in one namespace only; `path` says so too. */
+  readonly namespace?: string;
   readonly fieldSelector?: string;
   readonly labelSelector?: string;
   /** Objects of one answer, where they are large. Default: 500. */
@@ -103,13 +105,14 @@ class ListAndWatch<T> implements Reflector<T> {
   }
 
   async #list(): Promise<void> {
-    const {apiVersion, kind, fieldSelector, labelSelector, pageObjects = PAGE_OBJECTS} = this.#options.resource;
+    const {apiVersion, kind, namespace, ...selecting} = this.#options.resource;
+    const {fieldSelector, labelSelector, pageObjects = PAGE_OBJECTS} = selecting;
     const seen = new Map<string, T>();
     let next: string | undefined;
     let version: string;
     do {
       const page = await this.#api.list(
-        ...([apiVersion, kind, undefined, undefined, undefined, undefined] as const),
+        ...([apiVersion, kind, namespace, undefined, undefined, undefined] as const),
         ...([fieldSelector, labelSelector, pageObjects, next] as const),
       );
       for (const object of page.items) {
@@ -214,8 +217,19 @@ const nameOf = (error: unknown): unknown => fieldOf(error, 'name');
 
 /** In one line; an answer's body may be a whole page. */
 function messageOf(error: unknown): string {
-  const message = fieldOf(fieldOf(error, 'cause'), 'message') ?? fieldOf(error, 'message');
+  const message = saidBy(error) ?? fieldOf(fieldOf(error, 'cause'), 'message') ?? fieldOf(error, 'message');
   return typeof message === 'string' ? message.split('\n')[0]!.slice(0, 200) : String(error);
+}
+
+/** The message of the Status in a refusal's body; the library's own says no more than the number. */
+function saidBy(error: unknown): unknown {
+  const body = fieldOf(error, 'body');
+  if (typeof body !== 'string') return fieldOf(body, 'message');
+  try {
+    return fieldOf(JSON.parse(body), 'message');
+  } catch {
+    return undefined;
+  }
 }
 
 function asError(error: unknown): Error {

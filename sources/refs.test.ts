@@ -3,7 +3,7 @@ import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
 import type {UpstreamProxyDocument} from '../policy/index.ts';
-import {resolveParents} from './refs.ts';
+import {FileRefs, resolveParents} from './refs.ts';
 
 let root: string;
 let dir: string;
@@ -37,7 +37,7 @@ test('credentials and roots are found by namespace, name and key, without the li
   write('secrets/egress/corp/password', 'p w\r\n');
   write('configmaps/egress/roots/ca.crt', 'PEM\n');
   const caBundle = {kind: 'configMap', namespace: 'egress', name: 'roots', key: null} as const;
-  const {parents, missing} = resolveParents([proxy({auth, caBundle})], dir);
+  const {parents, missing} = resolveParents([proxy({auth, caBundle})], new FileRefs(dir));
   expect(parents).toMatchObject([{name: 'corp', credentials: {username: 'me', password: 'p w'}, caBundle: 'PEM\n'}]);
   expect(missing).toEqual([]);
 });
@@ -48,13 +48,13 @@ describe('a parent is left out and named, never used without what it asks for,',
     ['where the roots are not there', {caBundle: {...auth, kind: 'configMap', key: 'ca.crt'} as const}],
   ])('%s', (_where, parts) => {
     write('secrets/egress/corp/username', 'me');
-    const {parents, missing} = resolveParents([proxy(parts), proxy({name: 'plain'})], dir);
+    const {parents, missing} = resolveParents([proxy(parts), proxy({name: 'plain'})], new FileRefs(dir));
     expect(parents.map(({name}) => name)).toEqual(['plain']);
     expect(missing.map(({proxy}) => proxy)).toEqual(['corp']);
   });
 
   test('where there is no --refs', () => {
-    expect(resolveParents([proxy({auth})], null)).toMatchObject({
+    expect(resolveParents([proxy({auth})], new FileRefs(null))).toMatchObject({
       parents: [],
       missing: [{message: expect.stringContaining('--refs')}],
     });
@@ -71,7 +71,10 @@ test.each([
   write('configmaps/egress/corp/ca.crt', 'PEM');
   write('configmaps/corp/ca.crt', 'PEM');
   write('configmaps/ca.crt', 'PEM');
-  const {parents, missing} = resolveParents([proxy({caBundle: {kind: 'configMap', namespace, name, key}})], dir);
+  const {parents, missing} = resolveParents(
+    [proxy({caBundle: {kind: 'configMap', namespace, name, key}})],
+    new FileRefs(dir),
+  );
   expect(parents).toEqual([]);
   expect(missing).toMatchObject([{message: expect.stringContaining('no object name')}]);
 });

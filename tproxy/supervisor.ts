@@ -1,7 +1,7 @@
 /** The supervisor knows policies and workloads, owns the capture and the admin port, and keeps the workers alive and of one mind. */
 import {existsSync, readFileSync} from 'node:fs';
 import type {Server} from 'node:http';
-import {openKnowledge} from '../cluster/open.ts';
+import {openKnowledge, openRefs} from '../cluster/open.ts';
 import type {OwnNode} from '../cluster/own-node.ts';
 import {openCa, publishTrust} from '../pki/index.ts';
 import type {UpstreamProxyDocument} from '../policy/index.ts';
@@ -14,9 +14,8 @@ import {createMetrics, exposition, type Metrics} from '../runtime/metrics.ts';
 import {isOwnAddress} from '../runtime/own-addresses.ts';
 import {OwnCidrs} from '../runtime/own-cidrs.ts';
 import {parseCertificates} from '../runtime/pem.ts';
-import {watchPaths} from '../runtime/watch.ts';
 import type {KnowledgeSource} from '../sources/knowledge.ts';
-import {resolveParents, type MissingRef} from '../sources/refs.ts';
+import {refsOf, resolveParents, type MissingRef, type Refs} from '../sources/refs.ts';
 import type {State} from './messages.ts';
 import {NodeCapture} from './node-capture.ts';
 import {shareTrust} from './pod-trust.ts';
@@ -32,8 +31,11 @@ export class Supervisor {
   readonly #ownCidrs = new OwnCidrs();
   readonly #capture: NodeCapture | null;
   #node: OwnNode | null = null;
-  #refsWatch: {close(): void} | null = null;
+  readonly #refs: Refs;
+  /** Policies, workloads and what they name have been told. */
+  #whole = false;
   #missingRefs: readonly MissingRef[] = [];
+  #saidMissing: ReadonlySet<string> = new Set();
   #version = 0;
   #state: State;
   #workers: Workers;
@@ -43,11 +45,12 @@ export class Supervisor {
   #missed = false;
   #draining = false;
 
-  private constructor(config: TproxyConfig, journal: Journal, metrics: Metrics, source: KnowledgeSource) {
+  private constructor(config: TproxyConfig, journal: Journal, metrics: Metrics, source: KnowledgeSource, refs: Refs) {
     this.#config = config;
     this.#journal = journal;
     this.#metrics = metrics;
     this.#source = source;
+    this.#refs = refs;
     this.#capture = config.capture === 'node' ? new NodeCapture(config, journal, () => this.#ownCidrs.look()) : null;
     this.#state = this.#nextState();
     this.#workers = new Workers(config, this.#state, journal, () => metrics.workerRestarts.inc());
@@ -63,7 +66,8 @@ export class Supervisor {
     const metrics = createMetrics();
     const {clusterDomain} = config.installation;
     const source = await openKnowledge(config.source, {node: config.nodeName, clusterDomain, journal, metrics});
-    const supervisor = new Supervisor(config, journal, metrics, source);
+    const refs = await openRefs(config.source, journal);
+    const supervisor = new Supervisor(config, journal, metrics, source, refs);
     try {
       await supervisor.#bringUp();
     } catch (error) {
@@ -78,7 +82,7 @@ export class Supervisor {
     const config = this.#config;
     // Watched before anything is started: what changes meanwhile is not lost.
     await this.#source.watch(() => this.#publish());
-    await this.#watchRefs();
+    await this.#refs.watch(() => this.#publish());
     // Made here once, so that workers that start together find the same keys.
     publishTrust({
       dir: config.caDir,
@@ -100,7 +104,7 @@ export class Supervisor {
     });
     try {
       await this.#workers.start();
-      const {known} = this.#source;
+      const {known} = this.#state;
       if (known === null) await this.#capture?.lockUnknown();
       else await this.#capture?.start(known);
     } catch (error) {
@@ -146,7 +150,7 @@ export class Supervisor {
       draining: this.#draining,
       workers: {wanted: this.#config.workers, listening, current},
       // Where every pod is to be held, its addresses have to be known.
-      known: this.#source.known !== null && (this.#config.posture !== 'all' || this.#node?.known === true),
+      known: this.#state.known !== null && (this.#config.posture !== 'all' || this.#node?.known === true),
       version: this.#version,
       source: this.#source.describe(),
       missingRefs: this.#missingRefs,
@@ -159,23 +163,12 @@ export class Supervisor {
     const proxies = (known?.documents ?? []).filter(
       (document): document is UpstreamProxyDocument => document.kind === 'UpstreamProxy',
     );
-    const {parents, missing} = resolveParents(proxies, this.#refsDir);
+    this.#refs.follow(proxies.flatMap(refsOf));
+    const {parents, missing} = resolveParents(proxies, this.#refs);
+    // At first a parent without its secret would answer 502 for want of a moment.
+    this.#whole ||= known !== null && this.#refs.settled;
     this.#missingRefs = missing;
-    return {version: ++this.#version, known, parents, ownCidrs: this.#ownCidrs.now};
-  }
-
-  get #refsDir(): string | null {
-    const {source} = this.#config;
-    return source.kind === 'files' ? source.refsDir : null;
-  }
-
-  async #watchRefs(): Promise<void> {
-    if (this.#refsDir === null) return;
-    const watch = watchPaths([this.#refsDir], () => this.#publish());
-    this.#refsWatch = watch;
-    await watch.ready;
-    // Read before they were watched.
-    this.#publish();
+    return {version: ++this.#version, known: this.#whole ? known : null, parents, ownCidrs: this.#ownCidrs.now};
   }
 
   #publish(): void {
@@ -184,10 +177,17 @@ export class Supervisor {
       return;
     }
     this.#state = this.#nextState();
-    for (const ref of this.#missingRefs)
-      this.#journal.notice('warn', 'refs.missing', `UpstreamProxy ${ref.proxy} cannot be used: ${ref.message}`);
+    this.#sayMissing();
     this.#workers.apply(this.#state);
     if (this.#state.known !== null) this.#capture?.update(this.#state.known);
+  }
+
+  #sayMissing(): void {
+    const texts = this.#missingRefs.map((ref) => `UpstreamProxy ${ref.proxy} cannot be used: ${ref.message}`);
+    // A pod that comes is no reason to repeat it.
+    for (const text of texts.filter((one) => !this.#saidMissing.has(one)))
+      this.#journal.notice('warn', 'refs.missing', text);
+    this.#saidMissing = new Set(texts);
   }
 
   async #ownMetrics(): Promise<object> {
@@ -220,7 +220,7 @@ export class Supervisor {
   #unwatch(): void {
     this.#source.close();
     this.#node?.close();
-    this.#refsWatch?.close();
+    this.#refs.close();
     this.#ownCidrs.close();
   }
 }
