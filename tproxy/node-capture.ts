@@ -5,6 +5,7 @@ import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
 import {TPROXY_ROUTE_TABLE} from '../runtime/names.ts';
 import {createCapture, type CaptureStatus, type NodeRules} from './capture/apply.ts';
+import {CniResults} from './capture/cni-results.ts';
 import type {CaptureConfig, Member} from './capture/config.ts';
 import {latching, members, type MemberRule} from './node-members.ts';
 import {NodeState} from './node-state.ts';
@@ -34,12 +35,14 @@ export class NodeCapture {
   readonly #rules: NodeRules;
   readonly #state: NodeState;
   readonly #rule: MemberRule;
+  readonly #cniResults: CniResults | null;
   readonly #policies = new CompiledOnce();
   #known: Known | null = null;
   #lockedUnknown = false;
   #podCidrs: readonly string[];
   #started = false;
   #updating = 0;
+  #held: readonly Member[] = [];
   #again: NodeJS.Timeout | null = null;
   #stateError: string | null = null;
 
@@ -49,6 +52,7 @@ export class NodeCapture {
     this.#journal = journal;
     this.#state = NodeState.keptIn(config.stateDir);
     this.#podCidrs = this.#state.memory.podCidrs;
+    this.#cniResults = config.cniResultsDir === null ? null : new CniResults(config.cniResultsDir);
     this.#rule = {
       posture: config.posture,
       exempt: new Set(config.exemptNamespaces),
@@ -78,7 +82,9 @@ export class NodeCapture {
   /** Puts the rules in force; resolves when every workload is held. Throws SallyportError with what is missing. */
   async start(known: Known): Promise<void> {
     this.#known = known;
-    await this.#rules.start(this.#members(known), this.#podCidrs);
+    const members = this.#members(known);
+    await this.#rules.start(members, this.#podCidrs);
+    this.#held = members;
     this.#started = true;
     this.#remember(known);
   }
@@ -110,9 +116,16 @@ export class NodeCapture {
 
   async #follow(known: Known): Promise<void> {
     if (!this.#started) return this.start(known);
-    const done = this.#rules.update(this.#members(known), this.#podCidrs);
+    const members = this.#members(known);
+    const done = this.#rules.update(members, this.#podCidrs);
     this.#remember(known);
     await done;
+    this.#held = members;
+  }
+
+  /** What the kernel was given last and took. */
+  get held(): readonly Member[] {
+    return this.#held;
   }
 
   status(): Health {
@@ -140,8 +153,15 @@ export class NodeCapture {
     if (!this.#started) this.#again ??= setTimeout(() => this.update(known), START_AGAIN_MS);
   }
 
+  /** Each at the interface that the CNI plugin named, where nobody else did: on a bridge the route does not tell. */
   #members(known: Known): Member[] {
-    return members(known, this.#compiled(known), this.#rule);
+    const held = members(known, this.#compiled(known), this.#rule);
+    const cni = this.#cniResults;
+    if (cni === null) return held;
+    cni.look();
+    return held.map((member) =>
+      member.interface === null ? {...member, interface: cni.interfaceOf(member.uid, member.ip)} : member,
+    );
   }
 
   #compiled(known: Known): PolicySet {

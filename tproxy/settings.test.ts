@@ -94,6 +94,7 @@ describe('who is captured in a cluster', () => {
     expect(inCluster()).toMatchObject({
       ...{posture: 'selected', exemptNamespaces: ['kube-system', 'kube-node-lease', 'sallyport']},
       ...{podInterfaces: [], meshDestinations: [], stateDir: 'sallyport-state'},
+      cniResultsDir: '/var/lib/cni/results',
     });
   });
   test('namespaces that are named replace these', () => {

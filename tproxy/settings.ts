@@ -4,6 +4,7 @@ import type {Installation} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import {oneOf, parseFlags, wholeNumber, type FlagTable, type Settings} from '../runtime/flags.ts';
 import {parseReaches} from './capture/reach.ts';
+import {CNI_RESULTS} from './capture/cni-results.ts';
 import {requireInterfaceName} from './capture/topology.ts';
 import type {Reach} from './capture/config.ts';
 import {INSTALLATION_FLAGS, installationOf} from '../runtime/installation.ts';
@@ -66,6 +67,11 @@ export const TPROXY_FLAGS = {
     value: 'DIR',
     help: 'In a cluster: what must outlive the agent and a reboot (whose capture is latched). Default: ./sallyport-state.',
   },
+  'cni-results': {
+    kind: 'text',
+    value: 'DIR',
+    help: `In a cluster: what the CNI plugins said of each pod's interface. Default: ${CNI_RESULTS}.`,
+  },
   intercept: {
     kind: 'text',
     value: 'tproxy|redirect',
@@ -108,6 +114,8 @@ export interface TproxyConfig {
   readonly meshDestinations: readonly Reach[];
   /** null: nothing has to be remembered, since a file says who is captured. */
   readonly stateDir: string | null;
+  /** null: entries of a file name their interfaces themselves. */
+  readonly cniResultsDir: string | null;
   readonly intercept: 'tproxy' | 'redirect';
   readonly resolver: {readonly ip: string; readonly port: number} | null;
   readonly installation: Installation;
@@ -216,19 +224,28 @@ function trustDirOf(settings: Raw, inPod: boolean, at: (name: keyof Raw) => stri
   );
 }
 
-type Holding = Pick<TproxyConfig, 'posture' | 'exemptNamespaces' | 'podInterfaces' | 'meshDestinations' | 'stateDir'>;
+type Holding = Pick<
+  TproxyConfig,
+  'posture' | 'exemptNamespaces' | 'podInterfaces' | 'meshDestinations' | 'stateDir' | 'cniResultsDir'
+>;
+const HOLDING_FLAGS = [
+  ...(['posture', 'exempt-namespace', 'pod-interface', 'mesh-destination', 'state-dir', 'cni-results'] as const),
+];
 
 /** Who is held, where that is not a file's to say. */
 function holdingOf(settings: Raw, source: SourceSettings, at: (name: keyof Raw) => string): Holding {
   if (source.kind === 'files') {
-    for (const name of ['posture', 'exempt-namespace', 'pod-interface', 'mesh-destination', 'state-dir'] as const)
+    for (const name of HOLDING_FLAGS)
       if (settings[name] !== null && settings[name].length > 0)
         throw new SallyportError(
           'Usage',
           `${at(name)} with --policy: every workload of the table is captured`,
           `Leave --${name} out; it is for pods of a cluster.`,
         );
-    return {posture: 'selected', exemptNamespaces: [], podInterfaces: [], meshDestinations: [], stateDir: null};
+    return {
+      ...{posture: 'selected', exemptNamespaces: [], podInterfaces: [], meshDestinations: []},
+      ...{stateDir: null, cniResultsDir: null},
+    };
   }
   const posture = oneOf(settings.posture ?? 'selected', POSTURES, at('posture'));
   const interfaces = settings['pod-interface'];
@@ -250,5 +267,6 @@ function holdingOf(settings: Raw, source: SourceSettings, at: (name: keyof Raw) 
     podInterfaces: interfaces,
     meshDestinations: posture !== 'all' ? [] : named.length > 0 ? parseReaches(named, at('mesh-destination')) : mesh,
     stateDir: settings['state-dir'] ?? 'sallyport-state',
+    cniResultsDir: settings['cni-results'] ?? CNI_RESULTS,
   };
 }

@@ -37,6 +37,7 @@ const OTHERWISE: Readonly<Record<string, readonly [value: unknown, beside?: obje
   'node.meshDestinations': [['10.9.0.0/16:15012'], {node: {posture: 'all'}}],
   'node.runDir': ['/run/other'],
   'node.stateDir': ['/var/lib/other'],
+  'node.cniResultsDir': ['/var/lib/other/results'],
   'injector.trust.mountPath': ['/other'],
   'injector.webhook.failurePolicy': ['Ignore'],
   'injector.webhook.caBundle': ['QUJD'],

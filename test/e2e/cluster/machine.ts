@@ -49,12 +49,13 @@ const CGROUPS = '/sys/fs/cgroup';
 /** Written by the kubelet at its start; inside they are files of the node's own. */
 const KERNEL_SETTINGS = ['vm/overcommit_memory', 'kernel/panic', 'kernel/panic_on_oops', 'kernel/keys/root_maxkeys'];
 /** Where daemons write by default, whatever their settings say. */
-const OWN_FOLDERS = ['/var/log', '/run/containerd', '/var/lib/kubelet', '/opt'];
+const OWN_FOLDERS = ['/var/log', '/run/containerd', '/var/lib/kubelet', '/var/lib/cni', '/opt'];
 const MOUNTS_TIMEOUT_MS = 10_000;
 
 /** Makes it; needs root. What a crashed one left is removed first. */
 export async function startMachine(): Promise<Machine> {
-  const lab = await createLab({name: 'e2e', pods: []});
+  // kube-proxy translates between pods of one bridge too.
+  const lab = await createLab({name: 'e2e', pods: [], bridgeNetfilter: true});
   const dir = mkdtempSync(join(tmpdir(), 'sallyport-e2e-'));
   for (const folder of ['log', 'kernel']) mkdirSync(join(dir, folder));
   removeOldCgroups();
