@@ -2,7 +2,8 @@
 import {ANNOTATIONS, LABELS} from '../runtime/names.ts';
 import {choose, type Mode, type SkipReason} from './choice.ts';
 import {hidesEnvFrom} from './environment.ts';
-import {GUARD_CONTAINER, placeGuard} from './guard.ts';
+import {latchCapture, OUR_CONTAINERS, placeGuard} from './guard.ts';
+import {capturesItself, keepUser} from './pod-capture.ts';
 import {containersOf, type Container, type Namespace, type Pod} from './pod.ts';
 import {noProxyEntries, type Installation} from './settings.ts';
 import {PROXY_VARIABLES, proxyEnvironment, setProxy, type ProxyEnvironment} from './proxy.ts';
@@ -35,6 +36,7 @@ export function inject(
   if (choice.kind === 'skip') return {...choice, warnings: unknown};
   if (choice.kind === 'refuse') return {kind: 'refuse', messages: [choice.message]};
   const {mode} = choice;
+  if (mode === 'tproxy' && running === null) latchCapture(out, namespace);
   const wrong = [...wrongWords(out), ...waysToSlip(out, mode)];
   if (wrong.length > 0) return {kind: 'refuse', messages: wrong};
 
@@ -46,9 +48,15 @@ export function inject(
     if (inTheWay.length > 0) return {kind: 'refuse', messages: inTheWay};
   }
   const changeable =
-    running === null ? containersOf(out).filter(({name}) => name !== GUARD_CONTAINER) : newEphemeral(out, running);
+    running === null
+      ? containersOf(out).filter(({name}) => mode !== 'tproxy' || !OUR_CONTAINERS.has(name))
+      : newEphemeral(out, running);
   // Not only the touched ones: a container that its author names to be skipped is captured like the others.
-  if (mode === 'tproxy') for (const container of changeable) dropRawSockets(container);
+  if (mode === 'tproxy')
+    for (const container of changeable) {
+      dropRawSockets(container);
+      if (capturesItself(out)) keepUser(container);
+    }
   const skipped = skippedContainers(out, installation);
   const touched = changeable.filter(({name}) => !skipped.has(name));
   const warnings = [...unknown];

@@ -82,6 +82,37 @@ const GUARD = {
   },
 } as const satisfies ObjectShape;
 
+const POD_CAPTURE = {
+  kind: 'object',
+  fields: {
+    rulesImage: {
+      shape: text,
+      doc: 'The image of the init container that sets the rules: one with nft.',
+      default: 'sallyport-node:VERSION',
+    },
+    policies: {
+      shape: text,
+      doc: "The ConfigMap of policies in the pod's namespace that the proxy is held to.",
+      default: 'sallyport-policies',
+    },
+    resources: {
+      shape: {
+        kind: 'object',
+        fields: {
+          requests: {
+            shape: quantities,
+            doc: 'What the proxy is scheduled with.',
+            default: {cpu: '50m', memory: '192Mi'},
+          },
+          limits: {shape: quantities, doc: 'What it may take.', default: {memory: '512Mi'}},
+        },
+      },
+      doc: 'What the proxy beside the containers takes.',
+      default: {},
+    },
+  },
+} as const satisfies ObjectShape;
+
 export const INJECTOR_CONFIG = {
   kind: 'object',
   fields: {
@@ -100,6 +131,7 @@ export const INJECTOR_CONFIG = {
     cluster: {shape: CLUSTER, doc: 'What of the cluster is reached without a proxy.', default: {}},
     trust: {shape: TRUST, doc: 'Where trust in the CA comes from.', default: {}},
     guard: {shape: GUARD, doc: 'The init container that proves the capture.', default: {}},
+    podCapture: {shape: POD_CAPTURE, doc: 'Of pods with sallyport.dev/capture: pod.', default: {}},
     skipContainers: {
       shape: texts,
       doc: 'Containers that are left alone in every pod.',

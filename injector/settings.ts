@@ -38,6 +38,14 @@ export interface GuardSettings {
   };
 }
 
+/** The containers of pods that capture themselves (pod-capture.ts). */
+export interface PodCaptureSettings {
+  readonly rulesImage: string;
+  /** A ConfigMap of the pod's namespace. */
+  readonly policies: string;
+  readonly resources: GuardSettings['resources'];
+}
+
 export interface Installation {
   readonly namespace: string;
   readonly defaultMode: Mode;
@@ -46,6 +54,7 @@ export interface Installation {
   readonly cluster: ClusterFacts;
   readonly trust: {readonly configMap: string; readonly mountPath: string};
   readonly guard: GuardSettings;
+  readonly podCapture: PodCaptureSettings;
   readonly skipContainers: ReadonlySet<string>;
   /** From the cluster, or from policy files where a pod is injected offline. */
   readonly upstreamProxies: ReadonlyMap<string, UpstreamProxyDocument>;
@@ -105,6 +114,14 @@ function installationOf(
       mountPath: (trust.mountPath ?? '/etc/sallyport/trust').replace(/\/+$/, ''),
     },
     guard: guardSettings(raw.guard ?? {}),
+    podCapture: {
+      rulesImage: raw.podCapture?.rulesImage ?? `sallyport-node:${VERSION}`,
+      policies: raw.podCapture?.policies ?? 'sallyport-policies',
+      resources: {
+        requests: raw.podCapture?.resources?.requests ?? {cpu: '50m', memory: '192Mi'},
+        limits: raw.podCapture?.resources?.limits ?? {memory: '512Mi'},
+      },
+    },
     skipContainers: new Set(raw.skipContainers ?? ['istio-proxy', 'istio-init', 'istio-validation']),
     upstreamProxies,
   };

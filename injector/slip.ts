@@ -4,6 +4,7 @@
  */
 import type {Mode} from './choice.ts';
 import {containersOf, type Container, type Pod} from './pod.ts';
+import {capturesItself, POD_CAPTURE_CONTAINERS, RULES_NEED, waysToBeTheProxy} from './pod-capture.ts';
 import {hostDoors} from './slip-host.ts';
 import {ISTIO_CONTAINERS, ISTIO_NEEDS, outOfTheMesh, wearsIstiosUser} from './slip-mesh.ts';
 
@@ -22,6 +23,8 @@ const SLIPPING: Readonly<Record<string, string>> = {
   PERFMON: 'it reads the memory of the kernel',
 };
 
+const OURS: ReadonlySet<string> = new Set([...POD_CAPTURE_CONTAINERS, 'sallyport-guard']);
+
 /** Every way in which the pod could slip its guard, as a sentence with the fix; empty: none. */
 export function waysToSlip(pod: Pod, mode: Mode): string[] {
   switch (mode) {
@@ -29,7 +32,17 @@ export function waysToSlip(pod: Pod, mode: Mode): string[] {
       // Nothing holds such a pod but its own good will; lock-down is mode tproxy.
       return [];
     case 'tproxy':
-      return [...hostDoors(pod), ...otherNetworks(pod), ...containersOf(pod).flatMap((one) => privileges(one))];
+      return [
+        ...hostDoors(pod),
+        ...otherNetworks(pod),
+        ...containersOf(pod).flatMap((one) => {
+          if (!capturesItself(pod)) return privileges(one);
+          // Ours are compared with what we write (placed.ts).
+          return OURS.has(one.name)
+            ? privileges(one, RULES_NEED.get(one.name))
+            : [...privileges(one), ...waysToBeTheProxy(one, pod)];
+        }),
+      ];
     case 'mesh':
       return [
         ...hostDoors(pod),

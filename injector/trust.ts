@@ -3,6 +3,7 @@ import {TRUST_STORE_PASSWORD} from '../pki/index.ts';
 import {ANNOTATIONS, TRUST_KEYS} from '../runtime/names.ts';
 import {appendOptions, setOnce} from './environment.ts';
 import type {Container, Pod, Volume, VolumeMount} from './pod.ts';
+import {capturesItself} from './pod-capture.ts';
 import type {Installation} from './settings.ts';
 
 export const TRUST_VOLUME = 'sallyport-trust';
@@ -41,13 +42,18 @@ export function addTrustVolume(pod: Pod, {trust}: Installation): boolean {
   const volumes = (pod.spec.volumes ??= []);
   const there = volumes.find(({name}) => name === VOLUME);
   if (there === undefined) volumes.push({name: VOLUME, configMap: {name: trust.configMap, defaultMode: 0o444}});
-  return there === undefined || isOurs(there, trust.configMap);
+  return there === undefined || isOurs(there, trust.configMap) || isShared(there, pod);
 }
 
 /** Whether the pod has the volume: an ephemeral container can mount one, but not bring it. */
 export function hasTrustVolume(pod: Pod, {trust}: Installation): boolean {
   const there = pod.spec.volumes?.find(({name}) => name === VOLUME);
-  return there !== undefined && isOurs(there, trust.configMap);
+  return there !== undefined && (isOurs(there, trust.configMap) || isShared(there, pod));
+}
+
+/** In a pod that captures itself: the CA is its proxy's own, and its certificates are put there by it. */
+function isShared(volume: Volume, pod: Pod): boolean {
+  return capturesItself(pod) && volume['emptyDir'] !== undefined;
 }
 
 function isOurs(volume: Volume, configMap: string): boolean {

@@ -135,7 +135,8 @@ export function parseWorkloads(text: string, file: string): WorkloadEntry[] {
       guarded: 'listed',
       workload: {
         namespace,
-        namespaceLabels: labels('namespaceLabels'),
+        // null, where it is written: not known, so that a policy that looks at them may select it.
+        namespaceLabels: value.namespaceLabels === null ? null : labels('namespaceLabels'),
         name,
         uid: textOr('uid', `${namespace}/${name}`),
         labels: labels('labels'),

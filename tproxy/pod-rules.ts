@@ -1,18 +1,31 @@
 /** `sallyport pod-rules`: sets the rules of `capture: pod` in this network namespace. An init container with NET_ADMIN, run once. */
-import {readFileSync} from 'node:fs';
+import {readFileSync, writeFileSync} from 'node:fs';
 import {EXIT, SallyportError} from '../runtime/errors.ts';
+import {readFlagFile} from '../runtime/flag-file.ts';
 import {helpText, parseFlags, wholeNumber, type FlagTable} from '../runtime/flags.ts';
 import {parseResolver} from '../runtime/listen.ts';
 import {POD_PROXY_UID, PORTS} from '../runtime/names.ts';
 import type {Out} from '../runtime/output.ts';
 import type {Endpoint} from '../policy/index.ts';
 import {mustRun, systemCommands} from './capture/commands.ts';
+import {podTable} from './pod-table.ts';
 import {podRuleset} from './capture/pod-ruleset.ts';
 
 const POD_RULES_FLAGS = {
   'proxy-uid': {kind: 'text', value: 'UID', help: `The user of the proxy's container. Default: ${POD_PROXY_UID}.`},
   port: {kind: 'text', value: 'PORT', help: `Where the proxy takes connections. Default: ${PORTS.captured}.`},
   'admin-port': {kind: 'text', value: 'PORT', help: `Its admin port, closed to the pod. Default: ${PORTS.admin}.`},
+  'workload-file': {
+    kind: 'text',
+    value: 'FILE',
+    help: 'Where the table of this one pod is written, for --workloads of the proxy. Default: it is not.',
+  },
+  'labels-file': {kind: 'text', value: 'FILE', help: "The pod's labels, as the downward API writes them."},
+  'pod-uid': {kind: 'text', value: 'UID', help: 'metadata.uid, for the table.'},
+  'pod-name': {kind: 'text', value: 'NAME', help: 'metadata.name, for the table.'},
+  'pod-namespace': {kind: 'text', value: 'NAME', help: 'metadata.namespace, for the table.'},
+  'pod-ips': {kind: 'list', value: 'IP', help: 'status.podIPs, for the table.'},
+  'service-account': {kind: 'text', value: 'NAME', help: 'spec.serviceAccountName, for the table. Default: default.'},
   resolver: {
     kind: 'list',
     value: 'ADDR[:PORT]',
@@ -40,7 +53,21 @@ export async function podRules(argv: readonly string[], out: Out): Promise<numbe
     closedPorts: [port('admin-port', PORTS.admin)],
     resolvers,
   });
+  // Held before anything is said of it.
   await mustRun(systemCommands(), ['nft', '-f', '-'], rules);
+  const file = settings['workload-file'];
+  if (file !== null) {
+    const labels = settings['labels-file'];
+    const facts = {
+      uid: settings['pod-uid'],
+      name: settings['pod-name'],
+      namespace: settings['pod-namespace'],
+      ips: settings['pod-ips'],
+      serviceAccount: settings['service-account'],
+      labels: labels === null ? '' : readFlagFile('--labels-file', labels, 'Mount metadata.labels there.'),
+    };
+    writeFileSync(file, podTable(facts));
+  }
   out.stdout(`captured; names by ${resolvers.map(({ip}) => ip).join(', ')}\n`);
   return EXIT.ok;
 }

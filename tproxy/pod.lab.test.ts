@@ -80,13 +80,16 @@ beforeAll(async () => {
     apiVersion: 'sallyport.dev/v1alpha1',
     kind: 'EgressPolicy',
     metadata: {name: 'web', namespace: 'default'},
-    spec: {podSelector: {}, rules: [{name: 'r', to: {hosts: ['a.test'], schemes: ['http']}}]},
+    spec: {podSelector: {matchLabels: {app: 'self'}}, rules: [{name: 'r', to: {hosts: ['a.test'], schemes: ['http']}}]},
   };
   writeFileSync(join(dir, 'policy.yaml'), stringify(policy));
-  const workload = {ips: lab.pod('app').ips, namespace: 'default', name: 'app', uid: UID, trustsCa: true};
-  writeFileSync(join(dir, 'workloads.yaml'), stringify([workload]));
+  writeFileSync(join(dir, 'labels'), 'app="self"\n');
+  const table = [
+    ...['--workload-file', join(dir, 'workloads.yaml'), '--labels-file', join(dir, 'labels'), '--pod-uid', UID],
+    ...['--pod-name', 'app', '--pod-namespace', 'default', '--pod-ips', lab.pod('app').ips.join(',')],
+  ];
   // The init container: root of the pod, with NET_ADMIN.
-  const rules = await lab.exec('app', [process.execPath, CLI, 'pod-rules']);
+  const rules = await lab.exec('app', [process.execPath, CLI, 'pod-rules', ...table]);
   expect(rules).toMatchObject({status: 0, stderr: '', stdout: `captured; names by ${RESOLVER}\n`});
   await startProxy();
 }, 60_000);

@@ -1,0 +1,124 @@
+/**
+ * Containers and volumes of ours in a pod: the first of its init containers, as we write them. Doing it twice is doing it once;
+ * what another injector puts before them is moved behind them, and what comes after our last look is refused.
+ */
+import {patchOf} from './patch.ts';
+import type {Container, EnvVar, Pod, Volume, VolumeMount} from './pod.ts';
+
+/** What a pod is given, in the order in which it starts. */
+export interface Parts {
+  readonly containers: readonly Container[];
+  readonly volumes: readonly Volume[];
+}
+
+/** Puts them in front of a pod that is being made. What stands in their way is returned, as sentences with the fix. */
+export function place(pod: Pod, {containers, volumes}: Parts): string[] {
+  const names = containers.map(({name}) => name);
+  const alike = namedAlike(pod, names);
+  if (alike.length > 0) return alike;
+  const inits = pod.spec.initContainers ?? [];
+  const found = containers.map((wanted) => inits.find(({name}) => name === wanted.name) ?? null);
+  const own = (pod.spec.volumes ??= []);
+  const wrong = [
+    ...containers.flatMap((wanted, i) => {
+      const differs = found[i] == null ? [] : differences(found[i], wanted);
+      return differs.length === 0
+        ? []
+        : [
+            `the init container ${wanted.name} is not as it is put in (${differs.join(', ')}): the name is ours. Whoever wrote or changed it has to leave it out: it is added to pods that are captured.`,
+          ];
+    }),
+    ...volumes.flatMap((wanted) => {
+      const there = own.find(({name}) => name === wanted.name);
+      return there === undefined || same(there, wanted)
+        ? []
+        : [`the volume ${wanted.name} is not as it is put in: the name is ours. Rename it.`];
+    }),
+  ];
+  if (wrong.length > 0) return wrong;
+  own.push(...volumes.filter((wanted) => !own.some(({name}) => name === wanted.name)));
+  pod.spec.initContainers = [
+    ...containers.map((wanted, i) => found[i] ?? wanted),
+    ...inits.filter(({name}) => !names.includes(name)),
+  ];
+  return [];
+}
+
+/**
+ * Whether they run first in a pod that everybody has changed, as sentences with the fix; empty: they do. What they are was
+ * looked at by place().
+ */
+export function misplaced({spec}: Pod, names: readonly string[]): string[] {
+  const inits = (spec.initContainers ?? []).map(({name}) => name);
+  const again = 'Let our mutating webhook be asked again after the others (reinvocationPolicy: IfNeeded).';
+  const at = names.findIndex((name, i) => inits[i] !== name);
+  if (at < 0) return [];
+  const name = names[at]!;
+  return [
+    inits.includes(name)
+      ? `the init container ${inits[at]} runs before ${name}, and with no proof that it is captured. ${again}`
+      : `there is no init container ${name}: the pod would start with no proof that it is captured. ${again}`,
+  ];
+}
+
+/** Other containers with our names, which every log and event would take for ours. */
+function namedAlike({spec}: Pod, names: readonly string[]): string[] {
+  const inits = (spec.initContainers ?? []).map(({name}) => name);
+  const others = [...spec.containers, ...(spec.ephemeralContainers ?? [])].map(({name}) => name);
+  return names
+    .filter((name) => others.includes(name) || inits.indexOf(name) !== inits.lastIndexOf(name))
+    .map((name) => `a container has the name ${name}, which is ours. Rename it.`);
+}
+
+/** What others may set, since it changes nothing of what runs: defaults of the API server, and a LimitRange's. */
+const FREE_FIELDS: readonly string[] = [
+  'terminationMessagePath',
+  'terminationMessagePolicy',
+  'resources',
+  'imagePullPolicy',
+];
+/** Where service account tokens and cloud identities are mounted into every container. */
+const FREE_MOUNTS = '/var/run/secrets/';
+/** By these the program itself would be another. */
+const STEERING = /^(NODE_|LD_|DYLD_|SALLYPORT_|OPENSSL_|SSL_|MALLOC_|GCONV_)/;
+
+/** In which fields `found` is not what we write. */
+function differences(found: Container, wanted: Container): string[] {
+  const fields = new Set(
+    [...Object.keys(found), ...Object.keys(wanted)].filter((field) => !FREE_FIELDS.includes(field)),
+  );
+  return [...fields].filter((field) => {
+    switch (field) {
+      case 'env':
+        return !sameEnv(found.env ?? [], wanted.env ?? []);
+      case 'volumeMounts':
+        return !sameMounts(found.volumeMounts ?? [], wanted.volumeMounts ?? []);
+      default:
+        return !same(found[field], wanted[field]);
+    }
+  });
+}
+
+function sameEnv(found: readonly EnvVar[], wanted: readonly EnvVar[]): boolean {
+  const ours = found.filter(({name}) => wanted.some((one) => one.name === name));
+  return (
+    same(ours.map(withoutVersion), wanted.map(withoutVersion)) &&
+    found.every((one) => ours.includes(one) || !STEERING.test(one.name))
+  );
+}
+
+/** The API server adds `apiVersion: v1` to a fieldRef. */
+function withoutVersion({name, value, valueFrom}: EnvVar): unknown {
+  const {fieldRef, ...rest} = (valueFrom ?? {}) as {fieldRef?: {fieldPath?: unknown}};
+  return [name, value, fieldRef?.fieldPath, rest];
+}
+
+function sameMounts(found: readonly VolumeMount[], wanted: readonly VolumeMount[]): boolean {
+  const others = found.filter(({mountPath}) => !mountPath.startsWith(FREE_MOUNTS));
+  return same(others, wanted);
+}
+
+/** As JSON: the order of keys says nothing. */
+function same(found: unknown, wanted: unknown): boolean {
+  return patchOf({value: found}, {value: wanted}).length === 0;
+}
