@@ -40,7 +40,7 @@ export function podCapture({guard, podCapture: settings}: Installation): Parts &
   const field = (name: string, fieldPath: string): EnvVar => ({name, valueFrom: {fieldRef: {fieldPath}}});
   const rules: Container = {
     name: RULES,
-    image: settings.rulesImage,
+    image: settings.image,
     imagePullPolicy: guard.imagePullPolicy,
     args: ['pod-rules', '--workload-file', `${RUN_PATH}/workloads.yaml`, '--labels-file', `${LABELS_PATH}/labels`],
     env: [
@@ -66,7 +66,7 @@ export function podCapture({guard, podCapture: settings}: Installation): Parts &
   };
   const proxy: Container = {
     name: PROXY,
-    image: guard.image,
+    image: settings.image,
     imagePullPolicy: guard.imagePullPolicy,
     restartPolicy: 'Always',
     args: [

@@ -85,9 +85,9 @@ const GUARD = {
 const POD_CAPTURE = {
   kind: 'object',
   fields: {
-    rulesImage: {
+    image: {
       shape: text,
-      doc: 'The image of the init container that sets the rules: one with nft.',
+      doc: 'The image of the container that sets the rules and of the proxy: one with nft, the node’s.',
       default: 'sallyport-node:VERSION',
     },
     policies: {

@@ -40,7 +40,7 @@ export interface GuardSettings {
 
 /** The containers of pods that capture themselves (pod-capture.ts). */
 export interface PodCaptureSettings {
-  readonly rulesImage: string;
+  readonly image: string;
   /** A ConfigMap of the pod's namespace. */
   readonly policies: string;
   readonly resources: GuardSettings['resources'];
@@ -115,7 +115,7 @@ function installationOf(
     },
     guard: guardSettings(raw.guard ?? {}),
     podCapture: {
-      rulesImage: raw.podCapture?.rulesImage ?? `sallyport-node:${VERSION}`,
+      image: raw.podCapture?.image ?? `sallyport-node:${VERSION}`,
       policies: raw.podCapture?.policies ?? 'sallyport-policies',
       resources: {
         requests: raw.podCapture?.resources?.requests ?? {cpu: '50m', memory: '192Mi'},
