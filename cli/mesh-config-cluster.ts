@@ -1,4 +1,7 @@
-/** `sallyport mesh-config diff|apply`: what is generated, beside what a cluster has. */
+/** `sallyport mesh-config diff|apply|verify`: what is generated, beside what a cluster has. */
+import {lookup} from 'node:dns/promises';
+import {NAMELESS, type ProxyService} from '../mesh-config/external-proxy.ts';
+import {addressDrift, conflicts} from '../mesh-config/verify.ts';
 import {differences, idOf, planFor, type Live, type Plan} from '../mesh-config/plan.ts';
 import {mergeMesh} from '../mesh-config/merge.ts';
 import {meshSettings} from '../mesh-config/mesh-settings.ts';
@@ -9,6 +12,7 @@ import {EXIT, SallyportError} from '../runtime/errors.ts';
 import type {Out} from '../runtime/output.ts';
 
 interface Wanted {
+  readonly proxies: readonly ProxyService[];
   readonly mesh: MeshEgressDocument;
   readonly objects: readonly Generated[];
 }
@@ -56,6 +60,40 @@ export async function apply(wanted: Wanted, store: Store, force: boolean, out: O
   if (await settingsToWrite(wanted.mesh, store)) out.stderr(MESH_DIFFERS);
   return EXIT.ok;
 }
+
+/** How a name is looked up, for tests. Resolves with null where there is none. */
+export type LookUp = (name: string) => Promise<readonly string[] | null>;
+
+/** Says what keeps the generated objects from doing what they are for; exit code 1 where that is something. */
+export async function verify(wanted: Wanted, store: Store, out: Out, lookUp: LookUp = systemLookUp): Promise<number> {
+  const {mesh, proxies} = wanted;
+  const found = [
+    ...conflicts(mesh, proxies, await store.surroundings(mesh.istio.rootNamespace, mesh.istio.revision)),
+    // Where the endpoint is an address, the host is only a name that Istio wants.
+    ...(
+      await Promise.all(
+        proxies
+          .filter(({host}) => !host.endsWith(`.${NAMELESS}`))
+          .map(async (proxy) => addressDrift(proxy, await lookUp(proxy.host))),
+      )
+    ).flat(),
+  ];
+  for (const {code, object, message, fix} of found) out.stdout(`${code}: ${object}: ${message}. ${fix}\n`);
+  const quiet: Out = {stdout: () => undefined, stderr: () => undefined};
+  const current = (await diff(wanted, store, quiet)) === EXIT.ok;
+  if (!current)
+    out.stdout('NotApplied: the cluster does not hold what is generated. See mesh-config diff, then apply.\n');
+  if (found.length === 0 && current) out.stdout('Nothing is in the way.\n');
+  return found.length === 0 && current ? EXIT.ok : EXIT.finding;
+}
+
+const systemLookUp: LookUp = async (name) => {
+  try {
+    return (await lookup(name, {all: true})).map(({address}) => address).sort();
+  } catch {
+    return null;
+  }
+};
 
 const MESH_DIFFERS =
   "~ Istio's mesh configuration: see mesh-config generate -o mesh, or -o values; it belongs to who installs Istio, and apply leaves it alone\n";

@@ -76,7 +76,7 @@ describe('sallyport mesh-config', () => {
       'a flag of another action',
       ['generate', '-f', INTENT, '--kubeconfig', 'x'],
       2,
-      '--kubeconfig is for diff and apply',
+      '--kubeconfig is for diff, apply, verify',
     ],
     ['a cluster that is not named', ['diff', '-f', INTENT, '-f', PROXY], 2, 'no --kubeconfig'],
     ['a file that is not there', ['generate', '-f', join(dir, 'none.yaml')], 3, 'none.yaml'],

@@ -22,11 +22,13 @@ const HELP = `sallyport mesh-config: from one MeshEgress to the Istio objects th
   sallyport mesh-config generate -f PATH... [-o objects|mesh|values] [--merge FILE]
   sallyport mesh-config diff     -f PATH... --kubeconfig FILE
   sallyport mesh-config apply    -f PATH... --kubeconfig FILE [--force-conflicts]
+  sallyport mesh-config verify   -f PATH... --kubeconfig FILE
 
   generate                prints what the mesh needs; the same input gives the same text
   diff                    what apply would change in a cluster
   apply                   writes the objects (server-side apply) and removes those that were generated before and are not any more.
                           The mesh configuration is left to who installs Istio
+  verify                  what in a cluster keeps the objects from doing what they are for, with the fix of each
 
   -f, --file PATH         a file, a directory, or - for standard input: one MeshEgress, and the UpstreamProxies that it names
   -o, --output WHAT       objects (default): Istio objects, each with the reason why it exists
@@ -37,7 +39,7 @@ const HELP = `sallyport mesh-config: from one MeshEgress to the Istio objects th
       --force-conflicts   fields that somebody else has set since are taken over
   -h, --help
 
-Exit codes: 0 ok, 1 the documents have errors or diff finds something, 2 wrong use, 3 a PATH or the cluster could not be read.
+Exit codes: 0 ok, 1 the documents have errors, or diff or verify find something, 2 wrong use, 3 a PATH or the cluster could not be read.
 `;
 
 const OPTIONS = {
@@ -52,14 +54,14 @@ const OPTIONS = {
 const OUTPUTS = ['objects', 'mesh', 'values'] as const;
 type Output = (typeof OUTPUTS)[number];
 
-const ACTIONS = ['generate', 'diff', 'apply'] as const;
+const ACTIONS = ['generate', 'diff', 'apply', 'verify'] as const;
 type Action = (typeof ACTIONS)[number];
 
 /** Flags that only some actions have. */
 const ONLY: Readonly<Record<string, readonly Action[]>> = {
   output: ['generate'],
   merge: ['generate'],
-  kubeconfig: ['diff', 'apply'],
+  kubeconfig: ['diff', 'apply', 'verify'],
   'force-conflicts': ['apply'],
 };
 
@@ -73,7 +75,7 @@ export async function meshConfig(argv: string[], out: Out): Promise<number> {
   const action = readAction(positionals);
   for (const [flag, actions] of Object.entries(ONLY))
     if (values[flag] !== undefined && !actions.includes(action))
-      throw new SallyportError('Usage', `--${flag} is for ${actions.join(' and ')}`, 'Leave it out.');
+      throw new SallyportError('Usage', `--${flag} is for ${actions.join(', ')}`, 'Leave it out.');
   const paths = (values['file'] ?? []) as string[];
   if (paths.length === 0)
     throw new SallyportError('Usage', 'no -f PATH', 'Write sallyport mesh-config generate -f mesh-egress.yaml.');
@@ -83,18 +85,23 @@ export async function meshConfig(argv: string[], out: Out): Promise<number> {
     throw new SallyportError('Usage', '--merge is for -o mesh', 'Write -o mesh too, or leave --merge out.');
   const intent = readIntent(paths, out);
   if (intent === null) return EXIT.finding;
-  const {objects, findings} = translate(intent.mesh, intent.proxies);
+  const {objects, proxies, findings} = translate(intent.mesh, intent.proxies);
   report(findings, out);
   if (hasErrors(findings)) return EXIT.finding;
   if (action !== 'generate') {
     const {connectionOf} = await import('../cluster/connection.ts');
     const {clusterStore} = await import('../mesh-config/store.ts');
-    const {apply, diff} = await import('./mesh-config-cluster.ts');
+    const {apply, diff, verify} = await import('./mesh-config-cluster.ts');
     const store = clusterStore(connectionOf((values['kubeconfig'] as string | undefined) ?? null, process.env));
-    const wanted = {mesh: intent.mesh, objects};
-    return action === 'diff'
-      ? await diff(wanted, store, out)
-      : await apply(wanted, store, values['force-conflicts'] === true, out);
+    const wanted = {mesh: intent.mesh, objects, proxies};
+    switch (action) {
+      case 'diff':
+        return await diff(wanted, store, out);
+      case 'apply':
+        return await apply(wanted, store, values['force-conflicts'] === true, out);
+      case 'verify':
+        return await verify(wanted, store, out);
+    }
   }
   out.stdout(output === 'objects' ? yamlOf(objects) : meshText(intent.mesh, output, merge));
   return EXIT.ok;

@@ -15,7 +15,7 @@ export interface ProxyService {
 }
 
 /** Istio wants a host for every service; an endpoint that is written as an address has none. */
-const NAMELESS = 'upstream-proxy.sallyport.internal';
+export const NAMELESS = 'upstream-proxy.sallyport.internal';
 
 /** The endpoints by name and port, in the order of the UpstreamProxy. */
 export function proxyServices(

@@ -2,6 +2,7 @@
 import {CoreV1Api, CustomObjectsApi, PatchStrategy, setHeaderOptions, type KubeConfig} from '@kubernetes/client-node';
 import {SallyportError} from '../runtime/errors.ts';
 import {idOf, type Live} from './plan.ts';
+import type {EnvoyFilter, Named, Service, ServiceEntry, SidecarResource, Surroundings} from './surroundings.ts';
 import type {IstioObject} from './objects.ts';
 
 const GROUP = 'networking.istio.io';
@@ -20,6 +21,8 @@ export interface Store {
   write(object: IstioObject, options: {readonly dryRun: boolean; readonly force: boolean}): Promise<Live>;
   /** Only as it was listed: changed since then, it is left, and that is an error. */
   remove(object: Live): Promise<void>;
+  /** What stands beside what is generated. */
+  surroundings(namespace: string, revision: string): Promise<Surroundings>;
   /** The `mesh` of Istio's ConfigMap; null: there is none. */
   mesh(namespace: string, revision: string): Promise<string | null>;
 }
@@ -34,16 +37,33 @@ export function clusterStore(config: KubeConfig): Store {
     namespace: object.metadata.namespace,
     name: object.metadata.name,
   });
+  const all = async <T extends Named>(kind: string, {version, plural}: {version: string; plural: string}) => {
+    const answer: unknown = await asked(`${plural}.${GROUP}`, () =>
+      custom.listClusterCustomObject({group: GROUP, version, plural}),
+    );
+    // Entries of a list do not say what they are.
+    return (answer as {items: T[]}).items.map((item) => ({...item, apiVersion: `${GROUP}/${version}`, kind}));
+  };
+  const mesh = async (namespace: string, revision: string): Promise<string | null> => {
+    const name = revision === 'default' ? 'istio' : `istio-${revision}`;
+    try {
+      return (await core.readNamespacedConfigMap({namespace, name})).data?.['mesh'] ?? null;
+    } catch (error) {
+      if ((error as {code?: unknown}).code === 404) return null;
+      throw asError(`ConfigMap ${namespace}/${name}`, error);
+    }
+  };
   return {
-    async list() {
-      const lists = Object.entries(KINDS).map(async ([kind, {version, plural}]) => {
-        const what = `${plural}.${GROUP}`;
-        const answer: unknown = await asked(what, () =>
-          custom.listClusterCustomObject({group: GROUP, version, plural}),
-        );
-        return (answer as {items: Live[]}).items.map((item) => ({...item, apiVersion: `${GROUP}/${version}`, kind}));
-      });
-      return (await Promise.all(lists)).flat();
+    list: async () => (await Promise.all(Object.entries(KINDS).map(([kind, where]) => all<Live>(kind, where)))).flat(),
+    async surroundings(namespace, revision) {
+      const services = asked('services', () => core.listServiceForAllNamespaces());
+      return {
+        serviceEntries: await all<ServiceEntry>('ServiceEntry', KINDS.ServiceEntry),
+        services: (await services).items.map((item) => ({...item, kind: 'Service'})) as unknown as Service[],
+        sidecars: await all<SidecarResource>('Sidecar', {version: 'v1', plural: 'sidecars'}),
+        envoyFilters: await all<EnvoyFilter>('EnvoyFilter', KINDS.EnvoyFilter),
+        mesh: await mesh(namespace, revision),
+      };
     },
     async write(object, {dryRun, force}) {
       const patch = {...place(object), body: object, fieldManager: FIELD_MANAGER, force};
@@ -55,15 +75,7 @@ export function clusterStore(config: KubeConfig): Store {
       const body = {preconditions: {uid, resourceVersion}};
       await asked(idOf(object), () => custom.deleteNamespacedCustomObject({...place(object), body}));
     },
-    async mesh(namespace, revision) {
-      const name = revision === 'default' ? 'istio' : `istio-${revision}`;
-      try {
-        return (await core.readNamespacedConfigMap({namespace, name})).data?.['mesh'] ?? null;
-      } catch (error) {
-        if ((error as {code?: unknown}).code === 404) return null;
-        throw asError(`ConfigMap ${namespace}/${name}`, error);
-      }
-    },
+    mesh,
   };
 }
 

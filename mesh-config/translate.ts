@@ -8,13 +8,15 @@ import {sidecarFilters} from './sidecar.ts';
 export interface Translated {
   /** Empty where there are errors: half of it would be a mesh that is half open. */
   readonly objects: readonly Generated[];
+  /** The corporate proxies as the mesh is to know them; empty where there are errors. */
+  readonly proxies: readonly ProxyService[];
   readonly findings: readonly Finding[];
 }
 
 export function translate(mesh: MeshEgressDocument, proxies: readonly UpstreamProxyDocument[]): Translated {
   const findings: Finding[] = [];
   const services = readProxies(mesh, proxies, findings);
-  if (findings.some(({severity}) => severity === 'error')) return {objects: [], findings};
+  if (findings.some(({severity}) => severity === 'error')) return {objects: [], proxies: [], findings};
   const scopes = mesh.enforcement.map((entry) => scopeOf(mesh, entry));
   return {
     // In the order in which they are to be written: questions before what they ask about, so that nothing is reachable unasked
@@ -28,6 +30,7 @@ export function translate(mesh: MeshEgressDocument, proxies: readonly UpstreamPr
       ]),
       ...services.map((service) => serviceEntry(mesh, service)),
     ],
+    proxies: services,
     findings,
   };
 }

@@ -116,6 +116,29 @@ describe('a cluster', () => {
     expect(await run('diff', FULL)).toEqual({code: 0, stdout: 'The cluster holds what is generated.\n', stderr: ''});
   }, 60_000);
 
+  it('verify says what is in the way, and its fix', async () => {
+    const without = await run('verify', FULL);
+    expect(without.stdout).toBe(
+      'NoExtauthz: Service sallyport/extauthz: there is no such Service, so every question fails. Install sallyport extauthz, or correct spec.extauthz.\n',
+    );
+    const service = (name: string) => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: {name: 'extauthz', namespace: 'other'},
+      spec: {ports: [{name, port: 9000}]},
+    });
+    const there = {...FULL, extauthz: {namespace: 'other'}};
+    expect((await run('apply', there)).code).toBe(0);
+    expect(cluster.kubectl(['apply', '-f', '-'], stringify(service('api')))).toMatchObject({status: 0});
+    expect((await run('verify', there)).stdout).toMatch(
+      /^ExtauthzNotGrpc: Service other\/extauthz: .* appProtocol: grpc\.\n$/,
+    );
+    expect(cluster.kubectl(['apply', '-f', '-'], stringify(service('grpc')))).toMatchObject({status: 0});
+    expect(await run('verify', there)).toEqual({code: 0, stdout: 'Nothing is in the way.\n', stderr: ''});
+    expect((await run('verify', {...there, proxies: []})).stdout).toContain('NotApplied: ');
+    expect((await run('apply', FULL)).code).toBe(0);
+  }, 60_000);
+
   it('what somebody changed is shown by its path, refused, and taken over on demand', async () => {
     const patch = ['patch', 'serviceentry', 'sallyport-proxy-corp', '-n', 'istio-system', '--type=merge', '-p'];
     kubectl(...patch, '{"spec":{"location":"MESH_INTERNAL"}}');

@@ -1,0 +1,71 @@
+/** What stands beside our objects in a cluster, as far as it can get in their way. */
+
+export interface Named {
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+}
+
+export interface Port {
+  readonly number?: number;
+  readonly port?: number;
+  readonly name?: string;
+  readonly protocol?: string;
+  readonly appProtocol?: string;
+}
+
+export interface ServiceEntry extends Named {
+  readonly spec: {
+    readonly hosts?: readonly string[];
+    readonly addresses?: readonly string[];
+    readonly ports?: readonly Port[];
+    readonly exportTo?: readonly string[];
+    readonly resolution?: string;
+  };
+}
+
+export interface Service extends Named {
+  readonly spec: {readonly clusterIPs?: readonly string[]; readonly ports?: readonly Port[]};
+}
+
+export interface SidecarResource extends Named {
+  readonly spec: {
+    readonly workloadSelector?: {readonly labels?: Readonly<Record<string, string>>};
+    readonly egress?: readonly {readonly hosts?: readonly string[]}[];
+    readonly outboundTrafficPolicy?: {readonly mode?: string};
+  };
+}
+
+export interface EnvoyFilter extends Named {
+  readonly spec: {
+    readonly priority?: number;
+    readonly configPatches?: readonly {
+      readonly applyTo?: string;
+      readonly match?: {readonly context?: string};
+      readonly patch?: {readonly operation?: string; readonly value?: unknown};
+    }[];
+  };
+}
+
+export interface Surroundings {
+  readonly serviceEntries: readonly ServiceEntry[];
+  readonly services: readonly Service[];
+  readonly sidecars: readonly SidecarResource[];
+  readonly envoyFilters: readonly EnvoyFilter[];
+  /** The `mesh` of Istio's ConfigMap; null: there is none. */
+  readonly mesh: string | null;
+}
+
+export const nameOf = ({kind, metadata}: Named): string => `${kind} ${metadata.namespace}/${metadata.name}`;
+
+/** Whether pods of these namespaces (null: of any) see the service. Without exportTo everybody does. */
+export function isSeenIn({metadata, spec}: ServiceEntry, namespaces: readonly string[] | null): boolean {
+  const to = spec.exportTo ?? ['*'];
+  if (to.includes('*')) return true;
+  const named = to.map((one) => (one === '.' ? metadata.namespace : one));
+  return namespaces === null ? named.some((one) => one !== '~') : named.some((one) => namespaces.includes(one));
+}
