@@ -114,6 +114,17 @@ describe('the last look at a captured pod', () => {
   });
 });
 
+test.each(['sallyport-capture', 'sallyport-proxy'])(
+  'a container that is called %s has no raw sockets either, where that is none of ours: the node captures its pod',
+  (name) => {
+    const spec = {containers: [{name: 'app'}], initContainers: [{name}]};
+    const result = inject(requestOf({'sallyport.dev/mode': 'tproxy'}, spec).pod, NAMESPACE, INSTALLATION);
+    expect(result).toMatchObject({
+      pod: {spec: {initContainers: [{}, {name, securityContext: {capabilities: {drop: ['NET_RAW']}}}]}},
+    });
+  },
+);
+
 describe('ephemeral containers', () => {
   const running = captured();
   running.spec.ephemeralContainers = [{name: 'there'}];

@@ -11,8 +11,11 @@ import {capturesItself, podCapture, POD_CAPTURE_CONTAINERS} from './pod-capture.
 import type {Installation} from './settings.ts';
 
 export const GUARD_CONTAINER = 'sallyport-guard';
-/** All of ours: nobody tells them of proxies, and they are not changed. */
-export const OUR_CONTAINERS: ReadonlySet<string> = new Set([GUARD_CONTAINER, ...POD_CAPTURE_CONTAINERS]);
+/** Those that are ours in this pod: nobody tells them of proxies, and they are not changed. In another pod the names are its author's. */
+export function ourContainers(pod: Pod): readonly string[] {
+  return [...(capturesItself(pod) ? POD_CAPTURE_CONTAINERS : []), GUARD_CONTAINER];
+}
+
 /** A volume of its own: that of the pod's trust is there only for pods that trust our CA. */
 const VOLUME = GUARD_CONTAINER;
 const MOUNT_PATH = '/etc/sallyport/trust';
@@ -69,7 +72,7 @@ export function placeGuard(pod: Pod, installation: Installation): string[] {
 
 /** Whether the guard of a pod that everybody has changed runs first, as sentences with the fix; empty: it does. */
 export function guardFaults(pod: Pod): string[] {
-  return misplaced(pod, [...(capturesItself(pod) ? POD_CAPTURE_CONTAINERS : []), GUARD_CONTAINER]);
+  return misplaced(pod, ourContainers(pod));
 }
 
 function partsOf(pod: Pod, installation: Installation): Parts {

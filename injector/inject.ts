@@ -2,7 +2,7 @@
 import {ANNOTATIONS, LABELS} from '../runtime/names.ts';
 import {choose, type Mode, type SkipReason} from './choice.ts';
 import {hidesEnvFrom} from './environment.ts';
-import {latchCapture, OUR_CONTAINERS, placeGuard} from './guard.ts';
+import {latchCapture, ourContainers, placeGuard} from './guard.ts';
 import {capturesItself, keepUser} from './pod-capture.ts';
 import {containersOf, type Container, type Namespace, type Pod} from './pod.ts';
 import {noProxyEntries, type Installation} from './settings.ts';
@@ -49,14 +49,11 @@ export function inject(
   }
   const changeable =
     running === null
-      ? containersOf(out).filter(({name}) => mode !== 'tproxy' || !OUR_CONTAINERS.has(name))
+      ? containersOf(out).filter(({name}) => mode !== 'tproxy' || !ourContainers(out).includes(name))
       : newEphemeral(out, running);
   // Not only the touched ones: a container that its author names to be skipped is captured like the others.
-  if (mode === 'tproxy')
-    for (const container of changeable) {
-      dropRawSockets(container);
-      if (capturesItself(out)) keepUser(container);
-    }
+  if (mode === 'tproxy') for (const container of changeable) dropRawSockets(container);
+  if (mode === 'tproxy' && capturesItself(out)) for (const container of changeable) keepUser(container);
   const skipped = skippedContainers(out, installation);
   const touched = changeable.filter(({name}) => !skipped.has(name));
   const warnings = [...unknown];

@@ -111,10 +111,17 @@ export const INJECTOR_MUTANTS: readonly Mutant[] = [
     name: 'a container that is named to be skipped keeps its raw sockets',
     guards: NO_STEERING,
     file: 'injector/inject.ts',
-    find: "if (mode === 'tproxy') for (const container of changeable) dropRawSockets(container);",
-    replace:
-      "if (mode === 'tproxy') for (const container of changeable.filter(({name}) => !skippedContainers(out, installation).has(name))) dropRawSockets(container);",
+    find: '      dropRawSockets(container);\n',
+    replace: '      if (!skippedContainers(out, installation).has(container.name)) dropRawSockets(container);\n',
     tests: PROPERTY,
+  },
+  {
+    name: 'whoever has a name of ours keeps his raw sockets',
+    guards: NO_STEERING,
+    file: 'injector/inject.ts',
+    find: "mode !== 'tproxy' || !ourContainers(out).includes(name)",
+    replace: "mode !== 'tproxy' || !name.startsWith('sallyport-')",
+    tests: ADMISSION,
   },
   {
     name: 'CAP_NET_RAW counts as dropped',
@@ -183,17 +190,18 @@ export const INJECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'a guard that was changed is taken for ours',
     guards: 'Issue 6: the init container proves capture before anything else runs',
-    file: 'injector/guard.ts',
-    find: '    if (differs.length > 0)\n',
-    replace: '    if (differs.length > 10)\n',
+    file: 'injector/placed.ts',
+    find: '      return differs.length === 0\n',
+    replace: '      return differs.length < 10\n',
     tests: GUARD,
   },
   {
     name: 'the guard runs somewhere among the others',
     guards: 'Issue 6: the init container proves capture before anything else runs',
-    file: 'injector/guard.ts',
-    find: 'pod.spec.initContainers = [there ?? wanted, ...others.filter((one) => one !== there)];',
-    replace: 'pod.spec.initContainers = there === undefined ? [...others, wanted] : others;',
+    file: 'injector/placed.ts',
+    find: '    ...containers.map((wanted, i) => found[i] ?? wanted),\n    ...inits.filter(({name}) => !names.includes(name)),\n',
+    replace:
+      '    ...inits.filter(({name}) => !names.includes(name)),\n    ...containers.map((wanted, i) => found[i] ?? wanted),\n',
     tests: GUARD,
   },
   {

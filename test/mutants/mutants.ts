@@ -1,6 +1,7 @@
 /** All mutants, by the part that they break. */
 import {AROUND_MUTANTS} from './around.ts';
 import {BOUNDS_MUTANTS} from './bounds.ts';
+import {CLUSTER_MUTANTS} from './cluster.ts';
 import {EXTAUTHZ_MUTANTS} from './extauthz.ts';
 import {FILTER_MUTANTS} from './filters.ts';
 import {HTTP1_MUTANTS} from './http1.ts';
@@ -24,5 +25,6 @@ export const MUTANTS: readonly Mutant[] = [
   ...EXTAUTHZ_MUTANTS,
   ...FILTER_MUTANTS,
   ...INJECTOR_MUTANTS,
+  ...CLUSTER_MUTANTS,
   ...AROUND_MUTANTS,
 ];
