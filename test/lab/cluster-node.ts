@@ -2,10 +2,12 @@
 import type {ChildProcess} from 'node:child_process';
 import {mkdtempSync, rmSync} from 'node:fs';
 import {createServer as createHttpServer} from 'node:http';
-import {connect, createServer, type Server} from 'node:net';
+import {connect, createServer, type Server, type Socket} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {createInterface} from 'node:readline';
+import {openCa} from '../../pki/index.ts';
+import {NOT_READY_TAINT} from '../../runtime/names.ts';
 import {tproxyCommand} from '../../cli/demo/proxy-process.ts';
 import type {ControlPlane} from '../cluster/control-plane.ts';
 import {createLab, type Lab, type LabPod} from './lab.ts';
@@ -50,10 +52,14 @@ export interface ClusterNode {
   plugIn(name: string, ips?: readonly string[]): Promise<LabPod>;
   /** What the kubelet writes when the sandbox is there. */
   setAddress(pod: PodSpec, ips: readonly string[], phase?: string): void;
+  /** Its interface goes, as when the runtime has ended it. */
+  unplug(name: string): Promise<void>;
+  /** The API server cannot be reached from the node any more, or again. */
+  cutOff(cut: boolean): void;
   /** All three. */
   startPod(pod: PodSpec): Promise<LabPod>;
   /** `200`, another status, or `curl exit N`. */
-  curl(pod: string, url: string): Promise<string>;
+  curl(pod: string, url: string, more?: readonly string[]): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -68,6 +74,8 @@ export interface ClusterNodeOptions {
 }
 
 const RESOLVER = '9.9.9.9';
+/** The lab's pods have these. */
+const PODS = ['10.77.0.0/24', 'fd77::/64'];
 
 export async function clusterNode({cluster, name, kubeconfig, sites}: ClusterNodeOptions): Promise<ClusterNode> {
   const dir = mkdtempSync(join(tmpdir(), 'sallyport-node-'));
@@ -78,10 +86,15 @@ export async function clusterNode({cluster, name, kubeconfig, sites}: ClusterNod
     await listenIn(path, server, ip, port);
     servers.push(server);
   };
+  const carried = new Set<Socket>();
+  let cut = false;
   const api = new URL(cluster.url);
   // The API server is on this machine's loopback; on the lab's node it answers at the same address.
   await serve(
     createServer((socket) => {
+      if (cut) return void socket.resetAndDestroy();
+      carried.add(socket);
+      socket.once('close', () => carried.delete(socket));
       const onward = connect(Number(api.port), api.hostname);
       const end = (): void => {
         socket.destroy();
@@ -105,7 +118,11 @@ export async function clusterNode({cluster, name, kubeconfig, sites}: ClusterNod
     const {status, stderr} = cluster.kubectl(argv, input);
     if (status !== 0) throw new Error(`kubectl ${argv.join(' ')}: ${stderr}`);
   };
-  done(['apply', '-f', '-'], JSON.stringify({apiVersion: 'v1', kind: 'Node', metadata: {name}}));
+  // An operator's own CA: no controller is here that would sign one.
+  openCa({dir: join(dir, 'ca')});
+  const taints = [{key: NOT_READY_TAINT, effect: 'NoSchedule'}];
+  const spec = {podCIDR: PODS[0], podCIDRs: PODS, taints};
+  done(['apply', '-f', '-'], JSON.stringify({apiVersion: 'v1', kind: 'Node', metadata: {name}, spec}));
 
   const node: ClusterNode = {
     ...{lab, name, dir},
@@ -146,14 +163,22 @@ export async function clusterNode({cluster, name, kubeconfig, sites}: ClusterNod
         JSON.stringify({status}),
       ]);
     },
+    async unplug(podName) {
+      const {status, stderr} = await lab.exec('node', ['ip', 'link', 'delete', lab.pod(podName).port]);
+      if (status !== 0) throw new Error(stderr);
+    },
+    cutOff(now) {
+      cut = now;
+      if (now) for (const socket of carried) socket.resetAndDestroy();
+    },
     async startPod(pod) {
       node.createPod(pod);
       const plugged = await node.plugIn(pod.name);
       node.setAddress(pod, plugged.ips);
       return plugged;
     },
-    async curl(pod, url) {
-      const argv = ['curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}', url];
+    async curl(pod, url, more = []) {
+      const argv = ['curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}', ...more, url];
       const {stdout, status} = await lab.exec(pod, argv);
       return status === 0 ? stdout : `curl exit ${status}`;
     },
