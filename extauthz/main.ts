@@ -36,8 +36,9 @@ export async function extauthz(argv: readonly string[], out: Out): Promise<numbe
     config.sds === null
       ? null
       : await openRoleCa({
-          ...{dir: config.sds.caDir, source: config.source, node: config.sds.nodeName, journal},
-          upstreamCaFile: null,
+          ...{dir: config.sds.caDir, upstreamCaFile: null, journal},
+          cluster:
+            config.source.kind === 'files' ? null : {kubeconfig: config.source.kubeconfig, node: config.sds.nodeName},
         });
   let draining = false;
   const telling = await openTelling(config.source, {role: 'extauthz', instance: hostname(), journal, metrics});

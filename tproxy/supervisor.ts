@@ -2,8 +2,8 @@
 import {existsSync, readFileSync} from 'node:fs';
 import type {Server} from 'node:http';
 import {openKnowledge, openRefs} from '../cluster/open.ts';
+import {openRoleCa, type RoleCa, type RoleCaOptions} from '../cluster/node-ca/open.ts';
 import type {OwnNode} from '../cluster/own-node.ts';
-import {openCa, publishTrust} from '../pki/index.ts';
 import type {UpstreamProxyDocument} from '../policy/index.ts';
 import {startAdmin} from '../runtime/admin.ts';
 import {keepCodeCache} from '../runtime/code-cache.ts';
@@ -31,6 +31,7 @@ export class Supervisor {
   readonly #ownCidrs = new OwnCidrs();
   readonly #capture: NodeCapture | null;
   #node: OwnNode | null = null;
+  #ca: RoleCa | null = null;
   readonly #refs: Refs;
   /** Policies, workloads and what they name have been told. */
   #whole = false;
@@ -83,14 +84,15 @@ export class Supervisor {
     // Watched before anything is started: what changes meanwhile is not lost.
     await this.#source.watch(() => this.#publish());
     await this.#refs.watch(() => this.#publish());
-    // Made here once, so that workers that start together find the same keys.
-    publishTrust({
-      dir: config.caDir,
-      ca: openCa({dir: config.caDir}),
-      // What `tls` rules pass through shows its own certificates: pods need the roots that we verify with.
-      extra: config.upstreamCaFile === null ? [] : [readFileSync(config.upstreamCaFile, 'utf8')],
+    const shared = (): void => {
+      if (config.trustDir !== null) shareTrust(config.caDir, config.trustDir);
+    };
+    // Made here once, so that workers that start together find the same keys; from the cluster it may come later.
+    this.#ca = await openRoleCa({
+      ...{dir: config.caDir, cluster: clusterOf(config), upstreamCaFile: config.upstreamCaFile},
+      ...{journal: this.#journal, onReplaced: shared},
     });
-    if (config.trustDir !== null) shareTrust(config.caDir, config.trustDir);
+    shared();
     if (config.capture === 'node' && config.installation.podCidrs.length === 0)
       this.#journal.notice(
         'warn',
@@ -154,6 +156,7 @@ export class Supervisor {
       version: this.#version,
       source: this.#source.describe(),
       missingRefs: this.#missingRefs,
+      caTrouble: this.#ca === null ? 'not opened yet' : this.#ca.trouble(),
       capture: this.#capture?.status() ?? null,
     });
   }
@@ -219,10 +222,16 @@ export class Supervisor {
 
   #unwatch(): void {
     this.#source.close();
+    void this.#ca?.close();
     this.#node?.close();
     this.#refs.close();
     this.#ownCidrs.close();
   }
+}
+
+/** Whose intermediate we sign with: that of the node, unless we are in a pod, which believes nobody but us. */
+function clusterOf({source, capture, nodeName}: TproxyConfig): RoleCaOptions['cluster'] {
+  return source.kind === 'files' || capture === 'pod' ? null : {kubeconfig: source.kubeconfig, node: nodeName};
 }
 
 /** What flags name has to be there at the start. Throws SallyportError. */

@@ -3,7 +3,7 @@ import {readFileSync} from 'node:fs';
 import {createServer, type Server, type Socket} from 'node:net';
 import {hostname} from 'node:os';
 import {isDeepStrictEqual} from 'node:util';
-import {createLeafSource, openCa, type MintingLeafSource} from '../pki/index.ts';
+import {createLeafSource, watchCa, type MintingLeafSource} from '../pki/index.ts';
 import {compilePolicies, decide, inAnyCidr, type Address, type PolicySet, type Workload} from '../policy/index.ts';
 import {keepCodeCache} from '../runtime/code-cache.ts';
 import {SallyportError} from '../runtime/errors.ts';
@@ -73,7 +73,14 @@ class Worker {
     this.#journal = countingJournal(this.#limited, this.#metrics);
     this.descriptors = new DescriptorWatch(this.#journal);
     const isOwnListener = ownListener(installation.ownPorts);
-    this.#leaves = createLeafSource({ca: openCa({dir: config.caDir})});
+    const ca = watchCa({
+      dir: config.caDir,
+      awaited: config.source.kind === 'cluster' && config.capture !== 'pod',
+      // Leaves of the one before are not shown any more; the supervisor says what happens in the directory.
+      onReplaced: () => undefined,
+      onFailed: () => undefined,
+    });
+    this.#leaves = createLeafSource({ca});
     this.#names = createResolver({
       server: resolver === null ? null : hostPort(resolver.ip, resolver.port),
       onNotice: (event, message) => this.#journal.notice('warn', event, message),

@@ -3,16 +3,16 @@ import {readFileSync} from 'node:fs';
 import {hasOwnCa, publishTrust, watchCa, type WatchedCa} from '../../pki/index.ts';
 import {SallyportError} from '../../runtime/errors.ts';
 import type {Journal} from '../../runtime/journal.ts';
-import type {SourceSettings} from '../../sources/settings.ts';
 import type {NodeCaAgent} from './agent.ts';
 
 export interface RoleCaOptions {
   readonly dir: string;
-  readonly source: SourceSettings;
-  /** null: of files; then a CA is made where there is none. */
-  readonly node: string | null;
+  /** From whose controller it comes, and for which node; null: from nobody, and one is made where there is none. */
+  readonly cluster: {readonly kubeconfig: string | null; readonly node: string | null} | null;
   readonly upstreamCaFile: string | null;
   readonly journal: Journal;
+  /** Another CA is there, and the bundles beside it are of it. May throw SallyportError. */
+  readonly onReplaced?: () => void;
 }
 
 /** What a role's first process holds; those that sign watch the directory themselves (signingCa). */
@@ -27,13 +27,19 @@ export interface RoleCa {
  * and asks the cluster where it comes from there. Never waits for that. Throws SallyportError (Ca...) for a CA that is bad.
  */
 export async function openRoleCa(options: RoleCaOptions): Promise<RoleCa> {
-  const {dir, source, node, journal} = options;
+  const {dir, cluster, journal} = options;
   const ca = watchCa({
     // From the cluster it is waited for; an operator's own, put there, goes before it.
-    ...{dir, awaited: source.kind === 'cluster'},
+    ...{dir, awaited: cluster !== null},
     onReplaced: () => {
       journal.notice('info', 'ca.replaced', `${dir} has another CA: certificates made from now on are signed by it`);
-      publish(ca, options);
+      try {
+        publish(ca, options);
+        options.onReplaced?.();
+      } catch (error) {
+        if (!(error instanceof SallyportError)) throw error;
+        journal.notice('error', 'ca.failed', error.describe());
+      }
     },
     onFailed: (error) => {
       // What the agent waits for it says itself.
@@ -43,7 +49,7 @@ export async function openRoleCa(options: RoleCaOptions): Promise<RoleCa> {
   });
   await ca.ready;
   publish(ca, options);
-  const agent = await agentOf(options, node);
+  const agent = await agentOf(options);
   return {
     trouble() {
       const trouble = ca.trouble();
@@ -58,8 +64,9 @@ export async function openRoleCa(options: RoleCaOptions): Promise<RoleCa> {
   };
 }
 
-async function agentOf({dir, source, journal}: RoleCaOptions, node: string | null): Promise<NodeCaAgent | null> {
-  if (source.kind === 'files' || hasOwnCa(dir)) return null;
+async function agentOf({dir, cluster, journal}: RoleCaOptions): Promise<NodeCaAgent | null> {
+  if (cluster === null || hasOwnCa(dir)) return null;
+  const {kubeconfig, node} = cluster;
   if (node === null)
     throw new SallyportError(
       'Usage',
@@ -68,16 +75,11 @@ async function agentOf({dir, source, journal}: RoleCaOptions, node: string | nul
     );
   // Loaded only in a cluster: the client library is most of what a role's process would hold.
   const [{connectionOf}, {keepNodeCa}] = await Promise.all([import('../connection.ts'), import('./agent.ts')]);
-  return keepNodeCa({config: connectionOf(source.kubeconfig, process.env), node, dir, journal});
+  return keepNodeCa({config: connectionOf(kubeconfig, process.env), node, dir, journal});
 }
 
-function publish(ca: WatchedCa, {dir, upstreamCaFile, journal}: RoleCaOptions): void {
+function publish(ca: WatchedCa, {dir, upstreamCaFile}: RoleCaOptions): void {
   if (ca.trouble() !== null) return;
-  try {
-    // What `tls` rules pass through shows its own certificates: pods need the roots that we verify with.
-    publishTrust({dir, ca, extra: upstreamCaFile === null ? [] : [readFileSync(upstreamCaFile, 'utf8')]});
-  } catch (error) {
-    if (!(error instanceof SallyportError)) throw error;
-    journal.notice('error', 'ca.failed', error.describe());
-  }
+  // What `tls` rules pass through shows its own certificates: pods need the roots that we verify with.
+  publishTrust({dir, ca, extra: upstreamCaFile === null ? [] : [readFileSync(upstreamCaFile, 'utf8')]});
 }

@@ -111,9 +111,8 @@ export const INJECTOR_MUTANTS: readonly Mutant[] = [
     name: 'a container that is named to be skipped keeps its raw sockets',
     guards: NO_STEERING,
     file: 'injector/inject.ts',
-    find: 'for (const container of changeable) dropRawSockets(container);',
-    replace:
-      'for (const container of changeable) if (!skippedContainers(out, installation).has(container.name)) dropRawSockets(container);',
+    find: '      dropRawSockets(container);\n',
+    replace: '      if (!skippedContainers(out, installation).has(container.name)) dropRawSockets(container);\n',
     tests: PROPERTY,
   },
   {
