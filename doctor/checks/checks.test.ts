@@ -68,6 +68,13 @@ describe('node.members', () => {
     ['who is locked and nobody is only cut off', 'locked4', [], ['a'], false],
     ['who is free and should not be', 'free4', [], ['a'], true],
     ['who is free and is not yet', 'free4', ['a'], [], false],
+    [
+      'a prefix of one address is listed as that address',
+      'pods4',
+      ['10.0.0.7/32', 'fd00::/128', '10.1.0.0/24'],
+      ['10.0.0.7', 'fd00::', '10.1.0.0/24'],
+      null,
+    ],
     ['as it should be', 'locked4', ['a', 'b'], ['b', 'a'], null],
   ])('%s', (_, name, wanted, actual, isGrave) => {
     const problems = compared(sets(name, ...wanted), sets(name, ...actual));

@@ -32,10 +32,14 @@ export const nodeMembers: Check<NodeWorld> = {
   },
 };
 
+/** The kernel lists a prefix of one address as that address. */
+const hostOf = (prefix: string): string => prefix.slice(0, prefix.indexOf('/'));
+
 /** An address that is not held is free; one that is held and nobody's is only cut off. Pure. */
 export function compared(wanted: Sets, actual: Sets): Problem[] {
   const problems: Problem[] = [];
-  for (const [name, elements] of wanted) {
+  for (const [name, written] of wanted) {
+    const elements = new Set([...written].map((element) => element.replace(/(\.\d+\/32|:[\da-f]*\/128)$/, hostOf)));
     const have = actual.get(name) ?? new Set<string>();
     for (const element of elements)
       if (!have.has(element))

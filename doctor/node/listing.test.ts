@@ -77,7 +77,7 @@ test('elements are written as ours: interfaces quoted, addresses not', () => {
       ['locked4', new Set(['"p-a" . 10.0.0.1'])],
       ['closed_interfaces', new Set(['"p-a"', '"p-b"'])],
       ['empty', new Set()],
-      ['refused4', new Set(['{"prefix":{"addr":"10.0.0.0","len":8}}'])],
+      ['refused4', new Set(['10.0.0.0/8'])],
     ]),
   );
 });

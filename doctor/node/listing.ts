@@ -93,8 +93,13 @@ interface ListedSet {
 function text({type}: ListedSet, element: unknown): string {
   const value = (element as {elem?: {val: unknown}}).elem?.val ?? element;
   const types = typeof type === 'string' ? [type] : type;
-  // A text has a method of the name "concat"; prefixes and ranges are objects too, of sets that are not compared by element.
-  const parts =
-    typeof value === 'object' ? ((value as {concat?: unknown[]}).concat ?? [JSON.stringify(value)]) : [value];
+  // A text has a method of the name "concat".
+  const parts = typeof value === 'object' ? ((value as {concat?: unknown[]}).concat ?? [prefixText(value)]) : [value];
   return parts.map((part, i) => (types[i] === 'ifname' ? `"${String(part)}"` : String(part))).join(' . ');
+}
+
+/** As it was written, where it is a prefix: one of a single address is listed as that address. */
+function prefixText(value: unknown): string {
+  const {prefix} = value as {prefix?: {addr: string; len: number}};
+  return prefix === undefined ? JSON.stringify(value) : `${prefix.addr}/${prefix.len}`;
 }

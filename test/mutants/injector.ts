@@ -111,8 +111,9 @@ export const INJECTOR_MUTANTS: readonly Mutant[] = [
     name: 'a container that is named to be skipped keeps its raw sockets',
     guards: NO_STEERING,
     file: 'injector/inject.ts',
-    find: '      dropRawSockets(container);\n',
-    replace: '      if (!skippedContainers(out, installation).has(container.name)) dropRawSockets(container);\n',
+    find: 'for (const container of changeable) dropRawSockets(container);',
+    replace:
+      'for (const container of changeable) if (!skippedContainers(out, installation).has(container.name)) dropRawSockets(container);',
     tests: PROPERTY,
   },
   {
