@@ -162,6 +162,18 @@ describe('a corporate proxy outside of the mesh', () => {
       60_000,
     );
 
+    it('headers that Envoy itself understands do not steer a request to another place', async () => {
+      const before = asked('squid');
+      await world.tried(
+        ...through('squid'),
+        '-H',
+        'x-envoy-original-dst-host: 5.6.40.9:80',
+        'http://squid.test/steered',
+      );
+      expect(world.connected).not.toContain('evil.test');
+      expect(parents.get('squid')!.asked().slice(before)).toEqual(['GET http://squid.test/steered']);
+    }, 60_000);
+
     it('the access log says policy, rule and reason of a CONNECT', async () => {
       await world.tried(...through('squid'), 'https://squid.test/logged');
       await world.tried(...through('squid'), 'https://evil.test/');

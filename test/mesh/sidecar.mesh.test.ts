@@ -135,6 +135,20 @@ describe('a sidecar', () => {
       expect(await world.tried(...to('known.test', EVIL, 443), 'https://known.test/')).toMatchObject(CLOSED);
     }, 60_000);
 
+    it('headers that Envoy itself understands do not steer it', async () => {
+      const steering = [
+        '-H',
+        `x-envoy-original-dst-host: ${EVIL}:80`,
+        '-H',
+        'x-envoy-upstream-rq-timeout-ms: 1',
+        '-H',
+        'x-envoy-original-path: /public/a',
+      ];
+      expect((await world.tried(...steering, 'http://known.test/private')).answer[0]).toBe(418);
+      await world.tried(...steering, 'http://unknown.test/public/steered');
+      expect(world.connected).not.toContain('evil.test');
+    }, 60_000);
+
     it('TLS is decided by the name in its ClientHello', async () => {
       expect(await world.tried('https://known.test/t')).toMatchObject({reached: ['known.test/t']});
       expect(await world.tried('https://denied.test/t')).toMatchObject(CLOSED);
