@@ -18,7 +18,8 @@ const VALUES = {
     nodeCidrs: ['10.78.0.0/24'],
     apiServers: [SERVICES.api],
   },
-  node: {image: {repository: 'sallyport'}, workers: 1, upstreamCa: {configMap: 'internet-root'}},
+  // A bridge CNI with br_netfilter, where TPROXY cannot work.
+  node: {image: {repository: 'sallyport'}, workers: 1, intercept: 'redirect', upstreamCa: {configMap: 'internet-root'}},
   injector: {replicas: 1},
   controller: {replicas: 1},
 };
