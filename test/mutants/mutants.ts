@@ -4,6 +4,7 @@ import {BOUNDS_MUTANTS} from './bounds.ts';
 import {CLUSTER_MUTANTS} from './cluster.ts';
 import {EXTAUTHZ_MUTANTS} from './extauthz.ts';
 import {FILTER_MUTANTS} from './filters.ts';
+import {GUARD_MUTANTS} from './guard.ts';
 import {HTTP1_MUTANTS} from './http1.ts';
 import {INJECTOR_MUTANTS} from './injector.ts';
 import type {Mutant} from './mutant.ts';
@@ -26,5 +27,6 @@ export const MUTANTS: readonly Mutant[] = [
   ...FILTER_MUTANTS,
   ...INJECTOR_MUTANTS,
   ...CLUSTER_MUTANTS,
+  ...GUARD_MUTANTS,
   ...AROUND_MUTANTS,
 ];
