@@ -10,6 +10,8 @@ const GUARD = ['injector/guard.test.ts'];
 const RAW = ['injector/raw-sockets.test.ts'];
 const PROPERTY = ['injector/inject.property.test.ts'];
 const SERVER = ['injector/server.test.ts'];
+/** With the webhooks as the chart has them, on a real API server. */
+const CHART = ['injector/injector.cluster.test.ts'];
 const TRUST = ['injector/trust.test.ts'];
 const PROXY = ['injector/proxy.test.ts', 'injector/environment.test.ts'];
 
@@ -293,5 +295,29 @@ export const INJECTOR_MUTANTS: readonly Mutant[] = [
     find: '  app.server.headersTimeout = limits.requestTimeoutMs;\n',
     replace: '',
     tests: SERVER,
+  },
+  {
+    name: 'labels of running pods are not looked at in a cluster',
+    guards: 'DESIGN §7: capture is latched for the UID',
+    file: 'charts/sallyport/templates/injector/_webhook.tpl',
+    find: '  - {operations: [UPDATE], apiGroups: [""], apiVersions: [v1], resources: [pods], scope: Namespaced}\n',
+    replace: '',
+    tests: CHART,
+  },
+  {
+    name: 'pods that ask by their namespace are not asked about again',
+    guards: 'Issue 6: works with other injectors in either order (reinvocationPolicy: IfNeeded)',
+    file: 'charts/sallyport/templates/injector/_webhook.tpl',
+    find: '(dict "name" "mode" "namespace" list',
+    replace: '(dict "name" "mode" "namespace" (list (dict "key" "sallyport.dev/injection" "operator" "DoesNotExist"))',
+    tests: CHART,
+  },
+  {
+    name: 'ephemeral containers are not looked at in a cluster',
+    guards: 'Issue 6: what could slip its guard is refused, also for pods/ephemeralcontainers',
+    file: 'charts/sallyport/templates/injector/_webhook.tpl',
+    find: 'resources: [pods/ephemeralcontainers]',
+    replace: 'resources: [pods/eviction]',
+    tests: CHART,
   },
 ];
