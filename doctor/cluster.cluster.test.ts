@@ -1,183 +1,37 @@
 /** `sallyport doctor cluster` beside a real API server and a real injector, whole and broken. */
-import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
-import {spawn} from 'node:child_process';
-import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
-import {createLeafMint, ephemeralCa} from '../pki/index.ts';
-import {startControlPlane, type ControlPlane, type Ran} from '../test/cluster/control-plane.ts';
-import {freePorts} from '../test/cluster/ports.ts';
+import {ephemeralCa} from '../pki/index.ts';
 import {clusterTest} from '../test/cluster/require.ts';
-import {startRole, type Role} from '../test/cluster/role.ts';
-import {VERSION} from '../runtime/version.ts';
+import {startRole} from '../test/cluster/role.ts';
+import {
+  ROOT,
+  TIMEOUT_MS,
+  apply,
+  applyStatus,
+  ca,
+  cluster,
+  doctor,
+  done,
+  kubectl,
+  line,
+  lines,
+  patch,
+  policy,
+  report,
+  roles,
+  startWhole,
+  stopWhole,
+  webhooks,
+  well,
+  whileBroken,
+  type Line,
+} from './testing/whole-cluster.ts';
 
-const ROOT = join(import.meta.dirname, '..');
-const TIMEOUT_MS = 120_000;
 const it = clusterTest();
 
-interface Line {
-  readonly check: string;
-  readonly verdict: 'ok' | 'warn' | 'FAIL';
-  readonly looked: boolean;
-  readonly found: string;
-  readonly fix: string;
-}
-
-let cluster: ControlPlane;
-let dir: string;
-let port: number;
-const roles: Role[] = [];
-const ca = ephemeralCa();
-
-function kubectl(argv: readonly string[], input?: object | string): Ran {
-  return cluster.kubectl(argv, typeof input === 'object' ? JSON.stringify(input) : input);
-}
-function done(argv: readonly string[], input?: object | string): void {
-  expect({argv, ...kubectl(argv, input)}).toMatchObject({argv, status: 0});
-}
-const apply = (object: object): void => done(['apply', '--server-side', '--force-conflicts', '-f', '-'], object);
-/** The status of an object as its writer leaves it. */
-const applyStatus = (object: object): void =>
-  done(['apply', '--server-side', '--force-conflicts', '--subresource=status', '-f', '-'], object);
-
-async function doctor(...argv: string[]): Promise<{status: number | null; stdout: string; stderr: string}> {
-  const child = spawn(
-    process.execPath,
-    [join(ROOT, 'cli/main.ts'), 'doctor', 'cluster', '--kubeconfig', cluster.kubeconfig, ...argv],
-    {stdio: ['ignore', 'pipe', 'pipe']},
-  );
-  const texts = {stdout: '', stderr: ''};
-  for (const name of ['stdout', 'stderr'] as const)
-    child[name].setEncoding('utf8').on('data', (text: string) => (texts[name] += text));
-  const status = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return {status, ...texts};
-}
-async function lines(): Promise<Line[]> {
-  const {stdout, stderr} = await doctor('-o', 'json');
-  expect(stderr).toBe('');
-  return (JSON.parse(stdout) as {checks: Line[]}).checks;
-}
-async function line(check: string): Promise<Line> {
-  return (await lines()).find((one) => one.check === check)!;
-}
-
-const webhooks = (path: string, more: object = {}): object => ({
-  apiVersion: 'admissionregistration.k8s.io/v1',
-  kind: path === 'mutate' ? 'MutatingWebhookConfiguration' : 'ValidatingWebhookConfiguration',
-  metadata: {name: 'sallyport'},
-  webhooks: [
-    {
-      name: `mode.${path}.sallyport.dev`,
-      clientConfig: {
-        url: `https://127.0.0.1:${port}/${path}`,
-        caBundle: Buffer.from(ca.rootPem).toString('base64'),
-      },
-      rules: [
-        {operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods']},
-        {operations: ['UPDATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods/ephemeralcontainers']},
-      ],
-      failurePolicy: 'Fail',
-      sideEffects: 'None',
-      admissionReviewVersions: ['v1'],
-      timeoutSeconds: 5,
-      namespaceSelector: {
-        matchExpressions: [
-          {key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: ['kube-system', 'sallyport', 'left-out']},
-        ],
-      },
-      ...more,
-    },
-  ],
-});
-
-const BOOT = '11111111-2222-3333-4444-555555555555';
-const report = (more: object = {}): object => ({
-  apiVersion: 'sallyport.dev/v1alpha1',
-  kind: 'EgressNode',
-  metadata: {name: 'node-1'},
-  status: {
-    version: VERSION,
-    bootID: BOOT,
-    ready: true,
-    heartbeatTime: new Date().toISOString().replace(/\.\d+/, ''),
-    ...more,
-  },
-});
-
-beforeAll(async () => {
-  cluster = await startControlPlane();
-  dir = mkdtempSync(join(tmpdir(), 'sallyport-doctor-'));
-  done(['apply', '--server-side', '-f', join(ROOT, 'charts/sallyport/crds')]);
-  done(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
-  for (const name of ['sallyport', 'opted', 'left-out']) done(['create', 'namespace', name]);
-  for (const namespace of ['default', 'opted', 'left-out'])
-    kubectl(['create', 'serviceaccount', 'default', '-n', namespace]);
-  done(['label', 'namespace', 'opted', 'sallyport.dev/injection=enabled']);
-  const {chainPem, keyPem} = createLeafMint({ca}).mint('127.0.0.1');
-  writeFileSync(join(dir, 'tls.crt'), chainPem);
-  writeFileSync(join(dir, 'tls.key'), keyPem, {mode: 0o600});
-  writeFileSync(join(dir, 'config.yaml'), readFileSync(join(ROOT, 'injector/testdata/installation.yaml')));
-  [port] = (await freePorts(1)) as [number];
-  const injector = startRole([
-    ...['injector', '--kubeconfig', cluster.kubeconfig, '--config', join(dir, 'config.yaml')],
-    ...['--listen', `127.0.0.1:${port}`, '--admin', '127.0.0.1:0'],
-    ...['--tls-cert', join(dir, 'tls.crt'), '--tls-key', join(dir, 'tls.key')],
-  ]);
-  roles.push(injector);
-  await injector.logged(({event}) => event === 'injector.listening');
-  const controller = startRole([
-    ...['controller', '--kubeconfig', cluster.kubeconfig, '--identity', 'one', '--admin', '127.0.0.1:0'],
-  ]);
-  roles.push(controller);
-  await controller.logged(({event, message}) => event === 'trust.applied' && message.includes('opted'));
-  await controller.logged(({event, message}) => event === 'trust.applied' && message.includes('namespace sallyport'));
-  for (const path of ['mutate', 'validate']) apply(webhooks(path));
-  apply({apiVersion: 'v1', kind: 'Node', metadata: {name: 'node-1', labels: {'kubernetes.io/os': 'linux'}}});
-  applyStatus({apiVersion: 'v1', kind: 'Node', metadata: {name: 'node-1'}, status: {nodeInfo: nodeInfo()}});
-  apply({apiVersion: 'sallyport.dev/v1alpha1', kind: 'EgressNode', metadata: {name: 'node-1'}});
-  applyStatus(report());
-  apply(policy('web', [{name: 'r', to: {hosts: ['a.test']}}]));
-  await well();
-}, TIMEOUT_MS);
-
-afterAll(async () => {
-  for (const role of roles.reverse()) await role.stop();
-  await cluster?.stop();
-  if (dir !== undefined) rmSync(dir, {recursive: true, force: true});
-}, TIMEOUT_MS);
-
-const nodeInfo = (): object => ({
-  ...{machineID: 'm', systemUUID: 's', bootID: BOOT, kernelVersion: '6.1', osImage: 'Debian'},
-  ...{
-    containerRuntimeVersion: 'c',
-    kubeletVersion: 'v1',
-    kubeProxyVersion: 'v1',
-    operatingSystem: 'linux',
-    architecture: 'amd64',
-  },
-});
-const policy = (name: string, rules: object[]): object => ({
-  apiVersion: 'sallyport.dev/v1alpha1',
-  kind: 'EgressPolicy',
-  metadata: {name, namespace: 'default'},
-  spec: {podSelector: {}, rules},
-});
-
-/** Until every check is ok: the API server's and the controller's copies follow in their own time. */
-async function well(): Promise<void> {
-  for (const until = Date.now() + TIMEOUT_MS / 2; ;) {
-    const ill = (await lines()).filter(({verdict}) => verdict !== 'ok');
-    if (ill.length === 0) return;
-    if (Date.now() > until) throw new Error(JSON.stringify(ill, null, 1));
-  }
-}
-/** The first report in which the check is not ok. */
-async function unwell(check: string): Promise<Line> {
-  for (const until = Date.now() + TIMEOUT_MS / 2; ;) {
-    const found = await line(check);
-    if (found.verdict !== 'ok' || Date.now() > until) return found;
-  }
-}
+beforeAll(startWhole, TIMEOUT_MS);
+afterAll(stopWhole, TIMEOUT_MS);
 
 describe('a cluster where all is well', () => {
   it(
@@ -199,24 +53,11 @@ describe('a cluster where all is well', () => {
   );
 });
 
-/** Breaks one thing, tells what doctor says of it, and puts it back. */
-async function while_(check: string, broken: () => void, repair: () => void): Promise<Line> {
-  try {
-    broken();
-    return await unwell(check);
-  } finally {
-    repair();
-    await well();
-  }
-}
-const patch = (what: readonly string[], body: object): void =>
-  done(['patch', ...what, '--type=merge', '-p', JSON.stringify(body)]);
-
 describe('the webhook', () => {
   it(
     'that fails open, or is not asked about ephemeral containers',
     async () => {
-      const {verdict, found} = await while_(
+      const {verdict, found} = await whileBroken(
         'cluster.webhooks',
         () =>
           apply(
@@ -236,7 +77,7 @@ describe('the webhook', () => {
   it(
     'that is gone: nothing is injected, nothing is refused',
     async () => {
-      const {verdict, found} = await while_(
+      const {verdict, found} = await whileBroken(
         'cluster.admission',
         () => {
           done(['delete', 'mutatingwebhookconfiguration', 'sallyport']);
@@ -255,7 +96,7 @@ describe('the webhook', () => {
       const other = Buffer.from(ephemeralCa().rootPem).toString('base64');
       const {clientConfig} = (webhooks('mutate') as {webhooks: [{clientConfig: object}]}).webhooks[0];
       const wrong = {clientConfig: {...clientConfig, caBundle: other}};
-      const found = await while_(
+      const found = await whileBroken(
         'cluster.admission',
         () => apply(webhooks('mutate', wrong)),
         () => apply(webhooks('mutate')),
@@ -279,7 +120,7 @@ describe('the webhook', () => {
         service: {name: 'sallyport-injector', namespace: 'sallyport', path: '/validate'},
         caBundle: Buffer.from(ca.rootPem).toString('base64'),
       };
-      const {verdict, found} = await while_(
+      const {verdict, found} = await whileBroken(
         'cluster.webhooks',
         () =>
           apply({
@@ -308,7 +149,7 @@ describe('namespaces and pods', () => {
   it(
     'a namespace that opts in and is left out by the webhook',
     async () => {
-      const {verdict, found} = await while_(
+      const {verdict, found} = await whileBroken(
         'cluster.namespaces',
         () => done(['label', 'namespace', 'left-out', 'sallyport.dev/injection=enabled']),
         () => done(['label', 'namespace', 'left-out', 'sallyport.dev/injection-']),
@@ -396,7 +237,7 @@ describe('agents', () => {
   ])(
     'one that %s',
     async (_, more, found) => {
-      const said = await while_(
+      const said = await whileBroken(
         'cluster.agents',
         () => applyStatus(report(more)),
         () => applyStatus(report()),
@@ -408,7 +249,7 @@ describe('agents', () => {
   it(
     'a node without one',
     async () => {
-      const said = await while_(
+      const said = await whileBroken(
         'cluster.agents',
         () =>
           apply({apiVersion: 'v1', kind: 'Node', metadata: {name: 'node-2', labels: {'kubernetes.io/os': 'linux'}}}),
@@ -421,7 +262,7 @@ describe('agents', () => {
   it(
     'another version is a warning',
     async () => {
-      const said = await while_(
+      const said = await whileBroken(
         'cluster.versions',
         () => applyStatus(report({version: '9.9.9'})),
         () => applyStatus(report()),
@@ -436,7 +277,7 @@ describe('policies, definitions and rights', () => {
   it(
     'a policy that is not accepted',
     async () => {
-      const said = await while_(
+      const said = await whileBroken(
         'cluster.policies',
         () => apply(policy('bad', [{name: 'r', to: {cidrs: ['10.1.2.3/8']}}])),
         () => done(['delete', 'egp', 'bad']),
@@ -469,7 +310,7 @@ describe('policies, definitions and rights', () => {
   it(
     'a service account of ours that may read every Secret',
     async () => {
-      const said = await while_(
+      const said = await whileBroken(
         'cluster.rbac',
         () => {
           done(['create', 'clusterrole', 'too-wide', '--verb=get,list', '--resource=secrets']);

@@ -38,3 +38,8 @@ export function verdictOf(problems: readonly Problem[], good: string): Outcome {
   const fix = [...new Set(named.map((problem) => problem.fix))].join(' ');
   return ordered[0]!.grave ? fail(found, fix) : warn(found, fix);
 }
+
+/** One cause is told once, however many objects share it. */
+export const oncePerCause = (problems: readonly Problem[]): Problem[] => [
+  ...new Map(problems.map((problem) => [problem.found, problem])).values(),
+];
