@@ -1,9 +1,12 @@
 /** The supervisor knows policies and workloads, owns the capture and the admin port, and keeps the workers alive and of one mind. */
 import {existsSync, readFileSync} from 'node:fs';
 import type {Server} from 'node:http';
+import {hostname} from 'node:os';
 import {openKnowledge, openRefs} from '../cluster/open.ts';
 import {openRoleCa, type RoleCa, type RoleCaOptions} from '../cluster/node-ca/open.ts';
+import type {NodeReport} from '../cluster/node-report/report.ts';
 import type {OwnNode} from '../cluster/own-node.ts';
+import {openTelling, type Telling} from '../cluster/telling.ts';
 import type {UpstreamProxyDocument} from '../policy/index.ts';
 import {startAdmin} from '../runtime/admin.ts';
 import {keepCodeCache} from '../runtime/code-cache.ts';
@@ -14,10 +17,12 @@ import {createMetrics, exposition, type Metrics} from '../runtime/metrics.ts';
 import {isOwnAddress} from '../runtime/own-addresses.ts';
 import {OwnCidrs} from '../runtime/own-cidrs.ts';
 import {parseCertificates} from '../runtime/pem.ts';
+import {VERSION} from '../runtime/version.ts';
 import type {KnowledgeSource} from '../sources/knowledge.ts';
 import {refsOf, resolveParents, type MissingRef, type Refs} from '../sources/refs.ts';
 import type {State} from './messages.ts';
 import {NodeCapture} from './node-capture.ts';
+import {nodeReport} from './node-report.ts';
 import {shareTrust} from './pod-trust.ts';
 import {readinessOf, type Readiness} from './readiness.ts';
 import type {TproxyConfig} from './settings.ts';
@@ -31,6 +36,7 @@ export class Supervisor {
   readonly #ownCidrs = new OwnCidrs();
   readonly #capture: NodeCapture | null;
   #node: OwnNode | null = null;
+  #telling: Telling | null = null;
   #ca: RoleCa | null = null;
   readonly #refs: Refs;
   /** Policies, workloads and what they name have been told. */
@@ -116,6 +122,7 @@ export class Supervisor {
     }
     this.#up = true;
     await this.#beOnNode();
+    await this.#beTold();
     if (this.#missed) this.#publish();
     this.#ownCidrs.watch((now) => {
       const message = `the node's own addresses are now ${now.join(', ')}`;
@@ -141,9 +148,32 @@ export class Supervisor {
       config: connectionOf(source.kubeconfig, process.env),
       name: nodeName,
       ready: () => this.readiness().ready,
-      onPodCidrs: (cidrs) => this.#capture?.podAddresses(cidrs),
+      onPodCidrs: async (cidrs) => this.#capture?.podAddresses(cidrs),
       journal: this.#journal,
     });
+  }
+
+  /** In a cluster: denials on their pods, and what is in force on this node. */
+  async #beTold(): Promise<void> {
+    const {source, nodeName} = this.#config;
+    const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    this.#telling = await openTelling(source, {
+      role: 'tproxy',
+      instance: nodeName ?? hostname(),
+      ...{journal: this.#journal, metrics: this.#metrics},
+      ...(nodeName === null ? {} : {look: () => this.#report(bootId)}),
+    });
+    this.#workers.onDenials = (denials) => this.#telling?.denied(denials);
+  }
+
+  /** null while workers or the kernel take over what is new. */
+  #report(bootId: string): NodeReport | null {
+    const {known} = this.#state;
+    const status = this.#capture?.status();
+    if (known === null || !this.#workers.current || status?.current === false) return null;
+    const ready = this.readiness().ready && status?.inForce === true;
+    const held = this.#capture?.held ?? [];
+    return nodeReport({version: VERSION, bootId, ready, known, held, missingRefs: this.#missingRefs});
   }
 
   readiness(): Readiness {
@@ -183,6 +213,7 @@ export class Supervisor {
     this.#sayMissing();
     this.#workers.apply(this.#state);
     if (this.#state.known !== null) this.#capture?.update(this.#state.known);
+    this.#telling?.changed();
   }
 
   #sayMissing(): void {
@@ -224,6 +255,7 @@ export class Supervisor {
     this.#source.close();
     void this.#ca?.close();
     this.#node?.close();
+    this.#telling?.stop();
     this.#refs.close();
     this.#ownCidrs.close();
   }

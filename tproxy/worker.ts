@@ -7,6 +7,7 @@ import {createLeafSource, watchCa, type MintingLeafSource} from '../pki/index.ts
 import {compilePolicies, decide, inAnyCidr, type Address, type PolicySet, type Workload} from '../policy/index.ts';
 import {keepCodeCache} from '../runtime/code-cache.ts';
 import {SallyportError} from '../runtime/errors.ts';
+import {DenialTally, handOver, tallyingJournal} from '../runtime/denials.ts';
 import {createJsonJournal, createTextJournal, type Journal} from '../runtime/journal.ts';
 import {limitJournal, type LimitedJournal} from '../runtime/journal-limits.ts';
 import {countingJournal, createMetrics} from '../runtime/metrics.ts';
@@ -70,7 +71,10 @@ class Worker {
       limits: {linesPerSecond: config.logLinesPerSecond},
       onSuppressed: (lines) => this.#metrics.suppressedLogLines.inc(lines),
     });
-    this.#journal = countingJournal(this.#limited, this.#metrics);
+    const counting = countingJournal(this.#limited, this.#metrics);
+    const tally = new DenialTally();
+    this.#journal = config.source.kind === 'cluster' ? tallyingJournal(counting, tally) : counting;
+    handOver(tally, (denials) => tell({kind: 'denials', ...denials}));
     this.descriptors = new DescriptorWatch(this.#journal);
     const isOwnListener = ownListener(installation.ownPorts);
     const ca = watchCa({

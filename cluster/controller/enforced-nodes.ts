@@ -75,7 +75,8 @@ export function watchNodes(options: NodesOptions): Nodes {
   const nodes: Reflector<{bootId: string | null}> = startReflector<{bootId: string | null}>({
     ...{config, onTrouble},
     resource: {apiVersion: 'v1', kind: 'Node', path: '/api/v1/nodes'},
-    keep: (object) => ({bootId: (object as Node).status?.nodeInfo?.bootID ?? null}),
+    // Empty before the kubelet has written it.
+    keep: (object) => ({bootId: (object as Node).status?.nodeInfo?.bootID || null}),
     onChange: (node, now) => {
       onChange(node);
       if (now === null) orphan(node);

@@ -56,7 +56,7 @@ function agent(
 ): {readonly say: (next: Partial<NodeReport>) => void; reporter: NodeReporter} {
   let report = reportWith({bootId: `boot-${node}`, ...first});
   const reporter = startNodeReport({
-    ...{config, node, look: () => report, timing: {settleMs: 10, againMs: 10, heartbeatMs: LONG_MS}},
+    ...{config, node, look: () => report, timing: {settleMs: 10, againMs: 10, heartbeatMs: LONG_MS, lookMs: LONG_MS}},
     onTrouble: (message) => expect(message).toBe(''),
   });
   running.push(reporter);
@@ -67,9 +67,12 @@ function agent(
   return {say, reporter};
 }
 
+const SOON_MS = 60_000;
 async function soon(look: () => string, expected: string | RegExp): Promise<void> {
-  for (let last = look(); ; last = look()) {
-    if (typeof expected === 'string' ? last === expected : expected.test(last)) return;
+  for (const deadline = Date.now() + SOON_MS; ;) {
+    const now = look();
+    if (typeof expected === 'string' ? now === expected : expected.test(now)) return;
+    if (Date.now() > deadline) expect(now).toMatch(expected);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

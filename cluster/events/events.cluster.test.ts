@@ -64,9 +64,12 @@ const eventsOf = (name: string): Event[] => {
   };
   return all.items.filter(({regarding}) => regarding.name === name);
 };
+const SOON_MS = 60_000;
 async function soon<T>(look: () => T, holds: (now: T) => boolean): Promise<T> {
-  for (let now = look(); ; now = look()) {
+  for (const deadline = Date.now() + SOON_MS; ;) {
+    const now = look();
     if (holds(now)) return now;
+    if (Date.now() > deadline) throw new Error(`it never came to that: ${JSON.stringify(now)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

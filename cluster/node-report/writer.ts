@@ -27,6 +27,8 @@ export interface NodeReportTiming {
   /** When what is on its way is looked at again. */
   readonly againMs: number;
   readonly heartbeatMs: number;
+  /** How often it is looked at what nobody says has changed: whether we are ready. */
+  readonly lookMs: number;
 }
 
 export interface NodeReporter {
@@ -39,7 +41,7 @@ export interface NodeReporter {
   stop(): void;
 }
 
-const TIMING: NodeReportTiming = {settleMs: 500, againMs: 250, heartbeatMs: HEARTBEAT_MS};
+const TIMING: NodeReportTiming = {settleMs: 500, againMs: 250, heartbeatMs: HEARTBEAT_MS, lookMs: 5_000};
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 30_000;
 /** All agents of a cluster are started within seconds; their signs of life are not to come all at once for ever. */
@@ -102,7 +104,8 @@ class Reporter implements NodeReporter {
     if (report === null) return this.#wake(this.#timing.againMs);
     const before = this.#written;
     const leftMs = before === null ? 0 : before.againMs - performance.now();
-    if (before !== null && leftMs > 0 && isDeepStrictEqual(before.report, report)) return this.#wake(leftMs);
+    if (before !== null && leftMs > 0 && isDeepStrictEqual(before.report, report))
+      return this.#wake(Math.min(leftMs, this.#timing.lookMs));
     this.#writing = true;
     try {
       await this.#write(report);
@@ -111,7 +114,7 @@ class Reporter implements NodeReporter {
       this.#failing = false;
       this.#retryMs = FIRST_RETRY_MS;
       this.#options.onWritten?.(report);
-      this.#wake(heartbeatMs);
+      this.#wake(Math.min(heartbeatMs, this.#timing.lookMs));
     } catch (error) {
       if (!this.#stopped) this.#options.onTrouble(messageOf(error), this.#retryMs);
       this.#failing = true;
