@@ -55,6 +55,26 @@ describe('as root', () => {
     ]);
   });
 
+  test.each([
+    ['with NET_ADMIN alone nothing can be given up, and it is said so', ['net_admin'], false],
+    [
+      'with what the chart adds for filters, they give up everything',
+      ['net_admin', 'setpcap', 'setuid', 'setgid', 'kill'],
+      true,
+    ],
+  ])('in a pod, %s', async (_title, capabilities, privileges) => {
+    const kept = ['-all', ...capabilities.map((name) => `+${name}`)].join(',');
+    const limited = ['--bounding-set', kept, '--inh-caps=-all', '--no-new-privs', '--', process.execPath];
+    const code = `import(${JSON.stringify(join(import.meta.dirname, 'confine.ts'))}).then(async ({findConfinement, confinementGap}) => {
+      const found = await findConfinement([${JSON.stringify(open)}]);
+      console.log(JSON.stringify({privileges: found.privileges, gap: confinementGap(found)}));
+    })`;
+    const {stdout} = await promisify(execFile)('setpriv', [...limited, '-e', code], {env: {}});
+    const found = JSON.parse(stdout) as {privileges: boolean; gap: string};
+    expect(found.privileges).toBe(privileges);
+    expect(found.gap.includes('giving up root’s powers')).toBe(!privileges);
+  });
+
   test('where nobody cannot read the folder, they keep the user’s number and none of its powers', async () => {
     const confinement = await findConfinement([closed]);
     expect(confinement).toMatchObject({network: true, privileges: true});

@@ -74,9 +74,13 @@ function candidates(): Candidate[] {
 /** The strongest confinement under which Node starts and can read `paths`. */
 export async function findConfinement(paths: readonly string[]): Promise<Confinement> {
   const root = process.getuid?.() === 0;
-  const probe = 'for (const path of process.argv.slice(1)) require("fs").accessSync(path, 4)';
+  const readable = 'for (const path of process.argv.slice(1)) require("fs").accessSync(path, 4)';
+  // setpriv that may not empty the bounding set (no CAP_SETPCAP) leaves it and says nothing: root would keep what we have.
+  const powerless =
+    'if (!/^CapEff:\\s*0+$/m.test(require("fs").readFileSync("/proc/self/status", "utf8"))) process.exit(1);';
   for (const candidate of candidates()) {
     if (candidate.as === 'root' && !root) continue;
+    const probe = candidate.as === 'root' ? `${powerless}${readable}` : readable;
     const [command, ...rest] = [...candidate.argv, process.execPath, '-e', probe, '--', ...paths] as [
       string,
       ...string[],
@@ -97,7 +101,9 @@ export function confinementGap({network, privileges}: Confinement): string | nul
     ...(network
       ? []
       : ['a network namespace of their own (needs unshare of util-linux, and CAP_SYS_ADMIN or user namespaces)']),
-    ...(privileges ? [] : ['another user than root (needs setpriv of util-linux)']),
+    ...(privileges
+      ? []
+      : ['giving up root’s powers (needs setpriv of util-linux, and CAP_SETPCAP, CAP_SETUID and CAP_SETGID)']),
   ];
   return missing.length === 0
     ? null
