@@ -1,7 +1,14 @@
 import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {describe, expect, test} from '@jest/globals';
+import {parseAllDocuments} from 'yaml';
 import {inject as command} from '../cli/inject.ts';
+import {loadDocuments, type UpstreamProxyDocument} from '../policy/index.ts';
+import {mutate} from './admission.ts';
+import {applied} from './patch-applied.ts';
+import type {Operation} from './patch.ts';
+import type {Namespace, Pod} from './pod.ts';
+import {readInstallation} from './settings.ts';
 
 const FOLDER = join(import.meta.dirname, 'testdata');
 const inputs = readdirSync(FOLDER).filter(
@@ -34,5 +41,29 @@ describe('golden pairs, x.yaml and x.injected.yaml (UPDATE_GOLDEN=1 writes them)
     const {stdout} = await injected(golden);
     const once = readFileSync(golden, 'utf8').replaceAll(/^# .*\n?/gm, '');
     expect(stdout).toBe(once);
+  });
+
+  test.each(inputs)('%s: the webhook patches it to the same', (name) => {
+    const read = (file: string): Pod[] =>
+      parseAllDocuments(readFileSync(join(FOLDER, file), 'utf8')).map((document) => document.toJS() as Pod);
+    const proxies = loadDocuments([{file: 'proxies.yaml', text: readFileSync(join(FOLDER, 'proxies.yaml'), 'utf8')}]);
+    const installation = readInstallation(
+      'installation.yaml',
+      readFileSync(join(FOLDER, 'installation.yaml'), 'utf8'),
+      new Map(proxies.documents.map((document) => [document.name, document as UpstreamProxyDocument])),
+    ).value!;
+    const namespaces = new Map<string, Namespace>();
+    const expected = read(name.replace('.yaml', '.injected.yaml'));
+    for (const [i, object] of read(name).entries()) {
+      const {metadata} = object;
+      const {labels = {}, annotations = {}, namespace = 'default'} = metadata;
+      if (object['kind'] === 'Namespace') namespaces.set(metadata.name!, {name: metadata.name!, labels, annotations});
+      if (object['kind'] !== 'Pod') continue;
+      const request = {uid: 'u-1', namespace, kind: 'create', pod: object} as const;
+      const known = namespaces.get(namespace) ?? {name: namespace, labels: {}, annotations: {}};
+      const {patch = ''} = mutate(request, known, installation);
+      const operations = JSON.parse(Buffer.from(patch, 'base64').toString() || '[]') as Operation[];
+      expect(applied(object, operations)).toEqual(expected[i]);
+    }
   });
 });
