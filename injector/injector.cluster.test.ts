@@ -169,6 +169,21 @@ describe('a pod that is created', () => {
     });
   });
 
+  clusterTest('helm').each([
+    ['node', ['sallyport-guard']],
+    ['pod', ['sallyport-capture', 'sallyport-proxy', 'sallyport-guard']],
+  ])('captured by the %s starts with %j, also when it is made again from what was stored', (capture, names) => {
+    const labels = {'sallyport.dev/mode': 'tproxy', 'sallyport.dev/capture': capture};
+    const init = {initContainers: [{name: 'migrate', image: 'example/migrate'}], securityContext: {runAsUser: 1000}};
+    const first = stored({labels}, init);
+    expect(first).toMatchObject({status: 'injected'});
+    const {labels: now, annotations} = first.pod!.metadata;
+    const second = stored({labels: now, annotations}, first.pod!.spec);
+    expect(second).toMatchObject({status: 'injected'});
+    for (const {pod} of [first, second])
+      expect(pod!.spec.initContainers!.map(({name}) => name)).toEqual([...names, 'migrate']);
+  });
+
   clusterTest('helm')('in a namespace that was just made is judged by its labels', () => {
     const namespace = {
       apiVersion: 'v1',
