@@ -20,8 +20,11 @@ export interface OwnNodeOptions {
   readonly name: string;
   /** Whether pods are held on this node: then the taint goes. It is put back by nobody (docs/NODE.md). */
   readonly ready: () => boolean;
-  /** The node's pod addresses as CIDRs, at first and when they change; none where the CNI allots them by itself. */
-  readonly onPodCidrs: (cidrs: readonly string[]) => void;
+  /**
+   * The node's pod addresses as CIDRs, at first and when they change; none where the CNI allots them by itself. Resolves when they
+   * are in force; where it rejects it is told again.
+   */
+  readonly onPodCidrs: (cidrs: readonly string[]) => Promise<void>;
   readonly journal: Journal;
   readonly timing?: OwnNodeTiming;
 }
@@ -34,7 +37,7 @@ export interface OwnNodeTiming {
 }
 
 export interface OwnNode {
-  /** Whether its pod addresses have been told. */
+  /** Whether its pod addresses have been told, and are in force. */
   readonly known: boolean;
   close(): void;
 }
@@ -93,8 +96,8 @@ class NodeOfOurs implements OwnNode {
     if (this.#closed) return;
     const cidrs = podCidrsOf(node);
     if (!isDeepStrictEqual(cidrs, this.#cidrs)) {
+      await onPodCidrs(cidrs);
       this.#cidrs = cidrs;
-      onPodCidrs(cidrs);
     }
     if (!ready()) return;
     const body = withoutTaint(node);

@@ -91,17 +91,15 @@ export class NodeCapture {
 
   /** Follows a change, and starts with the first one; what fails is said in the journal, and the former members stay held. */
   update(known: Known): void {
-    if (this.#again !== null) clearTimeout(this.#again);
-    this.#again = null;
     this.#known = known;
-    this.#updating++;
-    this.#follow(known)
-      .catch((error: Error) => this.#failed(error, known))
-      .finally(() => this.#updating--);
+    this.#following(known).catch((error: Error) => this.#failed(error, known));
   }
 
-  /** The node's pod addresses: where every pod is to be held, what comes from them and is nobody known gets nothing out. */
-  podAddresses(cidrs: readonly string[]): void {
+  /**
+   * The node's pod addresses: where every pod is to be held, what comes from them and is nobody known gets nothing out. Resolves
+   * when the kernel knows them. Rejects where it cannot; then say them again.
+   */
+  async podAddresses(cidrs: readonly string[]): Promise<void> {
     this.#podCidrs = cidrs;
     const {posture, podInterfaces} = this.#config;
     if (posture === 'all' && cidrs.length === 0 && podInterfaces.length === 0)
@@ -110,8 +108,18 @@ export class NodeCapture {
         'capture.unknown-pods',
         'the Node object names no podCIDRs, and there is no --pod-interface: a pod is held from when it is known, and not from its first packet. Name the interfaces of pods: --pod-interface "cali*".',
       );
-    if (this.#known !== null) this.update(this.#known);
-    else void this.lockUnknown().catch((error: Error) => this.#say(error));
+    await (this.#known === null ? this.lockUnknown() : this.#following(this.#known));
+  }
+
+  async #following(known: Known): Promise<void> {
+    if (this.#again !== null) clearTimeout(this.#again);
+    this.#again = null;
+    this.#updating++;
+    try {
+      await this.#follow(known);
+    } finally {
+      this.#updating--;
+    }
   }
 
   async #follow(known: Known): Promise<void> {
@@ -141,6 +149,7 @@ export class NodeCapture {
   async close(): Promise<void> {
     if (this.#again !== null) clearTimeout(this.#again);
     await this.#rules.close();
+    await this.#state.written();
   }
 
   #say(error: Error): void {

@@ -69,6 +69,11 @@ export class NodeState {
     return this.#latched.has(uid);
   }
 
+  /** Resolves when what was remembered is on the disk, or could not be written. */
+  written(): Promise<void> {
+    return this.#writing;
+  }
+
   /** In force at once. Resolves when it is on the disk; rejects where it cannot be written. */
   remember(memory: NodeMemory): Promise<void> {
     const sorted = {latched: [...memory.latched].sort(), podCidrs: [...memory.podCidrs]};
