@@ -56,10 +56,13 @@ process.exitCode = report.failed === 0 ? 0 : 1;
 /** What the parts of the cluster and our own pods said, for whoever looks for the cause. */
 async function keepLogs(dir: string): Promise<void> {
   cpSync(join(cluster.machine.dir, 'log'), dir, {recursive: true});
-  const {stdout: names} = await cluster.kubectl(['-n', NAMESPACE, 'get', 'pods', '-o', 'name']);
-  for (const name of names.split('\n').filter(Boolean)) {
-    const {stdout, stderr} = await cluster.kubectl(['-n', NAMESPACE, 'logs', name, '--all-containers']);
-    writeFileSync(join(dir, `${name.replace('/', '-')}.log`), stdout + stderr);
+  const {stdout: names} = await cluster.kubectl([
+    ...['get', 'pods', '-A', '-o', 'jsonpath={range .items[*]}{.metadata.namespace}{" "}{.metadata.name}{"\\n"}{end}'],
+  ]);
+  for (const line of names.split('\n').filter(Boolean)) {
+    const [namespace, name] = line.split(' ') as [string, string];
+    const {stdout, stderr} = await cluster.kubectl(['-n', namespace, 'logs', name, '--all-containers']);
+    writeFileSync(join(dir, `${namespace}-${name}.log`), stdout + stderr);
   }
   const {stdout} = await cluster.kubectl(['get', 'pods,events', '-A', '-o', 'wide']);
   writeFileSync(join(dir, 'pods-and-events.txt'), stdout);
