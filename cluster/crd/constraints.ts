@@ -186,6 +186,12 @@ const UPSTREAM_PROXY: Readonly<Record<string, Constraint>> = {
   },
 };
 
+const MESH_EGRESS: Readonly<Record<string, Constraint>> = {
+  'spec.enforcement': {maxItems: MAX_ENTRIES},
+  'spec.proxies': {listKey: 'name'},
+  'spec.proxies[].name': {pattern: `^${SUBDOMAIN}$`, maxLength: 253},
+};
+
 const account = (pattern: string): Constraint => ({pattern, maxLength: 317});
 
 export const CONSTRAINTS = {
@@ -195,4 +201,5 @@ export const CONSTRAINTS = {
     'spec.serviceAccounts[]': account(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?/${SUBDOMAIN}$`),
   },
   UpstreamProxy: UPSTREAM_PROXY,
+  MeshEgress: MESH_EGRESS,
 } as const satisfies Record<string, Readonly<Record<string, Constraint>>>;

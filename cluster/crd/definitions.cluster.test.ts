@@ -209,3 +209,24 @@ describe('kubectl', () => {
     expect(cluster.kubectl(['get', 'egp', 'own', '-o', 'jsonpath={.status.pods}']).stdout).toBe('');
   });
 });
+
+describe('MeshEgress', () => {
+  const mesh = (spec: string): string =>
+    `apiVersion: sallyport.dev/v1alpha1\nkind: MeshEgress\nmetadata: {name: mesh}\nspec: {${spec}}\n`;
+  clusterTest().each<[string, string, RegExp]>([
+    ['an Istio that is not known', 'istio: {version: "1.2"}', /Unsupported value: "1.2"/],
+    ['an outbound policy that is none', 'outboundTrafficPolicy: Open', /Unsupported value: "Open"/],
+    ['a place to ask that is none', 'enforcement: [{at: Waypoint}]', /Unsupported value: "Waypoint"/],
+    ['a timeout of nothing', 'extauthz: {timeoutMs: 1}', /extauthz.timeoutMs/],
+    ['a proxy without a name', 'proxies: [{addresses: [10.0.0.1]}]', /proxies\[0\].name/],
+    ['an unknown field', 'gateway: {}', /unknown field "spec.gateway"/],
+  ])('%s is refused', (_title, spec, said) => {
+    expect(refusedByCheck(mesh(spec))).toBe(true);
+    expect(tried(mesh(spec)).stderr).toMatch(said);
+  });
+
+  clusterTest().each(['registry-only', 'tinyproxy-auth', 'external-squid'])('the sample %s is taken', (sample) => {
+    const text = readFileSync(join(ROOT, 'samples/istio', sample, 'mesh-egress.yaml'), 'utf8');
+    expect(tried(text)).toMatchObject({status: 0, stderr: ''});
+  });
+});

@@ -1,6 +1,6 @@
 /** The CustomResourceDefinitions, from the same description as the file schema. */
 import {stringify} from 'yaml';
-import {KINDS, type Kind} from '../../policy/index.ts';
+import {ALL_KINDS, type AnyKind} from '../../policy/index.ts';
 import {CONSTRAINTS} from './constraints.ts';
 import {EGRESS_NODE} from './egress-node.ts';
 import {AGE, definitionOf, type Column, type Resource} from './resource.ts';
@@ -26,7 +26,7 @@ const POLICY_COLUMNS: readonly Column[] = [
 
 type Naming = Pick<Resource, 'plural' | 'shortNames' | 'scope' | 'columns' | 'status'>;
 
-const NAMING: Readonly<Record<Kind, Naming>> = {
+const NAMING: Readonly<Record<AnyKind, Naming>> = {
   EgressPolicy: {
     plural: 'egresspolicies',
     shortNames: ['egp'],
@@ -40,6 +40,21 @@ const NAMING: Readonly<Record<Kind, Naming>> = {
     scope: 'Cluster',
     columns: POLICY_COLUMNS,
     status: POLICY_STATUS,
+  },
+  MeshEgress: {
+    plural: 'meshegresses',
+    shortNames: ['mesheg'],
+    scope: 'Cluster',
+    columns: [
+      {
+        name: 'Outbound',
+        type: 'string',
+        description: 'RegistryOnly (where empty) or AllowAny.',
+        jsonPath: '.spec.outboundTrafficPolicy',
+      },
+      AGE,
+    ],
+    status: STATUS,
   },
   UpstreamProxy: {
     plural: 'upstreamproxies',
@@ -57,8 +72,8 @@ const NAMING: Readonly<Record<Kind, Naming>> = {
 };
 
 /** One kind's CustomResourceDefinition as a plain object. */
-export function customResourceDefinition(kind: Kind): Schema {
-  const {doc, shape} = KINDS[kind];
+export function customResourceDefinition(kind: AnyKind): Schema {
+  const {doc, shape} = ALL_KINDS[kind];
   const {schema, used} = structuralSchema(shape.fields.spec.shape, CONSTRAINTS[kind], 'spec');
   const lost = Object.keys(CONSTRAINTS[kind]).filter((path) => !used.has(path) && applies(kind, path));
   if (lost.length > 0) throw new Error(`constraints on what ${kind} does not have: ${lost.join(', ')}`);
@@ -67,12 +82,12 @@ export function customResourceDefinition(kind: Kind): Schema {
 }
 
 /** namespaceSelector is written once for both policies and belongs to one. */
-const applies = (kind: Kind, path: string): boolean =>
+const applies = (kind: AnyKind, path: string): boolean =>
   kind === 'ClusterEgressPolicy' || !path.startsWith('spec.namespaceSelector');
 
 /** Every kind's definition, by its file's name under charts/sallyport/crds, as it is checked in there. */
 export function definitionTexts(): ReadonlyMap<string, string> {
-  const kinds = Object.keys(KINDS) as Kind[];
+  const kinds = Object.keys(ALL_KINDS) as AnyKind[];
   const all = [
     ...kinds.map((kind) => [kind, customResourceDefinition(kind)] as const),
     ['EgressNode', EGRESS_NODE] as const,
