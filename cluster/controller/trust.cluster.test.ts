@@ -3,6 +3,7 @@ import {X509Certificate} from 'node:crypto';
 import {mkdtempSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {connect} from 'node:tls';
+import {KubeConfig} from '@kubernetes/client-node';
 import {afterAll, afterEach, beforeAll, describe, expect} from '@jest/globals';
 import {parse} from 'yaml';
 import {certificatePem, makeRoot, newKey} from '../../pki/index.ts';
@@ -11,6 +12,8 @@ import {startControlPlane, type ControlPlane} from '../../test/cluster/control-p
 import {freePorts} from '../../test/cluster/ports.ts';
 import {clusterTest} from '../../test/cluster/require.ts';
 import {startRole, type LogLine, type Role} from '../../test/cluster/role.ts';
+import {bundleOf} from './trust.ts';
+import {keepTrust} from './trust-keeper.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const LONG_MS = 120_000;
@@ -216,6 +219,37 @@ describe('the bundle', () => {
     LONG_MS,
   );
 });
+
+clusterTest()(
+  'a bundle that nothing needs any more is removed; one of somebody else is not',
+  async () => {
+    apply(namespace('leaving'), namespace('never', false));
+    cluster.kubectl(['create', 'configmap', '-n', 'never', 'sallyport-trust', '--from-literal=mine=1']);
+    const config = new KubeConfig();
+    config.loadFromFile(kubeconfig);
+    const events: string[] = [];
+    const keeper = keepTrust({
+      ...{config, namespace: OURS, configMap: 'sallyport-trust', removeAfterMs: 0},
+      bundle: bundleOf({roots: [secret('sallyport-ca', 'root.crt')], publicRoots: 'none'}),
+      onApplied: (where) => events.push(`applied ${where}`),
+      onRemoved: (where) => events.push(`removed ${where}`),
+      onFailed: (where, error) => events.push(`failed ${where} ${String(error)}`),
+      onEverywhere: () => events.push('everywhere'),
+      onTrouble: () => undefined,
+    });
+    try {
+      await until(() => events.includes('everywhere'), 'everywhere');
+      expect(events).toContain('applied leaving');
+      cluster.kubectl(['label', 'namespace', 'leaving', 'sallyport.dev/injection-']);
+      await until(() => events.includes('removed leaving'), 'removed');
+      expect(cluster.kubectl(['get', 'configmap', '-n', 'leaving', 'sallyport-trust']).status).not.toBe(0);
+      expect(field(['configmap', '-n', 'never', 'sallyport-trust'], '{.data}')).toBe('{"mine":"1"}');
+    } finally {
+      keeper.stop();
+    }
+  },
+  LONG_MS,
+);
 
 describe('our own services', () => {
   const service = {name: 'sallyport-injector', namespace: OURS, path: '/mutate'};
