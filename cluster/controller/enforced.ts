@@ -127,7 +127,11 @@ const NAMED_NODES = 3;
 /** By reason, with the first pods and nodes. In stable order, so that the same state is the same text. */
 function told(gaps: readonly PodGap[]): string {
   const by = new Map<Gap, PodGap[]>();
-  for (const one of gaps) by.set(one.gap, [...(by.get(one.gap) ?? []), one]);
+  for (const one of gaps) {
+    const alike = by.get(one.gap);
+    if (alike === undefined) by.set(one.gap, [one]);
+    else alike.push(one);
+  }
   let left = NAMED_PODS;
   const parts = [...by].sort(([a], [b]) => ORDER.indexOf(a) - ORDER.indexOf(b));
   return parts
