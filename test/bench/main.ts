@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: this proxy beside its peers, in one run, in the same namespaces. Absolute figures mean little on a shared
  * machine; the ratios in a run do.
- *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|filters|decide|http1|leaf|sds|extauthz|admission|start|idle]... [--json FILE]
+ *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|filters|decide|http1|leaf|sds|extauthz|admission|node|start|idle]... [--json FILE]
  *   npm run bench -- --check    three rounds of what there are aims for; exit code 1 where one is missed
  */
 import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
@@ -18,6 +18,7 @@ import {benchHttp1} from './http1.ts';
 import {benchIdle} from './idle.ts';
 import {benchLeaf} from './leaf.ts';
 import {LOADS} from './load.ts';
+import {benchNode} from './node.ts';
 import {benchPeer, PEERS, type Row} from './proxies.ts';
 import {startSite} from './site.ts';
 import {benchSecrets} from './secrets.ts';
@@ -36,7 +37,7 @@ const {values} = parseArgs({
 const say = (text: string): void => console.error(text);
 const check = values.check;
 /** There are no aims for these. */
-const UNCHECKED: readonly string[] = ['http1', 'filters'];
+const UNCHECKED: readonly string[] = ['http1', 'filters', 'node'];
 const skipped = (part: string): boolean =>
   (values.skip?.includes(part) ?? false) || (check && UNCHECKED.includes(part));
 const only = values.only ?? (check ? ['sallyport', 'Envoy', 'mitmproxy'] : null);
@@ -56,6 +57,10 @@ if (!skipped('extauthz')) {
 }
 if (!skipped('admission')) {
   const table = await benchAdmission(Number(values.seconds), say);
+  if (table !== null) tables.push(table);
+}
+if (!skipped('node') && hasLabPrivileges().ok) {
+  const table = await benchNode(say);
   if (table !== null) tables.push(table);
 }
 
