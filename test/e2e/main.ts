@@ -6,7 +6,7 @@ import {cpSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {startCluster, type Cluster} from './cluster/cluster.ts';
-import {helm, NAMESPACE, prepare, rolledOut} from './installation.ts';
+import {helm, prepare, rolledOut} from './installation.ts';
 import {startInternet, type Internet} from './internet.ts';
 import {life} from './life.ts';
 import {Report} from './report.ts';

@@ -48,8 +48,8 @@ export interface Ran {
 const CGROUPS = '/sys/fs/cgroup';
 /** Written by the kubelet at its start; inside they are files of the node's own. */
 const KERNEL_SETTINGS = ['vm/overcommit_memory', 'kernel/panic', 'kernel/panic_on_oops', 'kernel/keys/root_maxkeys'];
-/** Where daemons write by default, whatever their settings say. */
-const OWN_FOLDERS = ['/var/log', '/run/containerd', '/var/lib/kubelet', '/var/lib/cni', '/opt'];
+/** Where daemons and hostPath volumes write: the node sees this machine's files there, and what it writes is its own. */
+const OWN_FOLDERS = ['/var', '/opt'];
 const MOUNTS_TIMEOUT_MS = 10_000;
 
 /** Makes it; needs root. What a crashed one left is removed first. */
@@ -133,7 +133,12 @@ function initArgv(dir: string): string[] {
     `cp /etc/resolv.conf ${dir}/resolv.conf && mount --bind ${dir}/resolv.conf /etc/resolv.conf`,
     // A hostPath with mountPropagation asks for a shared mount.
     'mount --make-rshared /',
-    ...OWN_FOLDERS.map((folder) => `mkdir -p ${folder} && mount -t tmpfs own ${folder}`),
+    'mount -t tmpfs node /run',
+    ...OWN_FOLDERS.map((folder) => {
+      const own = join(dir, 'own', folder);
+      const layers = `lowerdir=${folder},upperdir=${own}/upper,workdir=${own}/work`;
+      return `mkdir -p ${own}/upper ${own}/work && mount -t overlay node -o ${layers} ${folder}`;
+    }),
     ...settings,
     // The containers' layers must not be on an overlay; this is a folder of the machine's own file system.
     `mount --bind ${dir} ${dir} && mount --make-shared ${dir}`,
