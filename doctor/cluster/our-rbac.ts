@@ -21,7 +21,6 @@ const ANYWHERE: Readonly<Record<string, Readonly<Record<string, readonly string[
     '/pods': READ,
     '/namespaces': READ,
     '/nodes': ['get', 'patch'],
-    '/events': ['create', 'patch'],
     'events.k8s.io/events': ['create', 'patch'],
     'certificates.k8s.io/certificatesigningrequests': ['create', 'get'],
   },
@@ -32,6 +31,7 @@ const ANYWHERE: Readonly<Record<string, Readonly<Record<string, readonly string[
     'sallyport.dev/upstreamproxies': READ,
     '/pods': READ,
     '/namespaces': READ,
+    'events.k8s.io/events': ['create', 'patch'],
   },
   'sallyport-controller': {
     'sallyport.dev/egresspolicies': READ,
