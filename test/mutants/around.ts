@@ -69,7 +69,7 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
     name: 'a neighbour on the bridge is reached past IP',
     guards: '3: a neighbour on the bridge',
     file: 'tproxy/capture/ruleset-bridge.ts',
-    find: 'forward.push(`iifname @routed_ports_${n} ether type != arp counter name bridge_dropped drop`);',
+    find: 'forward.push(`iifname @routed_ports_${n} ether type != arp ${unjudged(capture)} counter name bridge_dropped drop`);',
     replace: '',
     tests: RULESET,
   },

@@ -25,3 +25,24 @@ export function marksFrom(taken: number, mask: number): Marks {
 }
 
 export const DEFAULT_MARKS = marksFrom(TPROXY_MARK, TPROXY_MARK_MASK);
+
+/** As nft prints a mark. */
+export const hex = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`;
+
+export interface MarkTexts {
+  readonly is: (value: number) => string;
+  readonly isNot: (value: number) => string;
+  readonly set: (value: number) => string;
+  readonly clear: string;
+}
+
+/** How marks are compared and set: only our bits are looked at or changed. */
+export function marking({marks}: {readonly marks: Marks}): MarkTexts {
+  const rest = hex(~marks.mask >>> 0);
+  return {
+    is: (value) => `meta mark & ${hex(marks.mask)} == ${hex(value)}`,
+    isNot: (value) => `meta mark & ${hex(marks.mask)} != ${hex(value)}`,
+    set: (value) => `meta mark set meta mark & ${rest} | ${hex(value)}`,
+    clear: `meta mark set meta mark & ${rest}`,
+  };
+}

@@ -2,10 +2,9 @@
  * The chains of `table inet sallyport`, rule by rule. Pure. ruleset.ts says in which order a packet meets them.
  */
 import type {CaptureConfig} from './config.ts';
+import {hex, marking} from './marks.ts';
 import {familyOf} from './sockaddr.ts';
 import type {Counter} from './tables.ts';
-
-const hex = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`;
 
 /** Every chain by name. */
 export function chains(config: CaptureConfig): readonly (readonly [name: string, rules: readonly string[]])[] {
@@ -31,24 +30,6 @@ const ofMembers = (set: string, verdict: string): string[] => [
   `iifname . ip saddr @${set}4 ${verdict}`,
   `iifname . ip6 saddr @${set}6 ${verdict}`,
 ];
-
-interface MarkTexts {
-  readonly is: (value: number) => string;
-  readonly isNot: (value: number) => string;
-  readonly set: (value: number) => string;
-  readonly clear: string;
-}
-
-/** How marks are compared and set: only our bits are looked at or changed. */
-function marking({marks}: CaptureConfig): MarkTexts {
-  const rest = hex(~marks.mask >>> 0);
-  return {
-    is: (value) => `meta mark & ${hex(marks.mask)} == ${hex(value)}`,
-    isNot: (value) => `meta mark & ${hex(marks.mask)} != ${hex(value)}`,
-    set: (value) => `meta mark set meta mark & ${rest} | ${hex(value)}`,
-    clear: `meta mark set meta mark & ${rest}`,
-  };
-}
 
 /** Interface patterns as one nft match; null where there are none. */
 function podInterfaces({podInterfaces: patterns}: CaptureConfig): string | null {

@@ -5,6 +5,7 @@
  */
 import type {Capture} from './config.ts';
 import {bridgeSets} from './elements.ts';
+import {marking} from './marks.ts';
 import {block, BRIDGE_COUNTERS, BRIDGE_TABLE, declareSets} from './tables.ts';
 
 /**
@@ -12,6 +13,14 @@ import {block, BRIDGE_COUNTERS, BRIDGE_TABLE, declareSets} from './tables.ts';
  * answered to global addresses too; one that is sent up to the bridge instead is judged by the rules there.
  */
 export const NEIGHBOUR_DISCOVERY = 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255';
+
+/**
+ * All but what the rules of `table inet` let pass: kube-proxy may send that to a pod of the same bridge, and with br_netfilter
+ * it goes across from there and is not seen by them again. No pod can set a mark.
+ */
+export function unjudged({config}: Capture): string {
+  return marking(config).isNot(config.marks.passed);
+}
 
 export function bridgeTable(capture: Capture): string[] {
   const lines = [`table ${BRIDGE_TABLE} {`, ...Object.keys(BRIDGE_COUNTERS).map((name) => `  counter ${name} { }`)];
@@ -39,7 +48,7 @@ export function bridgeTable(capture: Capture): string[] {
       `ip daddr @addresses4_${n} ${up}`,
       `ip6 daddr @addresses6_${n} ${up}`,
     );
-    forward.push(`iifname @routed_ports_${n} ether type != arp counter name bridge_dropped drop`);
+    forward.push(`iifname @routed_ports_${n} ether type != arp ${unjudged(capture)} counter name bridge_dropped drop`);
   });
   lines.push(...block('chain prerouting', prerouting), ...block('chain forward', forward), '}');
   return lines;

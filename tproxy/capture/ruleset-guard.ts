@@ -5,8 +5,9 @@
  */
 import type {Capture, CaptureConfig} from './config.ts';
 import {bridgeSets, inetSets, setChanges, type Sets} from './elements.ts';
+import {hex} from './marks.ts';
 import {inetSetType} from './ruleset.ts';
-import {NEIGHBOUR_DISCOVERY} from './ruleset-bridge.ts';
+import {NEIGHBOUR_DISCOVERY, unjudged} from './ruleset-bridge.ts';
 
 export const GUARD_INET = 'inet sallyport_guard';
 export const GUARD_BRIDGE = 'bridge sallyport_guard';
@@ -18,8 +19,6 @@ const INET_SETS = [
   ...['captured', 'locked', 'addresses', 'free', 'pods'].flatMap((name) => [`${name}4`, `${name}6`]),
   'closed_interfaces',
 ];
-
-const hex = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`;
 
 /** What the owner says to begin with, or when the bridges have changed: one transaction, statements without line ends. */
 export function guardRules(capture: Capture): string[] {
@@ -83,7 +82,9 @@ function inetRules({marks, lockPodAddresses}: CaptureConfig): string[] {
 function bridgeRules(capture: Capture): string[] {
   return [
     `${NEIGHBOUR_DISCOVERY} accept`,
-    ...capture.bridges.map((_, n) => `iifname @routed_ports_${n} ether type != arp counter name ${GUARD_COUNTER} drop`),
+    ...capture.bridges.map(
+      (_, n) => `iifname @routed_ports_${n} ether type != arp ${unjudged(capture)} counter name ${GUARD_COUNTER} drop`,
+    ),
   ];
 }
 

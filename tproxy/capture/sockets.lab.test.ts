@@ -9,6 +9,7 @@ import {
   firstLine,
   greeter,
   lineOf,
+  RESOLVER,
   udpEcho,
   WEB,
   type Rig,
@@ -228,6 +229,39 @@ describe('a bridge and br_netfilter', () => {
       message: expect.stringContaining(BRIDGE.interface),
       fix: expect.stringContaining('redirect'),
     });
+  });
+});
+
+describe('a Service whose endpoint is on the same bridge, with br_netfilter', () => {
+  /** What kube-proxy does, for the cluster's name server and for another Service. */
+  const SERVICES = {resolver: RESOLVER[4], other: '10.96.0.99'};
+  const bridged = async (): Promise<void> => {
+    await start({
+      ...{bridge: true, bridgeNetfilter: true, config: {intercept: 'redirect'}},
+      members: (lab) =>
+        lab.pod('locked').ips.map((ip) => ({ip, interface: lab.pod('locked').port, mode: 'locked', uid: ''})),
+    });
+    const rules = Object.values(SERVICES).map((ip) => `ip daddr ${ip} udp dport 53 dnat to ${ipOf('other', 4)}:53;`);
+    await nft(`table ip kube {
+      chain prerouting { type nat hook prerouting priority dstnat; ${rules.join(' ')}
+      }
+    }`);
+  };
+
+  labTest('is reached where the lock lets pass: the resolver; another one is not', async () => {
+    await bridged();
+    const nameServer = await udpEcho(rig.lab.pod('other').path, ipOf('other', 4), 53);
+    const ask = (from: string, ip: string): Promise<string> =>
+      datagram(rig.lab.pod(from).path, ipOf(from, 4), {ip, port: 53});
+    // The control: both are Services for a pod that is not ours.
+    expect([await ask('free', SERVICES.resolver), await ask('free', SERVICES.other)]).toEqual([
+      'answered hello',
+      'answered hello',
+    ]);
+    expect(await ask('locked', SERVICES.resolver)).toBe('answered hello');
+    expect(await ask('locked', SERVICES.other)).toBe('EHOSTUNREACH');
+    expect(nameServer.seen).toHaveLength(3);
+    nameServer.close();
   });
 });
 
