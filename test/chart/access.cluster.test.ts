@@ -79,7 +79,7 @@ const event =
 const forbidden = (role: Role): string[] =>
   role.lines
     .map(({message}) => message ?? '')
-    .filter((message) => /forbidden|403|cannot (get|list|watch|create|patch|update|delete)/i.test(message));
+    .filter((message) => /forbidden|\b403\b|cannot (get|list|watch|create|patch|update|delete)/i.test(message));
 const field = (argv: readonly string[], path: string): string =>
   cluster.kubectl(['get', ...argv, '-o', `jsonpath=${path}`]).stdout;
 
@@ -194,6 +194,12 @@ describe('an agent writes of its own node alone', () => {
     ['a taint of others', {op: 'remove', path: '/spec/taints/0'}],
     ['a label', {op: 'add', path: '/metadata/labels', value: {'node-role.kubernetes.io/control-plane': ''}}],
     ['that it is drained', {op: 'add', path: '/spec/unschedulable', value: true}],
+    [
+      'what network plugins read',
+      {op: 'add', path: '/metadata/annotations', value: {'flannel.alpha.coreos.com/public-ip': '10.9.9.9'}},
+    ],
+    ['what holds its object', {op: 'add', path: '/metadata/finalizers', value: ['example.com/held']}],
+    ['whose it is', {op: 'add', path: '/spec/providerID', value: 'aws:///other'}],
   ])('but not %s', (_title, change) => {
     const said = expect.stringMatching(/of its node an agent changes the taint sallyport.dev\/agent-not-ready alone/);
     expect(withoutTaint(NODE, [change])).toMatchObject({status: 1, stderr: said});
