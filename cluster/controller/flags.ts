@@ -46,7 +46,7 @@ export const CONTROLLER_FLAGS = {
   'node-agent': {
     kind: 'list',
     value: 'NAMESPACE/NAME',
-    help: 'Service accounts of agents, which get intermediates for their nodes. Default: OUR-NAMESPACE/sallyport-tproxy.',
+    help: 'Service accounts of agents, which get intermediates for their nodes. Default: OUR-NAMESPACE/sallyport-node.',
   },
   'node-ca-life': {kind: 'text', value: 'TIME', help: "Of a node's intermediate. Default: 7d."},
   'serving-certificates': {
@@ -150,7 +150,7 @@ function trustConfig(settings: Raw, origin: Origin, namespace: string): TrustCon
       `${origin('serving-publish')} is not shorter than ${origin('root-renew-before')}`,
       'Leave --serving-publish out: a day.',
     );
-  const agents = settings['node-agent'].length > 0 ? settings['node-agent'] : [`${namespace}/sallyport-tproxy`];
+  const agents = settings['node-agent'].length > 0 ? settings['node-agent'] : [`${namespace}/sallyport-node`];
   const who = oneOf(settings['serving-certificates'] ?? 'own', ['own', 'external'], origin('serving-certificates'));
   const services = settings.serving.length > 0 ? settings.serving : ['sallyport-injector=sallyport-injector-tls'];
   const configurations = settings['webhook-configuration'];
@@ -162,7 +162,7 @@ function trustConfig(settings: Raw, origin: Origin, namespace: string): TrustCon
     publicRoots: oneOf(settings['public-roots'] ?? 'bundled', ['bundled', 'system', 'none'], origin('public-roots')),
     agents: new Set(
       agents.map((text) => {
-        const [of, name] = two(text, '/', origin('node-agent'), 'sallyport/sallyport-tproxy');
+        const [of, name] = two(text, '/', origin('node-agent'), 'sallyport/sallyport-node');
         return `system:serviceaccount:${of}:${name}`;
       }),
     ),

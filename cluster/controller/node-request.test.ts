@@ -4,7 +4,7 @@ import {certificateRequest, newKey, publicKeyOf} from '../../pki/index.ts';
 import {signingKey} from '../../pki/certificate.ts';
 import {judgeNodeRequest, SIGNER_NAME, USAGE, type NodeRequestSpec, type Verdict} from './node-request.ts';
 
-const AGENT = 'system:serviceaccount:sallyport:sallyport-tproxy';
+const AGENT = 'system:serviceaccount:sallyport:sallyport-node';
 const key = newKey();
 const root = newKey();
 const good: NodeRequestSpec = {
@@ -14,7 +14,7 @@ const good: NodeRequestSpec = {
   username: AGENT,
   extra: {
     'authentication.kubernetes.io/node-name': ['node-1'],
-    'authentication.kubernetes.io/pod-name': ['sallyport-tproxy-x'],
+    'authentication.kubernetes.io/pod-name': ['sallyport-node-x'],
   },
 };
 const judged = (change: Partial<NodeRequestSpec>): Verdict =>
@@ -34,7 +34,7 @@ describe('anything else is denied', () => {
     ['another service account', {username: 'system:serviceaccount:team-a:default'}, 'NotAnAgent', /--node-agent/],
     [
       "the agent's name in another namespace",
-      {username: 'system:serviceaccount:team-a:sallyport-tproxy'},
+      {username: 'system:serviceaccount:team-a:sallyport-node'},
       'NotAnAgent',
       /no agent/,
     ],

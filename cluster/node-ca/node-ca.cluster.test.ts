@@ -14,7 +14,7 @@ import {keepNodeCa, type NodeCaAgent} from './agent.ts';
 
 const LONG_MS = 120_000;
 const NAMESPACE = 'sallyport';
-const SERVICE_ACCOUNT = 'sallyport-tproxy';
+const SERVICE_ACCOUNT = 'sallyport-node';
 
 let cluster: ControlPlane;
 let agentOf: (node: string) => string;

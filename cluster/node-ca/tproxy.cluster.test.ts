@@ -49,7 +49,7 @@ function makeClient(): void {
     kind: 'Pod',
     metadata,
     spec: {
-      ...{nodeName: 'node-1', serviceAccountName: 'sallyport-tproxy', automountServiceAccountToken: false},
+      ...{nodeName: 'node-1', serviceAccountName: 'sallyport-node', automountServiceAccountToken: false},
       containers: [{name: 'app', image: 'example/app'}],
     },
   };
@@ -102,12 +102,12 @@ describe('the agent of a node', () => {
     'says what it waits for, signs nothing until then, signs with what it got, and with the next one after it',
     async () => {
       const kubeconfig = kubeconfigOfToken(cluster, {
-        ...{namespace: 'sallyport', serviceAccount: 'sallyport-tproxy'},
+        ...{namespace: 'sallyport', serviceAccount: 'sallyport-node'},
         pod: {name: 'agent', node: 'node-1'},
       });
       // The rights of the agent are the chart's tests' matter.
       const binding = ['create', 'clusterrolebinding', 'agent', '--clusterrole=cluster-admin'];
-      expect(cluster.kubectl([...binding, '--serviceaccount=sallyport:sallyport-tproxy']).status).toBe(0);
+      expect(cluster.kubectl([...binding, '--serviceaccount=sallyport:sallyport-node']).status).toBe(0);
       makeClient();
       const caDir = mkdtempSync(join(cluster.dir, 'ca-'));
       const [listen, explicit, admin] = (await freePorts(3)) as [number, number, number];
