@@ -157,6 +157,16 @@ describe('the last look refuses a pod', () => {
       (p) => void guardOf(p).volumeMounts!.push({name: 'x', mountPath: '/app'}),
       /\(volumeMounts\)/,
     ],
+    [
+      'whose guard has a file over its program, by a path that only begins as a harmless one',
+      (p) => void guardOf(p).volumeMounts!.push({name: 'x', mountPath: '/var/run/secrets/../../../opt/sallyport'}),
+      /\(volumeMounts\)/,
+    ],
+    [
+      'whose guard has an empty file over its program: the kubelet mounts one where its last words go',
+      (p) => void (guardOf(p)['terminationMessagePath'] = '/opt/sallyport/cli/sallyport.mjs'),
+      /\(terminationMessagePath\)/,
+    ],
     ['whose guard has privileges', (p) => void (guardOf(p).securityContext = {}), /\(securityContext\)/],
     [
       'whose guard trusts another CA',

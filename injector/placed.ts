@@ -2,6 +2,7 @@
  * Containers and volumes of ours in a pod: the first of its init containers, as we write them. Doing it twice is doing it once;
  * what another injector puts before them is moved behind them, and what comes after our last look is refused.
  */
+import {posix} from 'node:path';
 import {patchOf} from './patch.ts';
 import type {Container, EnvVar, Pod, Volume, VolumeMount} from './pod.ts';
 
@@ -71,12 +72,12 @@ function namedAlike({spec}: Pod, names: readonly string[]): string[] {
 }
 
 /** What others may set, since it changes nothing of what runs: defaults of the API server, and a LimitRange's. */
-const FREE_FIELDS: readonly string[] = [
-  'terminationMessagePath',
-  'terminationMessagePolicy',
-  'resources',
-  'imagePullPolicy',
-];
+const FREE_FIELDS: readonly string[] = ['terminationMessagePolicy', 'resources', 'imagePullPolicy'];
+/**
+ * The API server's default. The kubelet mounts an empty file there, over what the image has: over the program itself it would
+ * make one that does nothing and ends well.
+ */
+const LAST_WORDS = '/dev/termination-log';
 /** Where service account tokens and cloud identities are mounted into every container. */
 const FREE_MOUNTS = '/var/run/secrets/';
 /** By these the program itself would be another. */
@@ -93,6 +94,8 @@ function differences(found: Container, wanted: Container): string[] {
         return !sameEnv(found.env ?? [], wanted.env ?? []);
       case 'volumeMounts':
         return !sameMounts(found.volumeMounts ?? [], wanted.volumeMounts ?? []);
+      case 'terminationMessagePath':
+        return (found[field] ?? LAST_WORDS) !== LAST_WORDS;
       default:
         return !same(found[field], wanted[field]);
     }
@@ -114,7 +117,8 @@ function withoutVersion({name, value, valueFrom}: EnvVar): unknown {
 }
 
 function sameMounts(found: readonly VolumeMount[], wanted: readonly VolumeMount[]): boolean {
-  const others = found.filter(({mountPath}) => !mountPath.startsWith(FREE_MOUNTS));
+  // The runtime follows `..`; the API server lets it through.
+  const others = found.filter(({mountPath}) => !posix.normalize(mountPath).startsWith(FREE_MOUNTS));
   return same(others, wanted);
 }
 
