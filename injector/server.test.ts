@@ -103,8 +103,11 @@ describe('the webhook', () => {
     ['what looks like a prototype', '/mutate', '{"__proto__": {"request": {}}}', 400],
     ['another path', '/other', '{}', 404],
     ['a body larger than any object', '/mutate', JSON.stringify({pad: 'x'.repeat(5 * 1024 * 1024)}), 413],
-  ])('%s is answered with an error', async (_title, path, body, status) => {
-    expect(await post(await started(), path, body)).toMatchObject({status});
+  ])('%s is answered with an error, which is counted', async (_title, path, body, status) => {
+    const told: string[] = [];
+    const port = await started({onAnswer: (webhook, outcome) => told.push(`${webhook} ${outcome}`)});
+    expect(await post(port, path, body)).toMatchObject({status});
+    expect(told).toEqual(path === '/mutate' ? ['mutate failed'] : []);
   });
 });
 

@@ -92,6 +92,11 @@ export function createInjectorServer(options: InjectorServerOptions): InjectorSe
   app.addHook('onSend', async (_request, reply) => {
     if (draining) reply.header('connection', 'close');
   });
+  // What could not be read (no JSON, too large) has failed for the API server as much as what we answer with an error.
+  app.addHook('onError', async (request, reply) => {
+    const webhook = (Object.keys(WEBHOOKS) as Webhook[]).find((one) => request.routeOptions.url === `/${one}`);
+    if (webhook !== undefined) options.onAnswer?.(webhook, 'failed', reply.elapsedTime);
+  });
   for (const webhook of Object.keys(WEBHOOKS) as Webhook[])
     app.post(`/${webhook}`, async (request, reply) => {
       const since = performance.now();
