@@ -4,6 +4,7 @@ import {openTelling} from '../cluster/telling.ts';
 import {openRoleCa} from '../cluster/node-ca/open.ts';
 import {startAdmin} from '../runtime/admin.ts';
 import {keepCodeCache} from '../runtime/code-cache.ts';
+import {validityOf} from '../runtime/certificate-times.ts';
 import {EXIT} from '../runtime/errors.ts';
 import {helpText} from '../runtime/flags.ts';
 import {createJsonJournal, createTextJournal, type Journal} from '../runtime/journal.ts';
@@ -63,7 +64,12 @@ export async function extauthz(argv: readonly string[], out: Out): Promise<numbe
         ...knowledge.describe(),
       };
     },
-    metrics: async () => exposition([...(await processes.metrics()), await metrics.registry.getMetricsAsJSON()]),
+    metrics: async () => {
+      metrics.certificates.show('signing', ca?.validity() ?? null);
+      const {tls} = knowledge.state;
+      metrics.certificates.show('served', tls === null ? null : validityOf(tls.cert, '--tls-cert'));
+      return exposition([...(await processes.metrics()), await metrics.registry.getMetricsAsJSON()]);
+    },
   }).catch(async (error: unknown) => {
     await processes.drain(0);
     throw error;

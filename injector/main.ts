@@ -4,6 +4,7 @@ import {watchDocuments} from '../cluster/documents.ts';
 import {watchNamespaces} from '../cluster/namespaces.ts';
 import {formatFinding, type UpstreamProxyDocument} from '../policy/index.ts';
 import {startAdmin} from '../runtime/admin.ts';
+import {validityOf} from '../runtime/certificate-times.ts';
 import {EXIT, SallyportError} from '../runtime/errors.ts';
 import {readFlagFile} from '../runtime/flag-file.ts';
 import {helpText} from '../runtime/flags.ts';
@@ -67,6 +68,7 @@ export async function injector(argv: readonly string[], out: Out): Promise<numbe
   await namespaces.synced;
 
   let useCertificate: (files: TlsFiles) => void = () => undefined;
+  const showServed = ({cert}: TlsFiles): void => metrics.certificates.show('served', validityOf(cert, '--tls-cert'));
   // The controller makes the Secret that is mounted, and may start after us.
   const tls = await watchTlsFiles(config.tls, {
     onWaiting: (message) => {
@@ -75,10 +77,12 @@ export async function injector(argv: readonly string[], out: Out): Promise<numbe
     },
     onLoaded: (files) => {
       useCertificate(files);
+      showServed(files);
       journal.notice('info', 'tls.loaded', 'new certificates serve new connections');
     },
     onFailed: (message) => journal.notice('error', 'tls.failed', `${message} The last good certificates stay in use.`),
   });
+  showServed(tls.files);
   const server = createInjectorServer({
     installation: () => settings.current,
     namespaceOf: (name) => namespaces.find(name),

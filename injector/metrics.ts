@@ -1,9 +1,11 @@
 /** What the webhook counts. */
 import {Counter, Histogram, Registry} from 'prom-client';
+import {certificateTimes, type CertificateTimes} from '../runtime/certificate-times.ts';
 import type {Outcome, Webhook} from './server.ts';
 
 export interface AdmissionMetrics {
   answered(webhook: Webhook, outcome: Outcome, ms: number): void;
+  readonly certificates: CertificateTimes;
   exposition(): Promise<{contentType: string; text: string}>;
 }
 
@@ -28,6 +30,7 @@ export function createAdmissionMetrics(): AdmissionMetrics {
       reviews.inc({webhook, outcome});
       seconds.observe({webhook}, ms / 1000);
     },
+    certificates: certificateTimes(registry),
     exposition: async () => ({contentType: registry.contentType, text: await registry.metrics()}),
   };
 }

@@ -1,6 +1,7 @@
 /** Metrics: `sallyport_*`, base units, no host or path labels (DESIGN §7). Workers count; the supervisor adds them up. */
 import {AggregatorRegistry, Counter, Gauge, Registry} from 'prom-client';
 import type {Decision} from '../policy/index.ts';
+import {certificateTimes, type CertificateTimes} from './certificate-times.ts';
 import type {Flow, Journal} from './journal.ts';
 import {PolicyTally} from './policy-tally.ts';
 import {tallyCounter, tallyHistogram, type Count, type Spread} from './tally.ts';
@@ -19,6 +20,9 @@ export interface Metrics {
   readonly memory: Gauge<'kind'>;
   readonly workloads: Gauge;
   readonly capturePackets: Gauge<'counter'>;
+  readonly captureState: Gauge<'state'>;
+  readonly captureMembers: Gauge<'what'>;
+  readonly certificates: CertificateTimes;
   readonly events: Counter<'result'>;
   /** Of a connection. */
   relayEvent(event: string): void;
@@ -131,6 +135,19 @@ export function createMetrics(): Metrics {
       labelNames: ['counter'],
       registers,
     }),
+    captureState: new Gauge({
+      name: 'sallyport_capture_state',
+      help: 'Of the capture, 1 where it is so: started, current (the kernel has the last change), in-force, guarded, remembered.',
+      labelNames: ['state'],
+      registers,
+    }),
+    captureMembers: new Gauge({
+      name: 'sallyport_capture_members',
+      help: 'Addresses of pods that are to be held (wanted), that the kernel holds (held), and of these: without a route (unplaced), of pods that are gone (ended).',
+      labelNames: ['what'],
+      registers,
+    }),
+    certificates: certificateTimes(registry),
     events: new Counter({
       name: 'sallyport_events_total',
       help: 'Kubernetes Events of denials: created, updated, failed; suppressed: denials that no event tells of.',

@@ -43,6 +43,8 @@ export class NodeCapture {
   #started = false;
   #updating = 0;
   #held: readonly Member[] = [];
+  /** What the kernel is to hold, whether or not it takes it. */
+  #wanted: readonly Member[] = [];
   #again: NodeJS.Timeout | null = null;
   #stateError: string | null = null;
 
@@ -141,6 +143,13 @@ export class NodeCapture {
     return {...status, started: this.#started, current: this.#updating === 0, stateError: this.#stateError};
   }
 
+  /** Addresses that are to be held, and those of them that the kernel took. A start that was never done holds none. */
+  census(): {readonly wanted: number; readonly held: number} {
+    const isHeld = new Set(this.#held.filter(({mode}) => mode !== 'free').map(({ip, mode}) => `${ip} ${mode}`));
+    const wanted = this.#wanted.filter(({mode}) => mode !== 'free');
+    return {wanted: wanted.length, held: wanted.filter(({ip, mode}) => isHeld.has(`${ip} ${mode}`)).length};
+  }
+
   counters(): Promise<Map<string, number>> {
     return this.#rules.counters();
   }
@@ -165,6 +174,7 @@ export class NodeCapture {
   /** Each at the interface that the CNI plugin named, where nobody else did: on a bridge the route does not tell. */
   #members(known: Known): Member[] {
     const held = members(known, this.#compiled(known), this.#rule);
+    this.#wanted = held;
     const cni = this.#cniResults;
     if (cni === null) return held;
     cni.look();

@@ -64,6 +64,20 @@ const workersOf = (pid: number): number[] =>
 const admin = async (w: ProxiedLab, path: string): Promise<string> =>
   (await w.lab.exec('node', ['curl', '-s', '-m', '5', `http://127.0.0.1:15084${path}`])).stdout;
 
+it('tells what alerts ask for: the capture and its members, and until when it can sign', async () => {
+  const w = await open();
+  const text = await admin(w, '/metrics');
+  for (const state of ['started', 'current', 'in-force'])
+    expect(text).toContain(`sallyport_capture_state{state="${state}"} 1`);
+  const [wanted, held] = ['wanted', 'held'].map((what) =>
+    Number(new RegExp(`sallyport_capture_members{what="${what}"} (\\d+)`).exec(text)?.[1]),
+  );
+  expect(wanted).toBeGreaterThan(0);
+  expect(held).toBe(wanted);
+  const end = /sallyport_certificate_end_timestamp_seconds{certificate="signing"} (\S+)/.exec(text)?.[1];
+  expect(Number(end) * 1000).toBeGreaterThan(Date.now());
+}, 30_000);
+
 describe.each(['tproxy', 'redirect'])('captured by %s', (intercept) => {
   it('an allowed site answers, another is refused, over IPv4', async () => {
     const w = await open(['--intercept', intercept]);

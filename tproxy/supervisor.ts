@@ -21,6 +21,7 @@ import {VERSION} from '../runtime/version.ts';
 import type {KnowledgeSource} from '../sources/knowledge.ts';
 import {refsOf, resolveParents, type MissingRef, type Refs} from '../sources/refs.ts';
 import type {State} from './messages.ts';
+import {showCapture} from './capture-metrics.ts';
 import {NodeCapture} from './node-capture.ts';
 import {nodeReport} from './node-report.ts';
 import {shareTrust} from './pod-trust.ts';
@@ -231,6 +232,8 @@ export class Supervisor {
     this.#metrics.workloads.set(workloads.length);
     for (const [counter, packets] of (await this.#capture?.counters()) ?? [])
       this.#metrics.capturePackets.set({counter}, packets);
+    if (this.#capture !== null) showCapture(this.#capture.status(), this.#capture.census(), this.#metrics);
+    this.#metrics.certificates.show('signing', this.#ca?.validity() ?? null);
     return this.#metrics.registry.getMetricsAsJSON();
   }
 

@@ -1,5 +1,6 @@
 /** What a leader does for trust: the CA, the bundles, the nodes' intermediates, the certificates of our own services. */
 import type {KubeConfig} from '@kubernetes/client-node';
+import {validityOf, type Validity} from '../../runtime/certificate-times.ts';
 import {SallyportError} from '../../runtime/errors.ts';
 import {readFlagFile} from '../../runtime/flag-file.ts';
 import type {Journal} from '../../runtime/journal.ts';
@@ -22,6 +23,8 @@ export interface LeadTrustOptions {
   readonly trust: TrustConfig;
   readonly journal: Journal;
   readonly onTrouble: (message: string, retryMs: number) => void;
+  /** Until when what signs may: told at the start and with each change; null: we do not lead any more. */
+  readonly onSigning?: (use: 'root' | 'services-root', validity: Validity | null) => void;
 }
 
 interface Running {
@@ -48,14 +51,18 @@ export async function leadTrust(options: LeadTrustOptions): Promise<Running> {
 }
 
 /** The root that pods trust: in bundles, and what it signs. */
-async function leadDataplane({config, namespace, trust, journal, onTrouble}: LeadTrustOptions): Promise<Running> {
+async function leadDataplane(options: LeadTrustOptions): Promise<Running> {
+  const {config, namespace, trust, journal, onTrouble} = options;
   const say = sayTrouble(journal);
   let extra = readExtraCa(trust);
   const bundle = () => bundleOf({roots: trustedRoots(authority.roots), extra, publicRoots: trust.publicRoots});
   let keeper: TrustKeeper | null = null;
   const authority: Authority = await openAuthority({
     ...{config, namespace, secret: trust.caSecret, purpose: 'root', timing: trust.timing},
-    onChanged: () => keeper?.replace(bundle()),
+    onChanged: (roots) => {
+      tellSigning(options, 'root', roots);
+      keeper?.replace(bundle());
+    },
     onRotation: (message) => journal.notice('info', 'trust.rotation', `${trust.caSecret}: ${message}`),
     onTrouble: (error) => say('trust.failed', `the Secret ${trust.caSecret}: ${short(error)}; the last state stays`),
   });
@@ -91,21 +98,23 @@ async function leadDataplane({config, namespace, trust, journal, onTrouble}: Lea
       signer.stop();
       bundles.stop();
       authority.stop();
+      options.onSigning?.('root', null);
     },
   };
 }
 
 /** The root that the API server trusts: in caBundles, and our services' certificates. */
-async function leadServing(
-  {config, namespace, clusterDomain, journal}: LeadTrustOptions,
-  serving: NonNullable<TrustConfig['serving']>,
-): Promise<Running> {
+async function leadServing(options: LeadTrustOptions, serving: NonNullable<TrustConfig['serving']>): Promise<Running> {
+  const {config, namespace, clusterDomain, journal} = options;
   const say = sayTrouble(journal);
   const {caSecret: secret, timing, services} = serving;
   let changed: () => void = () => undefined;
   const authority = await openAuthority({
     ...{config, namespace, secret, purpose: 'services root', timing},
-    onChanged: () => changed(),
+    onChanged: (roots) => {
+      tellSigning(options, 'services-root', roots);
+      changed();
+    },
     onRotation: (message) => journal.notice('info', 'serving.rotation', `${secret}: ${message}`),
     onTrouble: (error) => say('serving.failed', `the Secret ${secret}: ${short(error)}; the last state stays`),
   });
@@ -153,8 +162,13 @@ async function leadServing(
       stopped = true;
       clearInterval(clock);
       authority.stop();
+      options.onSigning?.('services-root', null);
     },
   };
+}
+
+function tellSigning({onSigning}: LeadTrustOptions, use: 'root' | 'services-root', {signing}: Roots): void {
+  onSigning?.(use, validityOf(signing.chainPem, `the ${use} that signs`));
 }
 
 /** The successor is wherever it has to be. */

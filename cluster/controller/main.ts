@@ -10,6 +10,7 @@ import {connectionOf} from '../connection.ts';
 import {standForLease} from '../lease.ts';
 import {CONTROLLER_FLAGS, controllerConfig} from './flags.ts';
 import {leadTrust, readExtraCa} from './lead-trust.ts';
+import {keepMeshStatus, type MeshStatusOptions} from './mesh-status.ts';
 import {keepStatus} from './status-keeper.ts';
 
 /** Runs until SIGTERM or SIGINT; the result is the exit code. Throws SallyportError for what cannot start. */
@@ -26,6 +27,7 @@ export async function controller(argv: readonly string[], out: Out): Promise<num
   const journal: Journal =
     settings.logFormat === 'json' ? createJsonJournal(lines) : createTextJournal(lines, process.stdout.isTTY);
   const config = connectionOf(settings.kubeconfig, process.env);
+  const metrics = createMetrics();
   const trouble = (message: string, retryMs: number): void =>
     journal.notice('warn', 'cluster.away', `the API server: ${message}; asked again in ${Math.round(retryMs)} ms`);
 
@@ -33,17 +35,22 @@ export async function controller(argv: readonly string[], out: Out): Promise<num
   readExtraCa(settings.trust);
 
   const {namespace, clusterDomain} = settings;
+  const status: MeshStatusOptions = {
+    ...{config, onTrouble: trouble},
+    onWritten: (object, {type, status: value, reason}) =>
+      journal.notice('info', 'status.written', `${object}: ${type}=${value} ${reason}`),
+    onFailed: (object, error, retryMs) =>
+      journal.notice('error', 'status.failed', `${object}: ${short(error)}; again in ${retryMs} ms`),
+  };
   /** Apart, so that a CA that cannot be read does not keep conditions from being written. */
   const tasks: readonly (() => Promise<Running> | Running)[] = [
-    () => leadTrust({config, namespace, clusterDomain, trust: settings.trust, journal, onTrouble: trouble}),
     () =>
-      keepStatus({
-        ...{config, clusterDomain, onTrouble: trouble},
-        onWritten: (object, {type, status: value, reason}) =>
-          journal.notice('info', 'status.written', `${object}: ${type}=${value} ${reason}`),
-        onFailed: (object, error, retryMs) =>
-          journal.notice('error', 'status.failed', `${object}: ${short(error)}; again in ${retryMs} ms`),
+      leadTrust({
+        ...{config, namespace, clusterDomain, trust: settings.trust, journal, onTrouble: trouble},
+        onSigning: (use, validity) => metrics.certificates.show(use, validity),
       }),
+    () => keepStatus({...status, clusterDomain}),
+    () => keepMeshStatus(status),
   ];
   /** What fails at its start (the API server went away just then) is tried again for as long as we lead. */
   const leadUntilItWorks = async (task: () => Promise<Running> | Running, signal: AbortSignal): Promise<void> => {
@@ -71,7 +78,6 @@ export async function controller(argv: readonly string[], out: Out): Promise<num
     },
     onTrouble: (message) => journal.notice('warn', 'lease.failed', message),
   });
-  const metrics = createMetrics();
   const admin = await startAdmin(settings.admin, {
     isLocal: isOwnAddress,
     // One that follows is as ready as one that leads: it would take over.

@@ -1,6 +1,7 @@
 /** The CA of a role's --ca-dir, kept current: the operator's or one that is made, and in a cluster this node's intermediate. */
 import {readFileSync} from 'node:fs';
 import {hasOwnCa, publishTrust, watchCa, type WatchedCa} from '../../pki/index.ts';
+import type {Validity} from '../../runtime/certificate-times.ts';
 import {SallyportError} from '../../runtime/errors.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import type {NodeCaAgent} from './agent.ts';
@@ -19,6 +20,8 @@ export interface RoleCaOptions {
 export interface RoleCa {
   /** Why nothing can be signed now, and what is waited for; null: all is well. */
   trouble(): string | null;
+  /** Of what signs now; null: nothing does, since there is no CA or it has ended. */
+  validity(): Validity | null;
   close(): Promise<void>;
 }
 
@@ -57,6 +60,7 @@ export async function openRoleCa(options: RoleCaOptions): Promise<RoleCa> {
       const waits = agent?.waitsFor() ?? null;
       return waits === null ? trouble.describe() : `${trouble.message}: waiting for ${waits}`;
     },
+    validity: () => (ca.trouble() === null ? ca.issuer() : null),
     async close() {
       ca.close();
       await agent?.stop();

@@ -22,7 +22,7 @@ const alertsOf = (values: object = {}): readonly Alert[] =>
 /** Each metric of the program, as it is written down, with its labels. */
 function exposed(): Map<string, readonly string[]> {
   const metrics = new Map<string, readonly string[]>();
-  for (const file of ['../../runtime/metrics.ts', '../../injector/metrics.ts']) {
+  for (const file of ['../../runtime/metrics.ts', '../../runtime/certificate-times.ts', '../../injector/metrics.ts']) {
     const text = readFileSync(join(import.meta.dirname, file), 'utf8');
     for (const [, name, rest] of text.matchAll(/name: '(sallyport_[a-z_]+)',([^}]*)/g)) {
       const labels = /labelNames: \[([^\]]*)\]/.exec(rest!)?.[1] ?? '';
