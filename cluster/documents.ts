@@ -1,9 +1,9 @@
 /** Policies and UpstreamProxies of the cluster as documents: read as files are, one object at a time. */
 import type {KubeConfig, KubernetesObject} from '@kubernetes/client-node';
-import {readDocument, type Document, type Finding, type Kind} from '../policy/index.ts';
+import {readDocument, type AnyKind, type Document, type Finding, type Kind} from '../policy/index.ts';
 import {startReflector, type Reflector} from './reflector.ts';
 
-/** What an object came to; `document` is null where it has errors. */
+/** What an object came to; `document` is null where it has errors, and where it is no policy (MeshEgress). */
 export interface ClusterDocument {
   readonly document: Document | null;
   readonly findings: readonly Finding[];
@@ -11,10 +11,11 @@ export interface ClusterDocument {
   readonly generation: number;
 }
 
-export const PLURALS: Readonly<Record<Kind, string>> = {
+export const PLURALS: Readonly<Record<AnyKind, string>> = {
   EgressPolicy: 'egresspolicies',
   ClusterEgressPolicy: 'clusteregresspolicies',
   UpstreamProxy: 'upstreamproxies',
+  MeshEgress: 'meshegresses',
 };
 
 export interface DocumentsOptions {
@@ -41,7 +42,7 @@ export const originOf = (document: Document): Pick<ClusterDocument, 'uid' | 'gen
   origins.get(document);
 
 /** An object of a list has no kind of its own. */
-export function clusterDocument(object: KubernetesObject, kind: Kind): ClusterDocument {
+export function clusterDocument(object: KubernetesObject, kind: AnyKind): ClusterDocument {
   const {uid = '', generation = 0} = object.metadata ?? {};
   const {document, findings} = readDocument({...object, apiVersion: 'sallyport.dev/v1alpha1', kind});
   if (document !== null) origins.set(document, {uid, generation});

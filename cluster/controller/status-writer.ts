@@ -1,6 +1,6 @@
 /** Writes the status subresource of our objects. */
 import {CustomObjectsApi, PatchStrategy, setHeaderOptions, type KubeConfig} from '@kubernetes/client-node';
-import type {Kind} from '../../policy/index.ts';
+import type {AnyKind} from '../../policy/index.ts';
 import {PLURALS} from '../documents.ts';
 import {statusIn, type Status} from './status.ts';
 
@@ -8,7 +8,7 @@ const GROUP = {group: 'sallyport.dev', version: 'v1alpha1'} as const;
 const APPLY = setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply);
 
 /** Resolves with the status as it is then; null: the object is gone, and there is nothing to say any more. */
-export type WriteStatus = (kind: Kind, key: string, status: Record<string, unknown>) => Promise<Status | null>;
+export type WriteStatus = (kind: AnyKind, key: string, status: Record<string, unknown>) => Promise<Status | null>;
 
 /** `key`: `namespace/name`, or `name`. */
 export function statusWriter(config: KubeConfig): WriteStatus {

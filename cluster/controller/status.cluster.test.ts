@@ -6,6 +6,7 @@ import {startControlPlane, type ControlPlane} from '../../test/cluster/control-p
 import {clusterTest} from '../../test/cluster/require.ts';
 import type {NodeReport} from '../node-report/report.ts';
 import {startNodeReport, type NodeReporter} from '../node-report/writer.ts';
+import {keepMeshStatus} from './mesh-status.ts';
 import {keepStatus} from './status-keeper.ts';
 import {reportWith} from './testing.ts';
 
@@ -287,6 +288,44 @@ describe('a status is written only where it changes', () => {
       done(['patch', 'egp', '-n', namespace, 'p', '--subresource=status', '--type=merge', '-p', status]);
       await soon(enforced('p'), 'True AllPodsCaptured');
       expect(row('p').at(-1)).toBe('1/1');
+    },
+    LONG_MS,
+  );
+});
+
+describe('a MeshEgress', () => {
+  clusterTest()(
+    'is told what no schema can say of it, and what became of that',
+    async () => {
+      const mesh = (...namespaces: string[]): void =>
+        void apply({
+          ...{apiVersion: 'sallyport.dev/v1alpha1', kind: 'MeshEgress', metadata: {name: 'mesh'}},
+          spec: {enforcement: namespaces.map((namespace) => ({at: 'Sidecar', namespace}))},
+        });
+      const columns = (): string =>
+        done(['get', 'mesheg', 'mesh', '--no-headers', '-o', 'wide'])
+          .trim()
+          .split(/\s+/)
+          .filter((_, i) => i !== 2)
+          .join(' ');
+      mesh('shop', 'shop');
+      const written: string[] = [];
+      running.push(
+        keepMeshStatus({
+          config,
+          onWritten: (object, {type, status, reason}) => written.push(`${object}: ${type}=${status} ${reason}`),
+          onFailed: (object, error) => written.push(`${object} failed: ${String(error)}`),
+          onTrouble: () => {},
+        }),
+      );
+      await soon(columns, 'mesh False OverlappingScope');
+      mesh('shop', 'bank');
+      await soon(columns, 'mesh True Valid');
+      expect(done(['get', 'mesheg', 'mesh', '-o', 'jsonpath={.status.conditions[0].observedGeneration}'])).toBe('2');
+      expect(written).toEqual([
+        'MeshEgress mesh: Accepted=False OverlappingScope',
+        'MeshEgress mesh: Accepted=True Valid',
+      ]);
     },
     LONG_MS,
   );

@@ -40,6 +40,7 @@ const SUBDOMAIN = '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])
 const TOKEN = "[A-Za-z0-9!#$%&'*+.^_`|~-]+";
 const HEADER_VALUE: Constraint = {pattern: '^([!-~]([\\t -~]*[!-~])?)?$', maxLength: 8192};
 const VALUE_GLOB: Constraint = {pattern: '^[^?\\[{]*$', maxLength: 2048};
+const LABEL_VALUE: Constraint = {pattern: '^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$', maxLength: 63};
 const list: Constraint = {maxItems: MAX_ENTRIES};
 const map: Constraint = {maxProperties: 64};
 
@@ -148,7 +149,7 @@ const POLICY: Readonly<Record<string, Constraint>> = {
   ...Object.fromEntries<Constraint>(
     ['podSelector', 'namespaceSelector'].flatMap((selector): [string, Constraint][] => [
       [`spec.${selector}.matchLabels`, map],
-      [`spec.${selector}.matchLabels{}`, {pattern: '^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$', maxLength: 63}],
+      [`spec.${selector}.matchLabels{}`, LABEL_VALUE],
       [`spec.${selector}.matchExpressions`, {maxItems: 64}],
       [
         `spec.${selector}.matchExpressions[]`,
@@ -186,8 +187,19 @@ const UPSTREAM_PROXY: Readonly<Record<string, Constraint>> = {
   },
 };
 
+const DNS_LABEL: Constraint = {pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$', maxLength: 63};
+
 const MESH_EGRESS: Readonly<Record<string, Constraint>> = {
+  'spec.istio.revision': {pattern: `^${SUBDOMAIN}$`, maxLength: 253},
+  'spec.istio.rootNamespace': DNS_LABEL,
+  'spec.extauthz.name': DNS_LABEL,
+  'spec.extauthz.namespace': DNS_LABEL,
   'spec.enforcement': {maxItems: MAX_ENTRIES},
+  'spec.enforcement[].namespace': DNS_LABEL,
+  'spec.enforcement[].selector.matchLabels': map,
+  'spec.enforcement[].selector.matchLabels{}': LABEL_VALUE,
+  'spec.proxies[].addresses[]': {pattern: '^[0-9A-Fa-f:.]+$', maxLength: 45},
+  'spec.proxies[].namespaces[]': DNS_LABEL,
   'spec.proxies': {listKey: 'name'},
   'spec.proxies[].name': {pattern: `^${SUBDOMAIN}$`, maxLength: 253},
 };

@@ -219,6 +219,11 @@ describe('MeshEgress', () => {
     ['a place to ask that is none', 'enforcement: [{at: Waypoint}]', /Unsupported value: "Waypoint"/],
     ['a timeout of nothing', 'extauthz: {timeoutMs: 1}', /extauthz.timeoutMs/],
     ['a proxy without a name', 'proxies: [{addresses: [10.0.0.1]}]', /proxies\[0\].name/],
+    ['a namespace that is no name', 'enforcement: [{at: Sidecar, namespace: Shop}]', /enforcement\[0\].namespace/],
+    ['a Service that is no name', 'extauthz: {name: a.b}', /extauthz.name/],
+    ['a revision that is no name', 'istio: {revision: "1_31"}', /istio.revision/],
+    ['a label that is none', 'enforcement: [{at: Sidecar, selector: {matchLabels: {app: "-"}}}]', /matchLabels.app/],
+    ['an address that is none', 'proxies: [{name: a, addresses: [10.0.0.0/8]}]', /addresses\[0\]/],
     ['an unknown field', 'gateway: {}', /unknown field "spec.gateway"/],
   ])('%s is refused', (_title, spec, said) => {
     expect(refusedByCheck(mesh(spec))).toBe(true);
