@@ -44,6 +44,7 @@ export class ClusterKnowledge implements KnowledgeSource {
   /** What the API server does not tell at the moment, and why. */
   readonly #away = new Map<string, string>();
   #settling: NodeJS.Timeout | null = null;
+  #settledAt = -SETTLE_MS;
   #changed: () => void = () => undefined;
 
   constructor(options: ClusterKnowledgeOptions) {
@@ -109,13 +110,19 @@ export class ClusterKnowledge implements KnowledgeSource {
   }
 
   #settle(): void {
-    this.#settling ??= setTimeout(() => {
-      this.#settling = null;
-      if (this.#missing().length > 0) return;
-      this.#policies ??= this.#look();
-      this.#known = {...this.#policies, workloads: this.#workloads!};
-      this.#changed();
-    }, SETTLE_MS);
+    // The first of a burst is told at once: a pod that starts is free until somebody holds it.
+    const sinceMs = performance.now() - this.#settledAt;
+    this.#settling ??= setTimeout(
+      () => {
+        this.#settling = null;
+        this.#settledAt = performance.now();
+        if (this.#missing().length > 0) return;
+        this.#policies ??= this.#look();
+        this.#known = {...this.#policies, workloads: this.#workloads!};
+        this.#changed();
+      },
+      Math.max(0, SETTLE_MS - sinceMs),
+    );
   }
 
   /** What has never been told as a whole. */

@@ -63,7 +63,7 @@ clusterTest()(
       addPod('elsewhere', 'there');
       status('elsewhere', {phase: 'Running', podIP: '10.1.0.8', podIPs: [{ip: '10.1.0.8'}]});
       status('web', {phase: 'Running', podIP: '10.1.0.7', podIPs: [{ip: '10.1.0.7'}]});
-      await until(() => table.length > 0);
+      await until(() => table.some(({ips}) => ips.length > 0));
       expect(shown()).toEqual(['web 10.1.0.7 -']);
       cluster.kubectl(['label', 'namespace', 'default', 'team=a']);
       await until(() => shown()[0] === 'web 10.1.0.7 a');

@@ -21,6 +21,9 @@ export interface Workloads {
   stop(): void;
 }
 
+/** A page of pods is parsed as a whole, 10 kB each and more, and what is kept of one is a hundredth. */
+const PAGE_PODS = 100;
+
 /** Starts at once. While the API server is away the last table stays. */
 export function watchWorkloads({config, node, onChange, onTrouble, onWell}: WorkloadsOptions): Workloads {
   let told: NodeJS.Immediate | null = null;
@@ -38,7 +41,7 @@ export function watchWorkloads({config, node, onChange, onTrouble, onWell}: Work
   const pods = startReflector<PodFacts>({
     config,
     resource: {
-      ...{apiVersion: 'v1', kind: 'Pod', path: '/api/v1/pods'},
+      ...{apiVersion: 'v1', kind: 'Pod', path: '/api/v1/pods', pageObjects: PAGE_PODS},
       ...(node === null ? {} : {fieldSelector: `spec.nodeName=${node}`}),
     },
     ...{keep: podFacts, onChange: tell, onSynced: tell, onTrouble, onWell},

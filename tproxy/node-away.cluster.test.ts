@@ -1,6 +1,6 @@
 /** What a node's agent does while it cannot be told anything: the API server away, itself away, a history that is too old. */
 import {expect} from '@jest/globals';
-import type {Agent, PodSpec} from '../test/lab/cluster-node.ts';
+import type {PodSpec} from '../test/lab/cluster-node.ts';
 import {
   clusterWorld,
   LONG_MS,
@@ -8,6 +8,7 @@ import {
   OTHER_SITE,
   OTHER_URL,
   policyOf,
+  ready,
   SITE,
   SITE_URL,
   soon,
@@ -15,7 +16,6 @@ import {
 
 const world = clusterWorld();
 const it = nodeTest();
-const ready = (agent: Agent): Promise<void> => soon(async () => (await agent.ready()).status, 200);
 const pod = (name: string): PodSpec => ({namespace: 'shop', name});
 
 it(

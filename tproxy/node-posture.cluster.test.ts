@@ -2,12 +2,21 @@
 import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {expect} from '@jest/globals';
-import type {Agent, PodSpec} from '../test/lab/cluster-node.ts';
-import {clusterWorld, LONG_MS, nodeTest, OTHER_URL, policyOf, SITE, SITE_URL, soon} from '../test/lab/cluster-world.ts';
+import type {PodSpec} from '../test/lab/cluster-node.ts';
+import {
+  clusterWorld,
+  LONG_MS,
+  nodeTest,
+  OTHER_URL,
+  policyOf,
+  ready,
+  SITE,
+  SITE_URL,
+  soon,
+} from '../test/lab/cluster-world.ts';
 
 const world = clusterWorld();
 const it = nodeTest();
-const ready = (agent: Agent): Promise<void> => soon(async () => (await agent.ready()).status, 200);
 const pod = (name: string, more: Partial<PodSpec> = {}): PodSpec => ({namespace: 'shop', name, ...more});
 const tproxy = {'sallyport.dev/mode': 'tproxy'};
 const label = (name: string, text: string): void =>

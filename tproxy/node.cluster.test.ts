@@ -1,15 +1,23 @@
 /** `sallyport tproxy` as a node's agent: a real API server says who is there, network namespaces are the pods, curl tries. */
 import {createServer, type Socket} from 'node:net';
 import {expect} from '@jest/globals';
-import type {Agent} from '../test/lab/cluster-node.ts';
-import {clusterWorld, LONG_MS, nodeTest, OTHER_URL, policyOf, SITE, SITE_URL, soon} from '../test/lab/cluster-world.ts';
+import {
+  clusterWorld,
+  LONG_MS,
+  nodeTest,
+  OTHER_URL,
+  policyOf,
+  ready,
+  SITE,
+  SITE_URL,
+  soon,
+} from '../test/lab/cluster-world.ts';
 import {connectIn, listenIn} from '../test/lab/sockets.ts';
 
 const world = clusterWorld();
 const apply = (object: object): void => world.apply(object);
 const done = (argv: readonly string[]): void => world.done(argv);
 const it = nodeTest();
-const ready = (agent: Agent): Promise<void> => soon(async () => (await agent.ready()).status, 200);
 const WEB = {namespace: 'shop', name: 'web'};
 
 it(

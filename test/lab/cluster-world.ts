@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import {afterAll, afterEach, beforeAll, expect, type test} from '@jest/globals';
 import {startControlPlane, type ControlPlane} from '../cluster/control-plane.ts';
 import {clusterTest} from '../cluster/require.ts';
-import {clusterNode, type ClusterNode} from './cluster-node.ts';
+import {clusterNode, type Agent, type ClusterNode} from './cluster-node.ts';
 import {labTests} from './privileges.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -78,5 +78,16 @@ export async function soon<T>(ask: () => Promise<T>, expected: T, withinMs = LON
     const answer = await ask();
     if (Object.is(answer, expected)) return;
     if (Date.now() > until) expect(answer).toBe(expected);
+  }
+}
+
+/** Until the agent is ready; else with what it said of itself. */
+export async function ready(agent: Agent, withinMs = LONG_MS / 2): Promise<void> {
+  for (const until = Date.now() + withinMs; ;) {
+    const {status, body} = await agent.ready();
+    if (status === 200) return;
+    if (Date.now() < until) continue;
+    const said = agent.journal.map((line) => JSON.stringify(line)).join('\n');
+    throw new Error(`the agent is not ready: ${JSON.stringify(body)}\n${said}`);
   }
 }

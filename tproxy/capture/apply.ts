@@ -10,65 +10,18 @@ import {bridgeSets, inetSets, setChanges} from './elements.ts';
 import {createGuard, type Guard} from './guard.ts';
 import {counterValues, heldInKernel} from './listing.ts';
 import {lingering} from './lingering.ts';
+import type {CaptureOptions, CaptureStatus, NodeRules, Notice} from './node-rules.ts';
 import {ensureRouting, refuseSourceValidMark, removeRouting} from './routing.ts';
 import {REMOVAL, ruleset} from './ruleset.ts';
 import {BRIDGE_TABLE, INET_TABLE} from './tables.ts';
 import {place, refuseBridgeNetfilter, requireInterfaceName} from './topology.ts';
 import {createWatch, type Watch} from './watch.ts';
 
-export type Notice = (level: 'info' | 'warn' | 'error', event: string, message: string) => void;
+export type {CaptureOptions, CaptureStatus, NodeRules, Notice} from './node-rules.ts';
 
-export interface CaptureOptions {
-  readonly config: CaptureConfig;
-  /** What an operator should know: `capture.started`, `.cut`, `.drift`, `.unguarded`, `.unplaced`, `.failed`, `.released`. */
-  readonly onNotice: Notice;
-  /** This node's own addresses may have changed. */
-  readonly onAddresses?: () => void;
-  /** Default: this machine. */
-  readonly commands?: Commands;
-  /** Members that are not said any more stay held until their interface is gone. Default: they are free at once. */
-  readonly keepEnded?: boolean;
-  /** How often the rules are compared with what they should be, beside the kernel's own notifications. Default 10 s. */
-  readonly checkIntervalMs?: number;
-}
-
-export interface CaptureStatus {
-  /** The rules are in the kernel as they should be. */
-  readonly inForce: boolean;
-  /** Beside them is the guard, which nobody else can take away while we live. */
-  readonly guarded: boolean;
-  readonly locked: number;
-  readonly captured: number;
-  /** Held to the mesh's destinations. */
-  readonly sidecars: number;
-  /** Of the locked ones: their pod is said to be gone, and its interface is still there. */
-  readonly ended: readonly string[];
-  /** Addresses that no route leads to: closed wherever they come from. */
-  readonly unplaced: readonly string[];
-  /** How often somebody else changed the rules. */
-  readonly drifts: number;
-  readonly lastError: string | null;
-}
-
-export interface NodeRules {
-  /** Whether rules of ours are in the kernel: an earlier run's, or what start() put there. */
-  present(): Promise<boolean>;
-  /**
-   * Replaces what an earlier run left; resolves when the members are held. Throws SallyportError with what is missing.
-   * `podCidrs`: as in Capture.
-   */
-  start(members: readonly Member[], podCidrs?: readonly string[]): Promise<void>;
-  /** All members there are now. Resolves when the kernel holds them. Rejects, with the former ones still held, where it refuses. */
-  update(members: readonly Member[], podCidrs?: readonly string[]): Promise<void>;
-  /** Compares the kernel with what should be there, and puts it back; resolves with whether it had been changed. */
-  check(): Promise<boolean>;
-  /** Packets by counter, never falling. */
-  counters(): Promise<Map<string, number>>;
-  status(): CaptureStatus;
-  /** Takes everything away: the members are free. */
-  release(): Promise<void>;
-  /** Stops watching. The rules stay. */
-  close(): Promise<void>;
+interface Wanted {
+  readonly members: readonly Member[];
+  readonly podCidrs: readonly string[];
 }
 
 const CHECK_INTERVAL_MS = 10_000;
@@ -85,6 +38,9 @@ class AppliedCapture implements NodeRules {
   readonly #checkIntervalMs: number;
   #members: readonly Member[] = [];
   #podCidrs: readonly string[] = [];
+  #wanted: Wanted = {members: [], podCidrs: []};
+  /** The last of update()s that the kernel has; null: none, or start() came since. */
+  #followed: Wanted | null = null;
   readonly #keepEnded: boolean;
   #ended: readonly string[] = [];
   /** What the kernel holds; null: nothing yet. */
@@ -128,6 +84,7 @@ class AppliedCapture implements NodeRules {
       }
       this.#members = members;
       this.#podCidrs = podCidrs;
+      this.#followed = null;
       const capture = await this.#place(this.#applied?.members ?? before);
       await this.#replace(capture);
       await this.#forget(before, capture.members);
@@ -146,10 +103,15 @@ class AppliedCapture implements NodeRules {
   }
 
   update(members: readonly Member[], podCidrs: readonly string[] = []): Promise<void> {
+    this.#wanted = {members, podCidrs};
     return this.#next(async () => {
-      this.#members = members;
-      this.#podCidrs = podCidrs;
+      // Of several that wait the last is followed, and the kernel has then what each of them said, or newer.
+      const newest = this.#wanted;
+      if (newest === this.#followed) return;
+      this.#members = newest.members;
+      this.#podCidrs = newest.podCidrs;
       await this.#follow();
+      this.#followed = newest;
     });
   }
 

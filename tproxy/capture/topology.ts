@@ -25,9 +25,13 @@ export async function place(commands: Commands, members: readonly Member[]): Pro
     familyOf(ip);
     if (name !== null) requireInterfaceName(name);
   }
-  const links = JSON.parse(await mustRun(commands, ['ip', '-d', '-j', 'link', 'show'])) as Link[];
   const asked = members.filter((member) => member.interface === null).map((member) => member.ip);
-  return placed(members, links, asked.length === 0 ? new Map() : await routes(commands, asked));
+  // Side by side: a pod waits for both.
+  const [links, found] = await Promise.all([
+    mustRun(commands, ['ip', '-d', '-j', 'link', 'show']),
+    asked.length === 0 ? new Map<string, string>() : routes(commands, asked),
+  ]);
+  return placed(members, JSON.parse(links) as Link[], found);
 }
 
 /** The interface that the route to each address names; absent where it leads through another router, or nowhere. */
