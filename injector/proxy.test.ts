@@ -78,6 +78,15 @@ describe('which proxy: the first of these that says one', () => {
       '',
     ],
     [
+      'our own port where the agents have another one',
+      'explicitPort: 15091',
+      {},
+      {},
+      'http://$(SALLYPORT_NODE_IP):15091',
+      'http://$(SALLYPORT_NODE_IP):15091',
+      '',
+    ],
+    [
       'empty values of the form are none',
       'httpProxyEnvs: {httpProxy: "", httpsProxy: "", noProxy: ""}',
       {},

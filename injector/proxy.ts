@@ -1,5 +1,5 @@
 /** The proxy variables of a pod: which proxy, and what goes around it. */
-import {ANNOTATIONS, PORTS} from '../runtime/names.ts';
+import {ANNOTATIONS} from '../runtime/names.ts';
 import {appendOptions, completePair, setFirst, setOnce, setPair, valueOf} from './environment.ts';
 import {MAX_NO_PROXY_CHARACTERS, noProxy} from './no-proxy.ts';
 import type {Container, Namespace, Pod} from './pod.ts';
@@ -81,7 +81,7 @@ function urlsOf(choice: ProxyChoice, installation: Installation): Urls {
   switch (choice.kind) {
     case 'node': {
       const address = `$(${NODE_ADDRESS})`;
-      const url = `http://${installation.cluster.ipFamily === 'IPv6' ? `[${address}]` : address}:${PORTS.explicit}`;
+      const url = `http://${installation.cluster.ipFamily === 'IPv6' ? `[${address}]` : address}:${installation.explicitPort}`;
       return {kind: 'done', value: {httpProxy: url, httpsProxy: url}, except: [], warnings: []};
     }
     case 'urls': {

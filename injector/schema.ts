@@ -1,5 +1,6 @@
 /** The injector's configuration file, written down as the policy language is: checked, documented and typed from one place. */
 import type {ObjectShape, ValueOf} from '../policy/index.ts';
+import {PORTS} from '../runtime/names.ts';
 
 const text = {kind: 'text'} as const;
 const MAX_LIST = 1_000;
@@ -123,6 +124,11 @@ export const INJECTOR_CONFIG = {
       default: 'proxy-env',
     },
     httpProxyEnvs: {shape: PROXY_SETTINGS, doc: 'The proxy of pods that name no other.', default: 'Node'},
+    explicitPort: {
+      shape: {kind: 'integer', from: 1, to: 65_535},
+      doc: 'Where the agents of nodes listen for programs that are told (their --explicit): the port of the proxy Node.',
+      default: PORTS.explicit,
+    },
     namespaces: {
       shape: {kind: 'map', of: NAMESPACE_SETTINGS, maxEntries: 10_000},
       doc: 'Settings by namespace.',

@@ -1,4 +1,5 @@
 /** What the injector knows of its installation: the configuration file, once checked. */
+import {PORTS} from '../runtime/names.ts';
 import {VERSION} from '../runtime/version.ts';
 import {parseCidr, readShaped, type Finding, type Trail, type UpstreamProxyDocument} from '../policy/index.ts';
 import type {Mode} from './choice.ts';
@@ -50,6 +51,8 @@ export interface Installation {
   readonly namespace: string;
   readonly defaultMode: Mode;
   readonly proxy: ProxySettings;
+  /** Of the proxy Node. */
+  readonly explicitPort: number;
   readonly namespaces: ReadonlyMap<string, ProxySettings>;
   readonly cluster: ClusterFacts;
   readonly trust: {readonly configMap: string; readonly mountPath: string};
@@ -89,6 +92,7 @@ function installationOf(
     namespace: raw.namespace ?? 'sallyport',
     defaultMode: raw.defaultMode ?? 'proxy-env',
     proxy: trail.within(raw, 'httpProxyEnvs', () => proxySettings(httpProxyEnvs ?? {}, trail)),
+    explicitPort: raw.explicitPort ?? PORTS.explicit,
     namespaces: trail.within(raw, 'namespaces', () => {
       const byName = new Map<string, ProxySettings>();
       for (const [name, settings] of Object.entries(namespaces)) {

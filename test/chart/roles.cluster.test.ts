@@ -115,6 +115,11 @@ describe('the injector', () => {
     expect(guard).toMatchObject({image: 'registry.corp.example/sallyport:v7', timeoutSeconds: 9});
     expect(guard.resources).toMatchObject({limits: {memory: '99Mi'}});
   });
+
+  clusterTest('helm')('writes into HTTP_PROXY the port that the agents listen at', () => {
+    expect(installationOf({}).explicitPort).toBe(PORTS.explicit);
+    expect(installationOf({node: {ports: {explicit: 15_091}}}).explicitPort).toBe(15_091);
+  });
 });
 
 describe('ports', () => {
