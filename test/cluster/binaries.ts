@@ -1,9 +1,7 @@
-/** The programs of a cluster, built from the Go module proxy into the per-user cache, keyed by what pins them. */
-import {spawnSync} from 'node:child_process';
-import {createHash} from 'node:crypto';
-import {existsSync, mkdirSync, readFileSync, renameSync, rmSync} from 'node:fs';
-import {homedir} from 'node:os';
+/** The programs of a cluster: which, from which sources. */
+import {existsSync} from 'node:fs';
 import {join} from 'node:path';
+import {buildOnce, cacheFolder, go} from '../go-programs.ts';
 
 /** What is built from one go.mod: package paths by the program's name. */
 interface Source {
@@ -79,43 +77,21 @@ export function programPath(name: Program): string | null {
 /** Builds what is missing: ten minutes on two cores with nothing cached. Throws where a build fails, with Go's own words above. */
 export function buildPrograms(parts: readonly Part[], say: (text: string) => void): void {
   for (const source of SOURCES) {
-    const folder = folderOf(source);
-    if (!parts.includes(source.part) || existsSync(folder)) continue;
-    say(`building ${Object.keys(source.programs).join(', ')}`);
-    const building = `${folder}.${process.pid}`;
-    mkdirSync(building, {recursive: true});
-    const set = Object.entries(source.variables ?? {}).map(([name, value]) => ` -X ${name}=${value}`);
-    const packages = [...new Set(Object.values(source.programs))];
-    const built = spawnSync(
-      'nice',
-      ['-n', '15', 'go', 'build', '-ldflags', `-s -w${set.join('')}`, '-o', `${building}/`, ...packages],
-      {
-        cwd: join(import.meta.dirname, 'sources', source.folder),
-        // go.sum holds what is downloaded to its hashes.
-        env: {...process.env, CGO_ENABLED: '0', GOFLAGS: '-trimpath -buildvcs=false -mod=readonly'},
-        stdio: ['ignore', 'inherit', 'inherit'],
-      },
-    );
-    if (built.status !== 0) {
-      rmSync(building, {recursive: true, force: true});
-      throw new Error(`${source.folder} could not be built`);
-    }
-    // Named only when it is whole: an interrupted build is no program. Somebody else may have built it meanwhile.
-    if (existsSync(folder)) rmSync(building, {recursive: true, force: true});
-    else renameSync(building, folder);
+    if (!parts.includes(source.part)) continue;
+    const {folder, programs, variables = {}} = source;
+    buildOnce(folderOf(source), (into) => {
+      say(`building ${Object.keys(programs).join(', ')}`);
+      const set = Object.entries(variables).map(([name, value]) => ` -X ${name}=${value}`);
+      const packages = [...new Set(Object.values(programs))];
+      const args = ['build', '-ldflags', `-s -w${set.join('')}`, '-o', `${into}/`, ...packages];
+      if (go(sourceOf(source), args) === null) throw new Error(`${folder} could not be built`);
+    });
   }
 }
 
+const sourceOf = ({folder}: Source): string => join(import.meta.dirname, 'sources', folder);
+
 function folderOf(source: Source): string {
   const {folder, programs, variables} = source;
-  const pins = ['go.mod', 'go.sum'].map((file) =>
-    readFileSync(join(import.meta.dirname, 'sources', source.folder, file)),
-  );
-  const hash = createHash('sha256')
-    .update(Buffer.concat(pins))
-    .update(JSON.stringify({folder, programs, variables}))
-    .digest('hex')
-    .slice(0, 12);
-  const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'sallyport');
-  return join(cache, `${source.folder}-${hash}`);
+  return cacheFolder(sourceOf(source), folder, {folder, programs, variables});
 }
