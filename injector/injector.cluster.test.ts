@@ -11,7 +11,7 @@ import {afterAll, beforeAll, describe, expect} from '@jest/globals';
 import {createLeafMint, ephemeralCa} from '../pki/index.ts';
 import {rendered} from '../test/chart/helm.ts';
 import {programPath} from '../test/cluster/binaries.ts';
-import {startControlPlane, type ControlPlane} from '../test/cluster/control-plane.ts';
+import {startControlPlane, type ControlPlane, type Ran} from '../test/cluster/control-plane.ts';
 import {freePorts} from '../test/cluster/ports.ts';
 import {clusterTest} from '../test/cluster/require.ts';
 import type {Container, Pod} from './pod.ts';
@@ -99,7 +99,9 @@ function webhooks(): object {
   for (const {webhooks: hooks} of configurations)
     for (const hook of hooks as {clientConfig: {service: {path: string}}}[])
       Object.assign(hook, {clientConfig: asked(port, hook.clientConfig.service.path)});
-  return {apiVersion: 'v1', kind: 'List', items: configurations};
+  const exec = rendered().filter(({metadata}) => metadata.name === 'sallyport-exec');
+  expect(exec.map(({kind}) => kind).sort()).toEqual(['ValidatingAdmissionPolicy', 'ValidatingAdmissionPolicyBinding']);
+  return {apiVersion: 'v1', kind: 'List', items: [...configurations, ...exec]};
 }
 
 const asked = (at: number, path: string): object => ({
@@ -210,7 +212,12 @@ describe('a pod that is created', () => {
 });
 
 /** Makes a pod that stays. */
-function make(name: string, metadata: {labels?: object; annotations?: object}, namespace = 'default'): void {
+function make(
+  name: string,
+  metadata: {labels?: object; annotations?: object},
+  namespace = 'default',
+  spec: object = {},
+): void {
   const pod = {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -219,6 +226,7 @@ function make(name: string, metadata: {labels?: object; annotations?: object}, n
       containers: [{name: 'app', image: 'a'}],
       serviceAccountName: 'default',
       automountServiceAccountToken: false,
+      ...spec,
     },
   };
   expect(cluster.kubectl(['create', '-f', '-'], JSON.stringify(pod))).toMatchObject({status: 0});
@@ -308,6 +316,37 @@ describe('a captured pod that runs', () => {
       });
     expect(cluster.kubectl(['label', 'pod', 'latched', 'version=2'])).toMatchObject({status: 0});
     expect(cluster.kubectl(['delete', 'pod', 'latched', '--now'])).toMatchObject({status: 0});
+  });
+
+  clusterTest('helm')(
+    "that captures itself cannot be given another program for our containers, only for its author's",
+    () => {
+      const labels = {'sallyport.dev/mode': 'tproxy', 'sallyport.dev/capture': 'pod'};
+      const init = {initContainers: [{name: 'migrate', image: 'example/migrate'}], securityContext: {runAsUser: 1000}};
+      make('self', {labels}, 'default', init);
+      const image = (name: string): Ran => cluster.kubectl(['set', 'image', 'pod/self', `${name}=example/mine`]);
+      for (const name of ['sallyport-capture', 'sallyport-proxy', 'sallyport-guard'])
+        expect(image(name)).toMatchObject({
+          status: 1,
+          stderr: expect.stringContaining(`the image of ${name} is ours`),
+        });
+      expect(image('migrate')).toMatchObject({status: 0});
+      expect(image('app')).toMatchObject({status: 0});
+    },
+  );
+
+  clusterTest('helm')('that captures itself lets nobody start a program as its proxy', async () => {
+    make('asked', {});
+    const exec = (name: string): Ran => cluster.kubectl(['exec', 'asked', '-c', name, '--', 'true']);
+    for (const name of ['sallyport-capture', 'sallyport-proxy'])
+      for (const deadline = Date.now() + 30_000; ;) {
+        // The API server reads its policies from a watch of its own.
+        const {stderr} = exec(name);
+        if (stderr.includes('sallyport-exec')) break;
+        if (Date.now() > deadline) throw new Error(`nobody holds it back: ${stderr}`);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    expect(exec('app').stderr).not.toContain('sallyport-exec');
   });
 
   clusterTest('helm')(

@@ -48,9 +48,13 @@ the API server asks nobody again whose selector does not match any more.
   - name: no-mirror-pod
     expression: "request.operation != 'CREATE' || !('system:nodes' in request.userInfo.groups)"
   {{- if eq $.path "validate" }}
-  # Of a pod that runs its labels could take it out of its guard; nothing else that changes waits for us.
-  - name: labels-of-a-running-pod
-    expression: "request.operation != 'UPDATE' || has(request.subResource) || object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({})"
+  # Of a pod that runs its labels could take it out of its guard, and so could another image for what of ours is in it;
+  # nothing else that changes waits for us.
+  - name: guard-of-a-running-pod
+    expression: >-
+      request.operation != 'UPDATE' || has(request.subResource)
+      || object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({})
+      || object.spec.?initContainers.orValue([]).map(c, c.image) != oldObject.spec.?initContainers.orValue([]).map(c, c.image)
   {{- end }}
   rules:
   - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods], scope: Namespaced}
