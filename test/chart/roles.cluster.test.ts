@@ -116,6 +116,15 @@ describe('the injector', () => {
     expect(guard.resources).toMatchObject({limits: {memory: '99Mi'}});
   });
 
+  clusterTest('helm')('gives pods that capture themselves what the values say', () => {
+    const podCapture = {policies: 'egress', resources: {requests: {cpu: '70m'}, limits: {memory: '700Mi'}}};
+    expect(installationOf({injector: {podCapture}}).podCapture).toMatchObject(podCapture);
+    expect(installationOf({}).podCapture).toEqual({
+      ...readInstallation('defaults', '', new Map()).value!.podCapture,
+      image: find(rendered({}), 'DaemonSet', 'sallyport-node')['spec'].template.spec.containers[0].image as string,
+    });
+  });
+
   clusterTest('helm')('writes into HTTP_PROXY the port that the agents listen at', () => {
     expect(installationOf({}).explicitPort).toBe(PORTS.explicit);
     expect(installationOf({node: {ports: {explicit: 15_091}}}).explicitPort).toBe(15_091);

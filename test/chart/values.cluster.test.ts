@@ -144,6 +144,11 @@ describe('a value that is wrong is refused', () => {
     ['a list that is a text', {cluster: {podCidrs: '10.244.0.0/16'}}, /\/cluster\/podCidrs': got string, want array/],
     ['a port of root', {node: {ports: {explicit: 80}}}, /\/node\/ports\/explicit': minimum/],
     ['two agents on a node', {node: {updateStrategy: {rollingUpdate: {maxSurge: 1}}}}, /maxSurge': value must be 0/],
+    [
+      'a ConfigMap that cannot be',
+      {injector: {podCapture: {policies: 'No_Name'}}},
+      /\/podCapture\/policies': '?No_Name/,
+    ],
     ['no replicas', {injector: {replicas: 0}}, /\/injector\/replicas': minimum/],
     ['a timeout that the API server refuses', {injector: {webhook: {timeoutSeconds: 60}}}, /timeoutSeconds': maximum/],
     ['a resolver by name', {node: {resolver: 'kube-dns'}}, /\/node\/resolver/],
