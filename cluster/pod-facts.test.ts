@@ -97,6 +97,15 @@ describe('by whom it wants to be guarded', () => {
     ['the mesh, by a sidecar', {spec: sidecar}, 'sidecar'],
     ['the mesh, by a native sidecar', {spec: {initContainers: [{name: 'istio-proxy'}]}}, 'sidecar'],
     ['us, by its label, whatever sidecar it has', {labels: tproxy, spec: sidecar}, 'asked'],
+    [
+      'us, also where it says that it captures itself: its policies would be those of its own namespace’s ConfigMap',
+      {
+        labels: {...tproxy, 'sallyport.dev/capture': 'pod'},
+        annotations: {'sallyport.dev/status': '{"mode":"tproxy"}'},
+        spec: {initContainers: [{name: 'sallyport-capture'}, {name: 'sallyport-proxy'}, {name: 'sallyport-guard'}]},
+      },
+      'asked',
+    ],
     ['nobody: a label makes no sidecar', {labels: {'sallyport.dev/mode': 'mesh'}}, 'unasked'],
   ])('%s', (_title, {labels, annotations, spec, namespace = {}}, expected) => {
     expect(guardOf(podFacts(pod({metadata: {labels, annotations}, ...(spec && {spec})}))!, namespace)).toBe(expected);
