@@ -95,6 +95,11 @@ describe('is refused, since a container could be the proxy to its rules:', () =>
     ['programs that run as their owner', as({allowPrivilegeEscalation: true}), /allows privilege escalation/],
     ['SETUID', as({capabilities: {add: ['cap_setuid']}}), /app adds SETUID/],
     ['NET_ADMIN', as({capabilities: {add: ['NET_ADMIN']}}), /app adds NET_ADMIN/],
+    [
+      'a resolver of its own, which the rules would let it speak to',
+      pod({}, {dnsPolicy: 'None', dnsConfig: {nameservers: ['203.0.113.9']}}),
+      /dnsConfig names the resolver/,
+    ],
     ['the keys', pod({volumeMounts: [{name: 'sallyport-run', mountPath: '/x'}]}), /mounts sallyport-run/],
     [
       'an ephemeral container of that user',

@@ -137,3 +137,11 @@ export function waysToBeTheProxy(container: Container, pod: Pod): string[] {
       : []),
   ];
 }
+
+/** The rules of such a pod let it speak to the resolvers of its resolv.conf, and its proxy believes them: its author may not name them. */
+export function otherResolvers({spec}: Pod): string[] {
+  const {nameservers} = (spec['dnsConfig'] ?? {}) as {nameservers?: unknown};
+  return Array.isArray(nameservers) && nameservers.length > 0
+    ? ["dnsConfig names the resolver, and the pod's rules let that out. Leave nameservers out, and dnsPolicy None."]
+    : [];
+}

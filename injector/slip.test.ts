@@ -90,6 +90,41 @@ describe("a door to the node is refused in a captured pod: the node's traffic is
   );
 });
 
+describe('what the node would do over its own network on the word of the pod is refused', () => {
+  const volume = (source: object): Pod => pod([container(undefined)], {volumes: [{name: 'v', ...source}]});
+  const having = (fields: object): Pod => pod([{name: 'app', ...fields}]);
+  test.each<[string, Pod, RegExp]>([
+    ['a share of a server of its choice', volume({nfs: {server: '203.0.113.9', path: '/'}}), /the volume v \(nfs\)/],
+    ['a disk of such a server', volume({iscsi: {targetPortal: '203.0.113.9'}}), /the volume v \(iscsi\)/],
+    ['a repository', volume({gitRepo: {repository: 'https://a.test/r'}}), /the volume v \(gitRepo\)/],
+    [
+      'a probe of somebody else',
+      having({readinessProbe: {httpGet: {host: 'a.test', port: 80}}}),
+      /app has a host in readinessProbe\.httpGet/,
+    ],
+    [
+      'a probe of what the node keeps for itself',
+      having({startupProbe: {tcpSocket: {host: '127.0.0.1', port: 10250}}}),
+      /app has a host in startupProbe\.tcpSocket/,
+    ],
+    [
+      'a hook that calls out',
+      having({lifecycle: {preStop: {httpGet: {host: 'a.test', port: 80}}}}),
+      /app has a host in lifecycle\.preStop\.httpGet/,
+    ],
+  ])('%s', (_title, refused, message) => {
+    expect(waysToSlip(refused, 'tproxy').join()).toMatch(message);
+    expect(waysToSlip(refused, 'mesh').join()).toMatch(message);
+  });
+
+  test.each<[string, Pod]>([
+    ['a claim', volume({persistentVolumeClaim: {claimName: 'c'}})],
+    ['a probe of the pod itself', having({livenessProbe: {httpGet: {host: '', port: 80}}, lifecycle: {preStop: {}}})],
+  ])('%s is nothing of the kind', (_title, fine) => {
+    expect(waysToSlip(fine, 'tproxy')).toEqual([]);
+  });
+});
+
 test.each(['SYS_PTRACE', 'SYS_RAWIO', 'SYS_BOOT', 'DAC_READ_SEARCH', 'PERFMON', 'CAP_BPF', 'sys_admin'])(
   'the capability %s reaches the node or the kernel and is refused',
   (name) => expect(waysToSlip(pod([container({capabilities: {add: [name]}})]), 'tproxy')).toHaveLength(1),
