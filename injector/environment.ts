@@ -42,11 +42,6 @@ export function valueOf(container: Container, name: string): string | null {
   return find(container, name)?.value ?? null;
 }
 
-/** Whether a variable is there, whatever it says. */
-export function hasVariable(container: Container, name: string): boolean {
-  return find(container, name) !== undefined;
-}
-
 /**
  * Whether any of `names` may come out of a container's `envFrom`, which only the kubelet reads. `env` is before `envFrom`
  * (Kubernetes API, Container v1), so what is set here hides what comes from there.

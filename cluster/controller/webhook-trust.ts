@@ -8,8 +8,6 @@ import {
   type V1ValidatingWebhookConfiguration,
 } from '@kubernetes/client-node';
 
-export type WebhookKind = 'MutatingWebhookConfiguration' | 'ValidatingWebhookConfiguration';
-
 export interface WebhookTrustOptions {
   readonly config: KubeConfig;
   /** Of our Services. */
