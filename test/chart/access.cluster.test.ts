@@ -1,6 +1,7 @@
 /** What each role may do: enough to run, as its own service account, and no more. */
 import {join} from 'node:path';
 import {afterAll, afterEach, beforeAll, describe, expect} from '@jest/globals';
+import {certificateRequest, newKey} from '../../pki/index.ts';
 import {freePorts} from '../cluster/ports.ts';
 import {makeAuthority, makeCertificate} from '../cluster/certificates.ts';
 import {startControlPlane, type ControlPlane, type Ran} from '../cluster/control-plane.ts';
@@ -173,6 +174,28 @@ describe('an agent writes of its own node alone', () => {
   const report = (name: string): string =>
     JSON.stringify({apiVersion: 'sallyport.dev/v1alpha1', kind: 'EgressNode', metadata: {name}});
   const HELD = /sallyport-agents: this agent is of node worker-1 and may not write of worker-2/;
+
+  clusterTest('helm')('its certificate, and no other kind of one', async () => {
+    const request = (signerName: string): Ran => {
+      const pem = certificateRequest(NODE, newKey());
+      const spec = {request: Buffer.from(pem).toString('base64'), signerName, usages: ['client auth']};
+      const object = {
+        apiVersion: 'certificates.k8s.io/v1',
+        kind: 'CertificateSigningRequest',
+        metadata: {name: 'r'},
+        spec,
+      };
+      return asAgent(['create', '--dry-run=server', '-f', '-'], JSON.stringify(object));
+    };
+    // The API server reads its policies from a watch of its own.
+    for (const deadline = Date.now() + 30_000; ;) {
+      const {stderr} = request('example.org/clients');
+      if (stderr.includes('an agent asks for certificates of sallyport.dev/node-ca alone')) break;
+      if (Date.now() > deadline) throw new Error(`it was not refused: ${stderr}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    expect(request('sallyport.dev/node-ca')).toMatchObject({status: 0});
+  });
 
   clusterTest('helm')('its report', () => {
     const write = ['apply', '--server-side', '-f', '-'];
