@@ -73,8 +73,16 @@ export const INJECTOR_MUTANTS: readonly Mutant[] = [
     name: 'a running pod may change where it is captured',
     guards: 'DESIGN §7: capture is latched for the UID',
     file: 'injector/latch.ts',
-    find: 'return capture(running) === capture(changed)',
-    replace: 'return capture(running) !== capture(changed) || true',
+    find: 'if (capture(running) !== capture(changed))',
+    replace: 'if (false)',
+    tests: LATCH,
+  },
+  {
+    name: 'a running pod may be given another image for its guard',
+    guards: 'DESIGN §10.6: a pod cannot steer its guard',
+    file: 'injector/latch.ts',
+    find: '.filter((name) => image(running, name) !== image(changed, name))',
+    replace: '.filter(() => false)',
     tests: LATCH,
   },
   {
