@@ -1,29 +1,22 @@
 /** What a node's agent tells the cluster: what it enforces, so that policies say Enforced, and denials on their pods. */
-import {join} from 'node:path';
 import {KubeConfig} from '@kubernetes/client-node';
 import {afterAll, afterEach, beforeAll, expect} from '@jest/globals';
 import {keepStatus} from '../cluster/controller/status-keeper.ts';
 import {startControlPlane, type ControlPlane} from '../test/cluster/control-plane.ts';
+import {objectsOf, soon} from '../test/cluster/objects.ts';
 import {clusterTest} from '../test/cluster/require.ts';
 import {clusterNode, type ClusterNode} from '../test/lab/cluster-node.ts';
 
-const ROOT = join(import.meta.dirname, '..');
 const LONG_MS = 180_000;
 const SITE = '203.0.113.9';
 const OTHER_SITE = '203.0.113.77';
 
 let cluster: ControlPlane;
-const done = (argv: readonly string[], input?: string): string => {
-  const ran = cluster.kubectl(argv, input);
-  expect(ran).toMatchObject({status: 0});
-  return ran.stdout;
-};
-const apply = (object: object): string => done(['apply', '-f', '-'], JSON.stringify(object));
+const {done, apply, define} = objectsOf(() => cluster);
 
 beforeAll(async () => {
   cluster = await startControlPlane();
-  done(['apply', '--server-side', '-f', join(ROOT, 'charts/sallyport/crds')]);
-  done(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
+  define();
   done(['create', 'namespace', 'shop']);
   done(['create', 'serviceaccount', 'default', '-n', 'shop']);
 }, LONG_MS);
@@ -36,15 +29,6 @@ afterEach(async () => {
   await node?.close();
 }, LONG_MS);
 
-const SOON_MS = 60_000;
-async function soon(look: () => string, expected: string | RegExp): Promise<void> {
-  for (const deadline = Date.now() + SOON_MS; ;) {
-    const now = look();
-    if (typeof expected === 'string' ? now === expected : expected.test(now)) return;
-    if (Date.now() > deadline) expect(now).toMatch(expected);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
 const row = (...argv: readonly string[]): string =>
   cluster
     .kubectl(['get', ...argv, '--no-headers'])

@@ -1,8 +1,8 @@
 /** What the status of policies says beside a real API server, with agents that report as the real ones do. */
-import {join} from 'node:path';
 import {KubeConfig} from '@kubernetes/client-node';
 import {afterAll, afterEach, beforeAll, describe, expect} from '@jest/globals';
 import {startControlPlane, type ControlPlane} from '../../test/cluster/control-plane.ts';
+import {objectsOf, soon} from '../../test/cluster/objects.ts';
 import {clusterTest} from '../../test/cluster/require.ts';
 import type {NodeReport} from '../node-report/report.ts';
 import {startNodeReport, type NodeReporter} from '../node-report/writer.ts';
@@ -10,25 +10,18 @@ import {keepMeshStatus} from './mesh-status.ts';
 import {keepStatus} from './status-keeper.ts';
 import {reportWith} from './testing.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
 const LONG_MS = 120_000;
 /** Long enough for an agent of the test to write, short enough to wait for. */
 const TIMING = {settleMs: 50, graceMs: 500, countsMs: 100};
 
 let cluster: ControlPlane;
 const config = new KubeConfig();
-const done = (argv: readonly string[], input?: string): string => {
-  const ran = cluster.kubectl(argv, input);
-  expect(ran).toMatchObject({status: 0});
-  return ran.stdout;
-};
-const apply = (object: object): string => done(['apply', '-f', '-'], JSON.stringify(object));
+const {done, apply, define} = objectsOf(() => cluster);
 
 beforeAll(async () => {
   cluster = await startControlPlane();
   config.loadFromFile(cluster.kubeconfig);
-  done(['apply', '--server-side', '-f', join(ROOT, 'charts/sallyport/crds')]);
-  done(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
+  define();
 }, 180_000);
 afterAll(() => cluster?.stop());
 
@@ -66,16 +59,6 @@ function agent(
     reporter.changed();
   };
   return {say, reporter};
-}
-
-const SOON_MS = 60_000;
-async function soon(look: () => string, expected: string | RegExp): Promise<void> {
-  for (const deadline = Date.now() + SOON_MS; ;) {
-    const now = look();
-    if (typeof expected === 'string' ? now === expected : expected.test(now)) return;
-    if (Date.now() > deadline) expect(now).toMatch(expected);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 let namespace = '';

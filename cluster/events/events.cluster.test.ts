@@ -7,6 +7,7 @@ import {grpcClient} from '../../extauthz/testing/serving.ts';
 import type {DenialCount} from '../../runtime/denials.ts';
 import {startControlPlane, type ControlPlane} from '../../test/cluster/control-plane.ts';
 import {freePorts} from '../../test/cluster/ports.ts';
+import {objectsOf} from '../../test/cluster/objects.ts';
 import {clusterTest} from '../../test/cluster/require.ts';
 import {startRole, type Role} from '../../test/cluster/role.ts';
 import {startEventRecorder, type EventRecorder} from './recorder.ts';
@@ -17,18 +18,12 @@ const LONG_MS = 120_000;
 
 let cluster: ControlPlane;
 const config = new KubeConfig();
-const done = (argv: readonly string[], input?: string): string => {
-  const ran = cluster.kubectl(argv, input);
-  expect(ran).toMatchObject({status: 0});
-  return ran.stdout;
-};
-const apply = (object: object): string => done(['apply', '-f', '-'], JSON.stringify(object));
+const {done, apply, define} = objectsOf(() => cluster);
 
 beforeAll(async () => {
   cluster = await startControlPlane();
   config.loadFromFile(cluster.kubeconfig);
-  done(['apply', '--server-side', '-f', join(ROOT, 'charts/sallyport/crds')]);
-  done(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
+  define();
   for (const namespace of ['sallyport', 'shop']) done(['create', 'namespace', namespace]);
   done(['create', 'serviceaccount', 'default', '-n', 'shop']);
   done(['apply', '-f', join(ROOT, 'samples/kubernetes/extauthz-rbac.yaml')]);
