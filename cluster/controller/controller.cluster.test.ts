@@ -3,6 +3,7 @@ import {X509Certificate} from 'node:crypto';
 import {join} from 'node:path';
 import {afterAll, afterEach, beforeAll, describe, expect} from '@jest/globals';
 import {startControlPlane, type ControlPlane} from '../../test/cluster/control-plane.ts';
+import {freePorts} from '../../test/cluster/ports.ts';
 import {clusterTest} from '../../test/cluster/require.ts';
 import {startRole, type Role} from '../../test/cluster/role.ts';
 
@@ -23,16 +24,8 @@ afterEach(async () => {
   for (const role of running.splice(0)) await role.stop();
 });
 
-function started(identity: string): Role {
-  const role = startRole([
-    'controller',
-    '--kubeconfig',
-    cluster.kubeconfig,
-    '--identity',
-    identity,
-    '--admin',
-    '127.0.0.1:0',
-  ]);
+function started(identity: string, admin = '127.0.0.1:0'): Role {
+  const role = startRole(['controller', '--kubeconfig', cluster.kubeconfig, '--identity', identity, '--admin', admin]);
   running.push(role);
   return role;
 }
@@ -51,6 +44,39 @@ const policy = (name: string, rules: object[]): object => ({
   metadata: {name, namespace: 'default'},
   spec: {podSelector: {}, rules},
 });
+
+clusterTest()(
+  'whoever leads tells until when its roots can sign, and nobody else does',
+  async () => {
+    const ports = (await freePorts(2)) as [number, number];
+    const [leader, follower] = ports.map((port, i) => started(`root-${i}`, `127.0.0.1:${port}`)) as [Role, Role];
+    const ends = async (port: number): Promise<string[]> => {
+      const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+      return [...text.matchAll(/^sallyport_certificate_end_timestamp_seconds\{certificate="(.+)"\} (.+)$/gm)].map(
+        ([, certificate, seconds]) => `${certificate} ${new Date(Number(seconds) * 1000).toUTCString()}`,
+      );
+    };
+    const first = await Promise.race(
+      [leader, follower].map(async (role, i) => {
+        await role.logged(event('controller.leading'));
+        return i;
+      }),
+    );
+    const until = (secret: string): string => {
+      const pem = Buffer.from(field(['secret', '-n', 'sallyport', secret], '{.data.root\\.crt}'), 'base64');
+      return new Date(new X509Certificate(pem).validTo).toUTCString();
+    };
+    let told: string[] = [];
+    for (const dueMs = Date.now() + 30_000; told.length < 2 && Date.now() < dueMs;) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      told = await ends(ports[first]!).catch(() => []);
+    }
+    expect(told.sort()).toEqual([`root ${until('sallyport-ca')}`, `services-root ${until('sallyport-serving-ca')}`]);
+    await [leader, follower][1 - first]!.logged(event('controller.running'));
+    expect(await ends(ports[1 - first]!)).toEqual([]);
+  },
+  60_000,
+);
 
 describe('trust', () => {
   clusterTest()(

@@ -12,6 +12,8 @@ import {startControlPlane, type ControlPlane} from '../../test/cluster/control-p
 import {freePorts} from '../../test/cluster/ports.ts';
 import {clusterTest} from '../../test/cluster/require.ts';
 import {startRole, type LogLine, type Role} from '../../test/cluster/role.ts';
+import {inject} from '../../injector/inject.ts';
+import {readInstallation} from '../../injector/settings.ts';
 import {bundleOf} from './trust.ts';
 import {keepTrust} from './trust-keeper.ts';
 
@@ -215,6 +217,37 @@ describe('the bundle', () => {
       expect(bundle('a', 'bundle.crt')).not.toContain(one.trim());
       expect(roots(bundle('a', 'bundle.crt'))).toBe(2);
       expect(bundle('a')).not.toContain(two.trim());
+    },
+    LONG_MS,
+  );
+});
+
+describe('the namespace of a pod that came by its label alone', () => {
+  clusterTest().each<[string, Record<string, string>]>([
+    ['captured', {'sallyport.dev/mode': 'tproxy'}],
+    ['told of the proxy', {'sallyport.dev/inject': 'true'}],
+  ])(
+    'gets the bundle, which the webhook has made the pod wait for: %s',
+    async (_title, labels) => {
+      const name = `by-${Object.keys(labels)[0]!.split('/')[1]!}`;
+      apply(namespace(name, false));
+      expect(cluster.kubectl(['create', 'serviceaccount', 'default', '-n', name]).status).toBe(0);
+      const role = controller();
+      await role.logged(event('controller.leading'));
+      expect(cluster.kubectl(['get', 'configmap', '-n', name, 'sallyport-trust']).status).not.toBe(0);
+      const installation = readInstallation('defaults', '', new Map()).value!;
+      const asked = {
+        metadata: {name: 'web', namespace: name, labels},
+        spec: {containers: [{name: 'app', image: 'app'}]},
+      };
+      const injection = inject(asked, {name, labels: {}, annotations: {}}, installation);
+      const {pod} = injection as Extract<typeof injection, {kind: 'inject'}>;
+      // Without it the kubelet would not start the pod, and it would not be "a moment" but for ever.
+      expect(pod.spec.volumes).toContainEqual(
+        expect.objectContaining({configMap: expect.objectContaining({name: 'sallyport-trust'})}),
+      );
+      apply({...pod, apiVersion: 'v1', kind: 'Pod'});
+      await until(() => bundle(name) === secret('sallyport-ca', 'root.crt'), 'the bundle');
     },
     LONG_MS,
   );
