@@ -4,6 +4,7 @@
  * server, so that of two who take it at once one does not.
  */
 import {CoordinationV1Api, V1MicroTime, type KubeConfig, type V1Lease} from '@kubernetes/client-node';
+import {pause} from './pause.ts';
 
 export interface LeaseOptions {
   readonly config: KubeConfig;
@@ -79,7 +80,7 @@ class Candidate {
         );
       }
       if (performance.now() - this.#renewedAtMs > this.#timing.renewDeadlineMs) this.#lose();
-      await this.#pause();
+      await pause(this.#timing.retryMs, this.#stopped.signal);
     }
     const led = this.#leading !== null;
     this.#lose();
@@ -141,20 +142,6 @@ class Candidate {
     } catch (error) {
       this.#options.onTrouble(`the lease could not be given back: ${(error as Error).message}`);
     }
-  }
-
-  #pause(): Promise<void> {
-    const {signal} = this.#stopped;
-    return new Promise((resolve) => {
-      if (signal.aborted) return resolve();
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, this.#timing.retryMs);
-      signal.addEventListener('abort', done);
-    });
   }
 }
 

@@ -12,9 +12,9 @@ import {
 import {SallyportError} from '../../runtime/errors.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {TRUST_KEYS} from '../../runtime/names.ts';
+import {pause} from '../pause.ts';
 import {askForNodeCa} from './ask.ts';
 import {renewAtMs} from './due.ts';
-import {pause} from './pause.ts';
 
 export interface NodeCaOptions {
   readonly config: KubeConfig;
