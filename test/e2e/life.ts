@@ -22,6 +22,8 @@ interface Counts {
   readonly errors: Readonly<Record<string, number>>;
 }
 
+const NONE: Counts = {fresh: {ok: 0, failed: 0}, kept: {ok: 0, failed: 0}, h2: {ok: 0, failed: 0}, errors: {}};
+
 const POLICY = {
   apiVersion: 'sallyport.dev/v1alpha1',
   kind: 'EgressPolicy',
@@ -36,8 +38,9 @@ const POLICY = {
 export async function life(cluster: Cluster, internet: Internet, report: Report): Promise<void> {
   report.suite('The chart’s life');
   const counts = async (): Promise<Counts> => {
-    const lines = (await cluster.must(['-n', APP, 'logs', 'load', '--tail=1'])).trim();
-    return JSON.parse(lines) as Counts;
+    const line = (await cluster.must(['-n', APP, 'logs', 'load', '--tail=1'])).trim();
+    // Nothing yet in its first second.
+    return line === '' ? NONE : (JSON.parse(line) as Counts);
   };
   /** Runs `change` under load: what was asked meanwhile, and what failed. */
   const under = async (change: () => Promise<void>): Promise<{asked: number; failed: string}> => {
@@ -88,7 +91,7 @@ export async function life(cluster: Cluster, internet: Internet, report: Report)
   });
   await report.step('an upgrade of the agent under load', async () => {
     const {asked, failed} = await under(async () => {
-      await helm(cluster, 'upgrade', {node: {podAnnotations: {'e2e/upgraded': 'yes'}}});
+      await helm(cluster, 'upgrade', {node: {podAnnotations: {'e2e/version': 'next'}}});
       await rolledOut(cluster);
     });
     expect(failed === '', failed);
@@ -140,19 +143,24 @@ export async function life(cluster: Cluster, internet: Internet, report: Report)
   });
   await report.step('the webhook down: a pod that asks to be guarded is refused, another one starts', async () => {
     await cluster.must(['-n', NAMESPACE, 'scale', 'deployment/sallyport-injector', '--replicas=0']);
-    await eventually('no webhook', async () => {
-      const {stdout} = await cluster.kubectl([
-        '-n',
-        NAMESPACE,
-        'get',
-        'pods',
-        '-l',
-        'app.kubernetes.io/component=injector',
-        '-o',
-        'name',
-      ]);
-      return stdout === '';
-    });
+    await eventually(
+      'no webhook',
+      async () => {
+        const {stdout} = await cluster.kubectl([
+          '-n',
+          NAMESPACE,
+          'get',
+          'pods',
+          '-l',
+          'app.kubernetes.io/component=injector',
+          '-o',
+          'name',
+        ]);
+        return stdout === '';
+        // The kubelet hears of changes again up to a minute after the API server is back.
+      },
+      180_000,
+    );
     await cluster.must(['create', 'namespace', 'elsewhere']);
     const refused = await makePod(cluster, {namespace: APP, name: 'late', labels: LOCKED}).then(
       () => 'created',

@@ -26,26 +26,32 @@ const internet = (): string => rig.lab.internet.path;
 afterEach(() => rig?.close());
 
 describe('a dead proxy', () => {
-  labTest('means no egress: SYNs are dropped and UDP is refused, until the listener is back', async () => {
-    await start();
-    const server = await greeter(internet(), WEB[4], 443);
-    const echo = await udpEcho(internet(), WEB[4], 443);
-    await rig.stopListening();
-    const waiting = connectIn(path('locked'), {ip: WEB[4], port: 443});
-    const line = lineOf(waiting);
-    await eventually(async () => (await rig.counter('listener_away')) > 0);
-    expect(await datagram(path('locked'), rig.lab.pod('locked').ip4, {ip: WEB[4], port: 443})).toBe('EHOSTUNREACH');
-    expect(await firstLine(path('free'), WEB[4], 443)).toMatch(/^hello/);
+  labTest.each([
+    {intercept: 'tproxy' as const, taken: `taken ${WEB[4]}:443`},
+    {intercept: 'redirect' as const, taken: expect.stringMatching(/^taken .*:15080$/)},
+  ])(
+    'means no egress by $intercept: SYNs are dropped and UDP is refused, until it is back',
+    async ({intercept, taken}) => {
+      await start({config: {intercept}});
+      const server = await greeter(internet(), WEB[4], 443);
+      const echo = await udpEcho(internet(), WEB[4], 443);
+      await rig.stopListening();
+      const waiting = connectIn(path('locked'), {ip: WEB[4], port: 443});
+      const line = lineOf(waiting);
+      await eventually(async () => (await rig.counter('listener_away')) > 0);
+      expect(await datagram(path('locked'), rig.lab.pod('locked').ip4, {ip: WEB[4], port: 443})).toBe('EHOSTUNREACH');
+      expect(await firstLine(path('free'), WEB[4], 443)).toMatch(/^hello/);
 
-    await rig.listen();
-    // The same connection, by its next SYN: an upgrade is a pause.
-    expect(await line).toBe(`taken ${WEB[4]}:443`);
-    expect(server.seen).toEqual([rig.lab.pod('free').ip4]);
-    expect(echo.seen).toEqual([]);
-    waiting.destroy();
-    server.close();
-    echo.close();
-  });
+      await rig.listen();
+      // The same connection, by its next SYN: an upgrade is a pause.
+      expect(await line).toEqual(taken);
+      expect(server.seen).toEqual([rig.lab.pod('free').ip4]);
+      expect(echo.seen).toEqual([]);
+      waiting.destroy();
+      server.close();
+      echo.close();
+    },
+  );
 
   labTest('leaves its rules behind: after close() the pod is as locked as before', async () => {
     await start();

@@ -69,3 +69,14 @@ function running(pid: number): boolean {
     return false;
   }
 }
+
+test('a program that is followed and cannot even be started has ended: nothing is thrown into a timer', async () => {
+  const commands = systemCommands(() => {
+    throw new Error('EAGAIN');
+  });
+  await new Promise<void>((resolve) => {
+    const followed = commands.follow(['nft', 'monitor'], () => undefined, resolve);
+    followed.write('nothing');
+    followed.close();
+  });
+});

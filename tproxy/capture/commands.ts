@@ -65,7 +65,14 @@ export function systemCommands(enter: (start: () => ChildProcess) => ChildProces
       }),
     follow(argv, onOutput, onEnd) {
       const [program, ...args] = mortal(argv);
-      const child = enter(() => spawn(program, args, {stdio: 'pipe', env: ENVIRONMENT}));
+      let child: ChildProcess;
+      try {
+        child = enter(() => spawn(program, args, {stdio: 'pipe', env: ENVIRONMENT}));
+      } catch {
+        // It ended before it began, which its user knows how to take: thrown from a timer it would end this process.
+        setImmediate(onEnd);
+        return {write: () => undefined, close: () => undefined};
+      }
       let ended = false;
       const end = (): void => {
         if (ended) return;

@@ -242,6 +242,20 @@ function forward(config: CaptureConfig): string[] {
   ];
 }
 
+/**
+ * Translated to our port: to whoever has a socket for it, of either kind. While nobody listens they are dropped and not refused,
+ * as TPROXY's are: an upgrade is a pause.
+ */
+function toOurListener({capturedPort, explicitPort, ...config}: CaptureConfig): string[] {
+  const ports = [capturedPort, explicitPort].filter((port) => port !== null).join(', ');
+  const ours = `${marking(config).is(config.marks.taken)} tcp dport { ${ports} }`;
+  return [
+    `${ours} socket transparent 0 accept`,
+    `${ours} socket transparent 1 accept`,
+    `${ours} counter name listener_away drop`,
+  ];
+}
+
 function input(config: CaptureConfig): string[] {
   const mark = marking(config);
   const {taken, passed} = config.marks;
@@ -250,9 +264,7 @@ function input(config: CaptureConfig): string[] {
   return [
     'type filter hook input priority filter - 10; policy accept;',
     'iifname "lo" accept',
-    config.intercept === 'redirect'
-      ? `${mark.is(taken)} tcp dport { ${[config.capturedPort, config.explicitPort].filter((port) => port !== null).join(', ')} } accept`
-      : `${mark.is(taken)} accept`,
+    ...(config.intercept === 'redirect' ? toOurListener(config) : [`${mark.is(taken)} accept`]),
     // Whoever names the captured port itself came by no rule of ours.
     `tcp dport ${config.capturedPort} counter name ports_closed drop`,
     ...ofMembers('captured', `tcp dport { ${own.join(', ')} } counter name ports_closed drop`),
