@@ -70,6 +70,7 @@ describe('by whom it wants to be guarded', () => {
   const enabled = {'sallyport.dev/injection': 'enabled'};
   const tproxy = {'sallyport.dev/mode': 'tproxy'};
   const tutorial = {'initializer.kubernetes.io/tproxy': 'true'};
+  const istio = {'istio-injection': 'enabled'};
   const sidecar = {containers: [{name: 'app'}, {name: 'istio-proxy'}]};
   interface Row {
     readonly labels?: object;
@@ -94,9 +95,18 @@ describe('by whom it wants to be guarded', () => {
     ],
     ['nobody: the status is not the webhook’s', {annotations: {'sallyport.dev/status': 'null'}}, 'unasked'],
     ['nobody: the status is no JSON', {annotations: {'sallyport.dev/status': '{'}}, 'unasked'],
-    ['the mesh, by a sidecar', {spec: sidecar}, 'sidecar'],
-    ['the mesh, by a native sidecar', {spec: {initContainers: [{name: 'istio-proxy'}]}}, 'sidecar'],
-    ['us, by its label, whatever sidecar it has', {labels: tproxy, spec: sidecar}, 'asked'],
+    ['the mesh, by a sidecar', {spec: sidecar, namespace: istio}, 'sidecar'],
+    ['the mesh, by a native sidecar', {spec: {initContainers: [{name: 'istio-proxy'}]}, namespace: istio}, 'sidecar'],
+    ['the mesh, by a revision', {spec: sidecar, namespace: {'istio.io/rev': 'canary'}}, 'sidecar'],
+    [
+      'the mesh, where the namespace says so to us',
+      {spec: sidecar, namespace: {'sallyport.dev/mode': 'mesh'}},
+      'sidecar',
+    ],
+    ['nobody, where no administrator says so: anybody may call a container that', {spec: sidecar}, 'unasked'],
+    ['nobody, by a label of its own', {spec: sidecar, labels: {...istio, 'sallyport.dev/mode': 'mesh'}}, 'unasked'],
+    ['nobody, while its namespace is not known', {spec: sidecar, namespace: null}, 'unasked'],
+    ['us, by its label, whatever sidecar it has', {labels: tproxy, spec: sidecar, namespace: istio}, 'asked'],
     [
       'us, also where it says that it captures itself: its policies would be those of its own namespace’s ConfigMap',
       {

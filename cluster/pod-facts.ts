@@ -3,7 +3,7 @@ import type {KubernetesObject} from '@kubernetes/client-node';
 import {canonicalAddress, type Address} from '../policy/index.ts';
 import {ANNOTATIONS, LABELS} from '../runtime/names.ts';
 import type {Guarded} from '../sources/workload-table.ts';
-import {askedMode} from './asked-mode.ts';
+import {askedMode, type Mode} from './asked-mode.ts';
 
 export interface PodFacts {
   readonly namespace: string;
@@ -21,7 +21,7 @@ export interface PodFacts {
   readonly asking: Readonly<Record<string, string>>;
   /** The webhook has put it under our guard: whatever its labels say by now. */
   readonly injectedForTproxy: boolean;
-  /** An Istio sidecar is among its containers: it is the mesh's to guard. */
+  /** A container is called as Istio's sidecar is. */
   readonly sidecar: boolean;
 }
 
@@ -99,5 +99,17 @@ export function guardOf(pod: PodFacts, namespaceLabels: Readonly<Record<string, 
   );
   const asksForUs = asked.kind === 'wrong' || (asked.kind === 'mode' && asked.mode === 'tproxy');
   if (asksForUs || pod.injectedForTproxy) return 'asked';
-  return pod.sidecar ? 'sidecar' : 'unasked';
+  return pod.sidecar && isOfTheMesh(namespaceLabels ?? {}) ? 'sidecar' : 'unasked';
+}
+
+/**
+ * Whether an administrator has said that pods of this namespace are the mesh's: by Istio's own labels, or by ours. Whoever may
+ * write pods can call any container `istio-proxy`, and would be nobody's then; a namespace's labels are not theirs to write.
+ */
+function isOfTheMesh(labels: Readonly<Record<string, string>>): boolean {
+  return (
+    labels['istio-injection'] === 'enabled' ||
+    (labels['istio.io/rev'] ?? '') !== '' ||
+    labels[LABELS.mode] === ('mesh' satisfies Mode)
+  );
 }

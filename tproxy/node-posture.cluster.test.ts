@@ -19,6 +19,9 @@ const world = clusterWorld();
 const it = nodeTest();
 const pod = (name: string, more: Partial<PodSpec> = {}): PodSpec => ({namespace: 'shop', name, ...more});
 const tproxy = {'sallyport.dev/mode': 'tproxy'};
+/** An administrator's word that pods of the namespace are the mesh's. */
+const mesh = (text: 'istio-injection=enabled' | 'istio-injection-'): void =>
+  world.done(['label', 'namespace', 'shop', '--overwrite', text]);
 const label = (name: string, text: string): void =>
   world.done(['label', 'pod', '-n', 'shop', name, '--overwrite', text]);
 
@@ -69,6 +72,11 @@ it(
     await ready(agent);
     await n.startPod(pod('web', {labels: {app: 'web'}}));
     await n.startPod(pod('other'));
+    // Anybody may call a container that.
+    mesh('istio-injection-');
+    await n.startPod(pod('pretends', {labels: {app: 'web'}, containers: ['istio-proxy']}));
+    await soon(() => n.curl('pretends', OTHER_URL), '403');
+    mesh('istio-injection=enabled');
     await n.startPod(pod('meshed', {labels: {app: 'web'}, containers: ['istio-proxy']}));
     await n.startPod({namespace: 'kube-system', name: 'dns', labels: tproxy});
     await soon(() => n.curl('web', OTHER_URL), '403');
@@ -101,6 +109,7 @@ it(
     await soon(() => n.curl('other', SITE_URL), '403');
     await n.startPod({namespace: 'kube-system', name: 'dns'});
     await soon(() => n.curl('dns', OTHER_URL), '200');
+    mesh('istio-injection=enabled');
     const meshed = pod('meshed', {containers: ['istio-proxy']});
     await n.startPod(meshed);
     const server = n.lab.spawn('dns', ['python3', '-m', 'http.server', '8080', '--bind', n.lab.pod('dns').ip4]);

@@ -69,7 +69,8 @@ export function signNodeRequests(options: NodeSignerOptions): {stop(): void} {
 async function answer(api: CertificatesV1Api, name: string, options: NodeSignerOptions): Promise<void> {
   // As it is now, and not as the watch last told: who asks, and what for, cannot change; whether it was answered can.
   const request = await api.readCertificateSigningRequest({name});
-  if (!isOpen(request)) return;
+  // Deleted meanwhile, and made anew for another signer: not ours to answer.
+  if (!isOpen(request) || request.spec.signerName !== SIGNER_NAME) return;
   const root = options.signing();
   const verdict = judge(request, options.agents, root);
   const approved = has(request, 'Approved');
