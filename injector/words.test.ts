@@ -9,12 +9,12 @@ const pod = (labels: Record<string, string>, annotations: Record<string, string>
 
 describe('a word that does not exist is named with those that do', () => {
   test.each<[string, Pod, string[]]>([
-    ['none', pod({'sallyport.dev/capture': 'node', 'sallyport.dev/mtls': 'Strict'}), []],
+    ['none', pod({'sallyport.dev/capture': 'node', 'sallyport.dev/mtls': 'Off'}), []],
     ['capture', pod({'sallyport.dev/capture': 'nodes'}), ['sallyport.dev/capture is "nodes": write one of node, pod.']],
     [
-      'mtls in small letters',
-      pod({'sallyport.dev/mtls': 'strict'}),
-      ['sallyport.dev/mtls is "strict": write one of Strict, Permissive, Off.'],
+      'mtls, which is not there yet: nobody is to think that it is',
+      pod({'sallyport.dev/mtls': 'Strict'}),
+      ['sallyport.dev/mtls is "Strict": write one of Off.'],
     ],
     [
       'an annotation',

@@ -8,7 +8,8 @@ const BOOLEAN = ['true', 'false'] as const;
 /** The keys whose values are words of a list; a choice of mode is read, and refused, in choice.ts. */
 const WORDS: readonly (readonly [string, readonly string[]])[] = [
   [LABELS.capture, ['node', 'pod']],
-  [LABELS.mtls, ['Strict', 'Permissive', 'Off']],
+  // Strict and Permissive promise what is not there yet: who writes them would think that it is.
+  [LABELS.mtls, ['Off']],
   [ANNOTATIONS.allProxy, BOOLEAN],
   [ANNOTATIONS.systemTrust, BOOLEAN],
   [ANNOTATIONS.trustsCa, BOOLEAN],

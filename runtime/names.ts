@@ -39,7 +39,7 @@ export const LABELS = {
   mode: 'sallyport.dev/mode',
   /** node or pod: where a tproxy pod's traffic is captured. */
   capture: 'sallyport.dev/capture',
-  /** Strict, Permissive or Off. */
+  /** Strict, Permissive or Off; Off alone is taken until there is mTLS between pods. */
   mtls: 'sallyport.dev/mtls',
   /** On namespaces: "enabled" lets annotations count and the namespace's own labels be its pods' defaults. */
   injection: 'sallyport.dev/injection',
