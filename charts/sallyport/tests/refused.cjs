@@ -13,7 +13,15 @@ const TIMEOUT_MS = 5000;
 
 const ask = (module, port) =>
   new Promise((resolve) => {
-    const options = {host: ADDRESS, port, servername: HOST, headers: {host: HOST}, path: '/', agent: false, timeout: TIMEOUT_MS};
+    const options = {
+      host: ADDRESS,
+      port,
+      servername: HOST,
+      headers: {host: HOST},
+      path: '/',
+      agent: false,
+      timeout: TIMEOUT_MS,
+    };
     const request = module.get(options, (response) => {
       let body = '';
       response.setEncoding('utf8').on('data', (text) => (body += text));
@@ -26,7 +34,10 @@ const ask = (module, port) =>
 const refused = ({status, body}) => status === WANTED.status && body.includes(WANTED.body);
 
 async function main() {
-  for (const [name, module, port] of [['http', http, 80], ['https', https, 443]]) {
+  for (const [name, module, port] of [
+    ['http', http, 80],
+    ['https', https, 443],
+  ]) {
     let last = {};
     for (let i = 0; i < TRIES && !refused(last); i++) {
       if (i > 0) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
