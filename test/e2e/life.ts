@@ -180,6 +180,11 @@ export async function life(cluster: Cluster, internet: Internet, report: Report)
       'name',
     ]);
     expect(left.trim() === '', left);
+    // The agent finishes what it has begun, and captures meanwhile.
+    await eventually('none of our pods', async () => {
+      const {stdout} = await cluster.kubectl(['-n', NAMESPACE, 'get', 'pods', '-o', 'name']);
+      return stdout === '';
+    });
     await makePod(cluster, {namespace: APP, name: 'after', labels: LOCKED});
     const free = await curlIn(cluster, APP, 'after', REFUSED, '-k');
     expect(free === '200', `a pod made after it saw ${free}`);

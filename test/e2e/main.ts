@@ -32,7 +32,7 @@ const report = new Report();
 const started = Date.now();
 const cluster = await startCluster((text) => console.log(`${((Date.now() - started) / 1000).toFixed(0)} s: ${text}`));
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void cluster.stop().then(() => process.exit(1)));
+  process.on(signal, () => void cluster.stop().then(() => process.exit(1)));
 try {
   const internet = await startInternet(cluster.machine.lab);
   report.suite('Installation');

@@ -94,7 +94,8 @@ async function down(): Promise<number> {
 
 /** The background process itself: it holds the cluster until it is told to end it. */
 async function run(): Promise<void> {
-  const asked = new Promise((resolve) => process.once('SIGTERM', resolve));
+  // Not once: a lab that sees itself alone with the signal would end this process before the cluster is gone.
+  const asked = new Promise((resolve) => process.on('SIGTERM', resolve));
   const cluster = await startCluster((text) => console.log(text));
   const kubectl = join(STATE, 'kubectl');
   const argv = [programOf('kubectl'), '--kubeconfig', kubeconfigOf(cluster.machine, 'admin')];
