@@ -43,6 +43,13 @@ interface Pod extends KubernetesObject {
 
 /** As Istio's injector names it, among the containers or, as a native sidecar, among the init containers. */
 const SIDECAR = 'istio-proxy';
+type Named = readonly {readonly name?: string}[];
+
+/** Whether a container is called as Istio's sidecar is. */
+export function hasSidecar(spec: {readonly containers?: Named; readonly initContainers?: Named}): boolean {
+  return [...(spec.containers ?? []), ...(spec.initContainers ?? [])].some(({name}) => name === SIDECAR);
+}
+
 const ASKING: readonly string[] = [LABELS.inject, LABELS.mode, ANNOTATIONS.tutorial];
 
 /**
@@ -74,7 +81,7 @@ export function podFacts(object: KubernetesObject): PodFacts | null {
     createdAt: creationTimestamp === undefined ? '' : new Date(creationTimestamp).toISOString(),
     asking: Object.fromEntries(ASKING.flatMap((key) => (key in annotations ? [[key, annotations[key]!]] : []))),
     injectedForTproxy: injectedMode(annotations[ANNOTATIONS.status]) === 'tproxy',
-    sidecar: [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].some(({name}) => name === SIDECAR),
+    sidecar: hasSidecar(spec ?? {}),
   };
 }
 

@@ -1,6 +1,7 @@
 /** What of a Pod matters to whether it is held: a pure function of the object. */
 import type {KubernetesObject} from '@kubernetes/client-node';
 import type {Workload} from '../../policy/index.ts';
+import {hasSidecar} from '../pod-facts.ts';
 
 export interface RunningPod {
   /** Without its namespace's labels, which are watched apart. */
@@ -30,9 +31,6 @@ interface Pod extends KubernetesObject {
   };
 }
 
-/** Istio's name for it, as a container or (a native sidecar) an init container. */
-const SIDECAR = 'istio-proxy';
-
 /** null for a pod that sends nothing: it has no address yet, or has ended. One that is being deleted still sends. */
 export function runningPod(object: KubernetesObject): RunningPod | null {
   const {metadata, spec, status} = object as Pod;
@@ -48,8 +46,6 @@ export function runningPod(object: KubernetesObject): RunningPod | null {
     },
     node: spec.nodeName,
     hostNetwork: spec.hostNetwork === true,
-    sidecar: [...(spec.containers ?? []), ...(spec.initContainers ?? [])].some(
-      (container) => container.name === SIDECAR,
-    ),
+    sidecar: hasSidecar(spec),
   };
 }

@@ -1,7 +1,6 @@
 /** What a leader does for trust: the CA, the bundles, the nodes' intermediates, the certificates of our own services. */
 import type {KubeConfig} from '@kubernetes/client-node';
 import {validityOf, type Validity} from '../../runtime/certificate-times.ts';
-import {SallyportError} from '../../runtime/errors.ts';
 import {readFlagFile} from '../../runtime/flag-file.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {TRUST_KEYS} from '../../runtime/names.ts';
@@ -15,6 +14,7 @@ import {keepServing} from './serving.ts';
 import {bundleOf} from './trust.ts';
 import {keepTrust, type TrustKeeper} from './trust-keeper.ts';
 import {trustWebhooks} from './webhook-trust.ts';
+import {short} from './short.ts';
 
 export interface LeadTrustOptions {
   readonly config: KubeConfig;
@@ -196,10 +196,3 @@ function sayTrouble(journal: Journal): (event: string, message: string) => void 
     journal.notice('error', event, message);
   };
 }
-
-const short = (error: unknown): string =>
-  error instanceof SallyportError
-    ? error.describe()
-    : String((error as Error).message)
-        .split('\n')[0]!
-        .slice(0, 300);

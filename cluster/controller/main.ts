@@ -1,6 +1,6 @@
 /** `sallyport controller`: one leader that keeps the CA, the trust bundles and the conditions. */
 import {startAdmin} from '../../runtime/admin.ts';
-import {EXIT, SallyportError} from '../../runtime/errors.ts';
+import {EXIT} from '../../runtime/errors.ts';
 import {helpText} from '../../runtime/flags.ts';
 import {createJsonJournal, createTextJournal, type Journal} from '../../runtime/journal.ts';
 import {createMetrics, exposition} from '../../runtime/metrics.ts';
@@ -12,6 +12,7 @@ import {CONTROLLER_FLAGS, controllerConfig} from './flags.ts';
 import {leadTrust, readExtraCa} from './lead-trust.ts';
 import {keepMeshStatus, type MeshStatusOptions} from './mesh-status.ts';
 import {keepStatus} from './status-keeper.ts';
+import {short} from './short.ts';
 
 /** Runs until SIGTERM or SIGINT; the result is the exit code. Throws SallyportError for what cannot start. */
 export async function controller(argv: readonly string[], out: Out): Promise<number> {
@@ -101,10 +102,3 @@ interface Running {
 }
 
 const RETRY_MS = 2_000;
-
-const short = (error: unknown): string =>
-  error instanceof SallyportError
-    ? error.describe()
-    : String((error as Error).message)
-        .split('\n')[0]!
-        .slice(0, 300);
