@@ -34,7 +34,7 @@ export interface ReflectorOptions<T> {
 }
 
 export interface Reflector<T> {
-  /** By `namespace/name`, or `name` for what has no namespace. */
+  /** By `namespace/name`, or `name` for what has no namespace; in the order in which they were first seen. */
   readonly store: ReadonlyMap<string, T>;
   /** Whether a list has ever been taken over. */
   synced(): boolean;

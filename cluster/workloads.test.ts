@@ -24,9 +24,9 @@ describe('the table', () => {
     ],
     ['whichever came first', [pod('new', ['10.0.0.1'], '2'), pod('old', ['10.0.0.1'], '1')], ['new 10.0.0.1', 'old']],
     [
-      'of the same age, one of them, always the same',
+      'of two of the same second it is the one that was seen last',
       [pod('b', ['10.0.0.1'], '1'), pod('a', ['10.0.0.1'], '1')],
-      ['b 10.0.0.1', 'a'],
+      ['b', 'a 10.0.0.1'],
     ],
     ['one without an address is there too', [pod('a', [], '1')], ['a']],
     [

@@ -61,7 +61,11 @@ export function watchWorkloads({config, node, onChange, onTrouble, onWell}: Work
   };
 }
 
-/** One entry a pod, also where it has no address: it is there, and what was known of it holds. An address that two pods have is the younger's: the older one's end has not been told yet. */
+/**
+ * One entry a pod, also where it has no address: it is there, and what was known of it holds. An address that two pods have is
+ * the younger's: the older one's end has not been told yet. Times are in seconds, so of two of one second the later in `pods` is
+ * the younger: they come in the order in which they were first seen.
+ */
 export function tableOf(
   pods: readonly PodFacts[],
   namespaceLabels: ReadonlyMap<string, Readonly<Record<string, string>>>,
@@ -70,7 +74,7 @@ export function tableOf(
   for (const pod of pods)
     for (const ip of pod.ips) {
       const other = owner.get(ip);
-      if (other === undefined || isYounger(pod, other)) owner.set(ip, pod);
+      if (other === undefined || pod.createdAt >= other.createdAt) owner.set(ip, pod);
     }
   return pods.map((pod) => {
     const ips = pod.ips.filter((ip) => owner.get(ip) === pod);
@@ -83,9 +87,4 @@ export function tableOf(
     };
     return {workload, ips, interface: null, guarded: guardOf(pod, labelsOfNamespace)};
   });
-}
-
-/** Equal times are told apart by the UID, so that the order in which they come decides nothing. */
-function isYounger(a: PodFacts, b: PodFacts): boolean {
-  return a.createdAt === b.createdAt ? a.uid > b.uid : a.createdAt > b.createdAt;
 }
