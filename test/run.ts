@@ -5,7 +5,7 @@
 import {spawn} from 'node:child_process';
 import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {join, relative} from 'node:path';
 
 interface Counts {
   passed: number;
@@ -13,6 +13,10 @@ interface Counts {
   skipped: number;
 }
 
+/** More than this that fail are no accident. */
+const MAX_SUITES_AGAIN = 2;
+/** Files that failed and passed when they were run again. */
+const unsteady: string[] = [];
 const out = mkdtempSync(join(tmpdir(), 'sallyport-test-'));
 
 const STAGES: Readonly<Record<string, () => Promise<Counts>>> = {
@@ -48,6 +52,8 @@ for (const [name, run] of Object.entries(asked.length > 0 ? all : STAGES)) {
   total.skipped += counts.skipped;
 }
 rmSync(out, {recursive: true, force: true});
+for (const file of unsteady)
+  console.log(`unsteady: ${file} failed, and passed when it was run once more; its failure is above`);
 console.log(`\n${line(total)}`);
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
 
@@ -55,9 +61,29 @@ function line({passed, failed, skipped}: Counts): string {
   return `${passed} passed, ${failed} failed, ${skipped} skipped`;
 }
 
-/** Jest's own report is read from its JSON, so that no line of its output has to be guessed at. */
+/**
+ * One project of Jest's. A suite of real parts that fails is run once more, alone, and said: see docs/adr/0026. Where more than a
+ * few fail, something is broken, and nothing is run again.
+ */
 async function jest(project: string, more: readonly string[]): Promise<Counts> {
+  const first = await jestOnce(project, more);
+  if (project === 'unit' || first.suites.length === 0 || first.suites.length > MAX_SUITES_AGAIN) return first;
+  console.log(`\n== ${project}: ${first.suites.length} failed, run once more: ${first.suites.join(' ')}`);
+  const again = await jestOnce(project, [...more, '--runTestsByPath', ...first.suites]);
+  if (again.failed > 0 || again.passed === 0) return first;
+  unsteady.push(...first.suites);
+  return {passed: first.passed + first.failed, failed: 0, skipped: first.skipped};
+}
+
+interface Outcome extends Counts {
+  /** The files that failed; empty where Jest itself did, so that this is never run again. */
+  readonly suites: readonly string[];
+}
+
+/** Jest's own report is read from its JSON, so that no line of its output has to be guessed at. */
+async function jestOnce(project: string, more: readonly string[]): Promise<Outcome> {
   const file = join(out, `${project}.json`);
+  rmSync(file, {force: true});
   const {code} = await run(
     [
       '--experimental-vm-modules',
@@ -79,12 +105,13 @@ async function jest(project: string, more: readonly string[]): Promise<Counts> {
     numPendingTests: number;
     numRuntimeErrorTestSuites: number;
     numTotalTests: number;
+    testResults: {name: string; status: string}[];
   };
   try {
     report = JSON.parse(readFileSync(file, 'utf8')) as typeof report;
   } catch {
     console.log(`${project}: Jest ended with ${code} and without its report`);
-    return {passed: 0, failed: 1, skipped: 0};
+    return {passed: 0, failed: 1, skipped: 0, suites: []};
   }
   // A suite that did not even load has no tests to count: it counts as one that failed. So does a Jest that failed otherwise.
   const failed = report.numFailedTests + report.numRuntimeErrorTestSuites;
@@ -92,6 +119,7 @@ async function jest(project: string, more: readonly string[]): Promise<Counts> {
     passed: report.numPassedTests,
     failed: failed === 0 && code !== 0 ? 1 : failed,
     skipped: report.numPendingTests,
+    suites: report.testResults.filter(({status}) => status === 'failed').map(({name}) => relative('.', name)),
   };
 }
 
