@@ -4,6 +4,7 @@ import {LineCounter, parseDocument, isMap, isSeq, type Node} from 'yaml';
 import {canonicalAddress, type Address, type Workload} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import {closest} from '../runtime/closest.ts';
+import type {MtlsWords} from './mtls-words.ts';
 import {readRegularFile} from './regular-file.ts';
 
 /** A workload with where it is plugged in. */
@@ -13,6 +14,8 @@ export interface WorkloadEntry {
   /** The pod's interface on the node; null: the one that the route to its address names. */
   readonly interface: string | null;
   readonly guarded: Guarded;
+  /** What it says about mTLS between pods; absent: nothing. */
+  readonly mtls?: MtlsWords;
 }
 
 /**
