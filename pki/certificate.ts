@@ -28,7 +28,9 @@ const OID = {
   basicConstraints: oid('2.5.29.19'),
   authorityKeyIdentifier: oid('2.5.29.35'),
   extKeyUsage: oid('2.5.29.37'),
+  nameConstraints: oid('2.5.29.30'),
   serverAuth: oid('1.3.6.1.5.5.7.3.1'),
+  clientAuth: oid('1.3.6.1.5.5.7.3.2'),
 } as const;
 
 /** A private key that signs certificates, with what its algorithm is called in them. */
@@ -126,6 +128,26 @@ export const extensions = {
   /** digitalSignature alone: what ECDHE with ECDSA needs. */
   signsHandshakes: extension(OID.keyUsage, true, bitString(Buffer.from([0x80]), 7)),
   serverAuth: extension(OID.extKeyUsage, false, sequence(OID.serverAuth)),
+  /** A workload is both: who dials is a client, who is dialled a server. */
+  serverAndClientAuth: extension(OID.extKeyUsage, false, sequence(OID.serverAuth, OID.clientAuth)),
+  /**
+   * Of a CA whose leaves are named by URIs of one host, and by nothing that a browser or a program compares with the site it
+   * wanted: no DNS name and no address (RFC 5280 §4.2.1.10; an empty DNS constraint is every name).
+   */
+  onlyUrisOf: (host: string): Buffer =>
+    extension(
+      OID.nameConstraints,
+      true,
+      sequence(
+        contextConstructed(0, sequence(generalName({uri: host}))),
+        contextConstructed(
+          1,
+          sequence(generalName({dns: ''})),
+          sequence(generalName({ip: Buffer.alloc(8)})),
+          sequence(generalName({ip: Buffer.alloc(32)})),
+        ),
+      ),
+    ),
   /** One name. Critical where the subject is empty (RFC 5280 §4.2.1.6). `uri`: a workload's identity (SPIFFE). */
   subjectAltName: (
     name: {readonly dns: string} | {readonly ip: Buffer} | {readonly uri: string},

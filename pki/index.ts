@@ -15,6 +15,8 @@ export type {CaCertificate} from './ca-certificate.ts';
 export {CERTIFICATE_MODE, KEY_MODE, caFileExists, prepareCaDir, readCaFile, writeCaFile} from './ca-files.ts';
 export {certificateRequest, readCertificateRequest} from './request.ts';
 export type {ReadRequest} from './request.ts';
+export {makeWorkloadCertificate, readWorkloadRequest, workloadRequest} from './workload.ts';
+export type {ReadWorkloadRequest, WorkloadCertificate} from './workload.ts';
 export {createLeafMint, createLeafSource} from './leaf.ts';
 export type {Leaf, LeafMint, LeafOptions, LeafStats, MintingLeafSource} from './leaf.ts';
 export {TRUST_STORE_PASSWORD, publishTrust, trustBundlePem, trustBundlePkcs12} from './trust-bundle.ts';

@@ -39,8 +39,17 @@ export function publicKeyOf(key: KeyObject): Buffer {
   return createPublicKey(key).export({type: 'spki', format: 'der'});
 }
 
-/** A self-signed root that allows one CA beneath it; DER. `purpose` is part of its name. */
-export function makeRoot(key: SigningKey, nowMs: number, lifeMs: number, purpose = 'root'): Buffer {
+/**
+ * A self-signed root that allows one CA beneath it; DER. `purpose` is part of its name. `urisOf`: it names URIs of this host and
+ * nothing else; null: whatever it likes.
+ */
+export function makeRoot(
+  key: SigningKey,
+  nowMs: number,
+  lifeMs: number,
+  purpose = 'root',
+  urisOf: string | null = null,
+): Buffer {
   const name = caName(purpose);
   const publicKey = publicKeyOf(key.key);
   return signCertificate(
@@ -53,6 +62,7 @@ export function makeRoot(key: SigningKey, nowMs: number, lifeMs: number, purpose
       extensions: [
         extensions.ca(1),
         extensions.signsCertificates,
+        ...(urisOf === null ? [] : [extensions.onlyUrisOf(urisOf)]),
         extensions.subjectKeyIdentifier(keyIdentifier(publicKey)),
       ],
     },

@@ -73,7 +73,7 @@ export function readCertificateRequest(pem: string): ReadRequest {
 }
 
 /** Named by its curve, its point uncompressed: what else stands for the same key (explicit parameters, CVE-2020-0601) would be copied as it is. */
-function readPublicKey(spki: Buffer): SigningKey | null {
+export function readPublicKey(spki: Buffer): SigningKey | null {
   const curve = CURVES.find(({prefix, bytes}) => spki.length === bytes && spki.indexOf(prefix) === 0);
   if (curve === undefined) return null;
   try {

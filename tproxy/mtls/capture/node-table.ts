@@ -1,0 +1,189 @@
+/**
+ * mTLS on a node as a table of its own, beside the capture's. Pure.
+ *
+ * The way of a packet, behind kube-proxy's translation (so that a ClusterIP is a pod by then):
+ *   1. what the capture took, and answers to our own dials, are the capture's
+ *   2. answers to what an enrolled pod dialled itself pass
+ *   3. towards an enrolled pod of this node: TCP to the mTLS listener, which unwraps; from pods of this node it passes
+ *   4. from an enrolled pod of this node to one elsewhere: TCP to the same listener, which wraps
+ *   5. of other protocols with ports, what touches a Strict pod is refused, the rest counted
+ *   6. towards addresses of a Strict CIDR that nobody is known to have: dropped, until somebody is
+ */
+import {isV6} from '../../capture/config.ts';
+import {hex, marking, type Marks} from '../../capture/marks.ts';
+import {setChanges, type Sets} from '../../capture/elements.ts';
+import {block, declareSets} from '../../capture/tables.ts';
+import {MTLS_ZONE, mtlsMark} from './marks.ts';
+
+export const MTLS_TABLE = 'inet sallyport_mtls';
+
+/** One enrolled address. */
+export interface MtlsMember {
+  readonly ip: string;
+  /** Where this node sees its packets arrive; null: it is on another node, or no route leads to it. */
+  readonly interface: string | null;
+  readonly here: boolean;
+  readonly strict: boolean;
+  /** Ports there that are left plain. */
+  readonly plainPorts: readonly number[];
+}
+
+export interface MtlsCapture {
+  readonly members: readonly MtlsMember[];
+  /** Addresses that are known and not enrolled: they pass, also in a Strict CIDR. */
+  readonly others: readonly string[];
+  /** Whose addresses get and send nothing before they are known. */
+  readonly strictCidrs: readonly string[];
+  readonly port: number;
+  readonly marks: Marks;
+}
+
+/** Every counter and what it counts, in packets. */
+export const MTLS_COUNTERS = {
+  mtls_inbound: 'handed to the mTLS listener, towards a pod of this node',
+  mtls_outbound: 'handed to the mTLS listener, from a pod of this node',
+  mtls_same_node: 'passed: from an enrolled pod of this node to another one of it',
+  mtls_plain_port: 'passed: a port that is left plain',
+  mtls_away: 'dropped: the mTLS listener is away, and one of both is Strict',
+  mtls_away_passed: 'passed plain: the mTLS listener is away, and both are Permissive',
+  mtls_midstream: 'dropped: a connection to or from a Strict pod that was not seen opening',
+  mtls_refused_other: 'refused: UDP and the like to or from a Strict pod',
+  mtls_passed_other: 'passed: UDP and the like between Permissive pods',
+  mtls_unknown: 'dropped: an address of a Strict CIDR that nobody is known to have',
+} as const;
+
+/** The whole table, replaced in one transaction. */
+export function mtlsTable(capture: MtlsCapture): string {
+  return [
+    MTLS_REMOVAL,
+    `table ${MTLS_TABLE} {`,
+    ...Object.keys(MTLS_COUNTERS).map((name) => `  counter ${name} { }`),
+    ...declareSets(mtlsSets(capture), setType),
+    ...block('chain zone_in', [
+      'type filter hook prerouting priority raw; policy accept;',
+      `meta l4proto tcp socket mark & ${hex(capture.marks.mask)} == ${hex(mtlsMark(capture.marks))} ct zone set ${MTLS_ZONE}`,
+    ]),
+    ...block('chain zone_out', [
+      'type filter hook output priority raw; policy accept;',
+      `${marking(capture).is(mtlsMark(capture.marks))} ct zone set ${MTLS_ZONE}`,
+    ]),
+    ...block('chain output', output(capture)),
+    ...block('chain prerouting', prerouting(capture)),
+    ...block('chain inbound', inbound(capture)),
+    ...block('chain outbound', outbound(capture)),
+    '}',
+    '',
+  ].join('\n');
+}
+
+export const MTLS_REMOVAL = `add table ${MTLS_TABLE}\ndelete table ${MTLS_TABLE}\n`;
+
+/** What changes the sets of `before` to those of `after`. */
+export const mtlsChanges = (before: MtlsCapture, after: MtlsCapture): string[] =>
+  setChanges(MTLS_TABLE, mtlsSets(before), mtlsSets(after));
+
+function mtlsSets({members, others, strictCidrs}: MtlsCapture): Sets {
+  const sets = new Map<string, Set<string>>();
+  for (const name of ['from', 'here', 'away', 'strict', 'plain', 'known', 'closed'])
+    for (const family of ['4', '6']) sets.set(name + family, new Set());
+  const add = (name: string, ip: string, element = ip): void =>
+    void sets.get(name + (isV6(ip) ? '6' : '4'))!.add(element);
+  for (const {ip, interface: name, here, strict, plainPorts} of members) {
+    add('known', ip);
+    add(here ? 'here' : 'away', ip);
+    if (here && name !== null) add('from', ip, `"${name}" . ${ip}`);
+    if (strict) add('strict', ip);
+    for (const port of plainPorts) add('plain', ip, `${ip} . ${port}`);
+  }
+  for (const ip of others) add('known', ip);
+  for (const cidr of strictCidrs) add('closed', cidr);
+  return sets;
+}
+
+function setType(name: string): string {
+  const address = name.endsWith('6') ? 'ipv6_addr' : 'ipv4_addr';
+  switch (name.slice(0, -1)) {
+    case 'from':
+      return `ifname . ${address}`;
+    case 'plain':
+      return `${address} . inet_service`;
+    case 'closed':
+      return `${address}; flags interval; auto-merge`;
+    default:
+      return address;
+  }
+}
+
+/** Both families of a rule: `ip` and its sets' `4`, `ip6` and `6`. */
+const both = (rule: (ip: 'ip' | 'ip6', set: '4' | '6') => string): string[] => [rule('ip', '4'), rule('ip6', '6')];
+
+/** By the capture's mark of the connection its answers come back to our socket (`table inet sallyport`). */
+function output({marks}: MtlsCapture): string[] {
+  const {mask, dialled} = marks;
+  return [
+    'type route hook output priority mangle; policy accept;',
+    `${marking({marks}).is(mtlsMark(marks))} ct state new ct mark set ct mark & ${hex(~mask >>> 0)} | ${hex(dialled)}`,
+  ];
+}
+
+/** dstnat is -100. */
+function prerouting(capture: MtlsCapture): string[] {
+  return [
+    'type filter hook prerouting priority dstnat + 10; policy accept;',
+    'iifname "lo" accept',
+    `${marking(capture).is(capture.marks.taken)} accept`,
+    'ct direction reply accept',
+    ...both((ip, set) => `${ip} daddr @here${set} goto inbound`),
+    ...both((ip, set) => `iifname . ${ip} saddr @from${set} ${ip} daddr @away${set} goto outbound`),
+    ...both((ip, set) => `${ip} daddr @closed${set} ${ip} daddr != @known${set} counter name mtls_unknown drop`),
+  ];
+}
+
+const NEEDED = 'meta l4proto { icmp, icmpv6 } accept';
+
+function inbound(capture: MtlsCapture): string[] {
+  return [
+    // What does not leave the node is on no wire, and interface and address say who it is.
+    ...both((ip, set) => `iifname . ${ip} saddr @from${set} counter name mtls_same_node accept`),
+    ...both((ip, set) => `${ip} daddr . th dport @plain${set} counter name mtls_plain_port accept`),
+    NEEDED,
+    ...take(capture, 'mtls_inbound'),
+    ...refuseStrict(['daddr']),
+  ];
+}
+
+function outbound(capture: MtlsCapture): string[] {
+  return [
+    ...both((ip, set) => `${ip} daddr . th dport @plain${set} counter name mtls_plain_port accept`),
+    NEEDED,
+    ...take(capture, 'mtls_outbound'),
+    ...refuseStrict(['saddr', 'daddr']),
+  ];
+}
+
+/** TCP: what begins, and what is our listener's already. Where nothing listens, tproxy does not match. */
+function take(capture: MtlsCapture, counter: keyof typeof MTLS_COUNTERS): string[] {
+  const taken = `${marking(capture).set(capture.marks.taken)} counter name ${counter} accept`;
+  return [
+    `meta l4proto tcp socket transparent 1 ${taken}`,
+    ...both(
+      (ip) =>
+        `meta nfproto ${ip === 'ip' ? 'ipv4' : 'ipv6'} tcp flags & (fin | syn | rst | ack) == syn tproxy ${ip} to :${capture.port} ${taken}`,
+    ),
+  ];
+}
+
+/** What was not taken and touches a Strict pod is not let by; the rest is counted and passes. */
+function refuseStrict(ends: readonly ('saddr' | 'daddr')[]): string[] {
+  const strict = (rest: string): string[] =>
+    ends.flatMap((end) => both((ip, set) => `${ip} ${end} @strict${set} ${rest}`));
+  const opening = 'tcp flags & (fin | syn | rst | ack) == syn';
+  return [
+    ...strict(`${opening} counter name mtls_away drop`),
+    ...strict('meta l4proto tcp counter name mtls_midstream drop'),
+    `${opening} counter name mtls_away_passed accept`,
+    'meta l4proto tcp accept',
+    ...strict('counter name mtls_refused_other reject with icmpx admin-prohibited'),
+    'counter name mtls_passed_other accept',
+  ];
+}

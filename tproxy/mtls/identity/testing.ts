@@ -1,0 +1,56 @@
+/** CAs and SVIDs for the tests of this folder and of the wire. */
+import {
+  certificatePem,
+  checkCaChain,
+  makeRoot,
+  makeWorkloadCertificate,
+  newKey,
+  parseCaCertificates,
+  publicKeyOf,
+  type Pair,
+} from '../../../pki/index.ts';
+import type {Journal} from '../../../runtime/journal.ts';
+import type {Identity} from './identity.ts';
+
+const DAY_MS = 86_400_000;
+
+/** A workload CA as the controller makes them; `urisOf` null: one that may name anything. */
+export function testWorkloadCa(urisOf: string | null = 'cluster.local', nowMs = Date.now(), lifeMs = DAY_MS): Pair {
+  const key = newKey();
+  const chain = parseCaCertificates(
+    certificatePem(makeRoot(key, nowMs, lifeMs, 'workloads root', urisOf)),
+    'a test root',
+  );
+  checkCaChain(chain, 0, nowMs);
+  return {key, chain};
+}
+
+export const rootPemOf = (ca: Pair): string => ca.chain.at(-1)!.pem;
+
+/** Of the last whole second on, as certificates say times. */
+export function testIdentity(ca: Pair, spiffeId: string, lifeMs = 3_600_000, nowMs = Date.now()): Identity {
+  const key = newKey();
+  const {chainPem, notAfterMs} = makeWorkloadCertificate(
+    ca,
+    {publicKey: publicKeyOf(key.key), uri: spiffeId, lifeMs},
+    nowMs,
+  );
+  const keyPem = key.key.export({type: 'pkcs8', format: 'pem'}) as string;
+  return {spiffeId, keyPem, chainPem, rootsPem: rootPemOf(ca), notAfterMs};
+}
+
+/** A journal that keeps what it was told. */
+export function heardJournal(): {
+  readonly journal: Journal;
+  readonly heard: {readonly level: string; readonly event: string; readonly message: string}[];
+} {
+  const heard: {level: string; event: string; message: string}[] = [];
+  return {
+    heard,
+    journal: {
+      decision: () => undefined,
+      flow: () => undefined,
+      notice: (level, event, message) => void heard.push({level, event, message}),
+    },
+  };
+}
