@@ -68,7 +68,7 @@ function skipped(world: Case, step: Step, target: Target, known: Known): Outcome
   if (listed !== undefined) return {kind: 'skip', why: listed.reason, listed: true};
   const cannot = target.unavailable();
   if (cannot !== null) return {kind: 'skip', why: `the target ${target.name} needs ${cannot}`, listed: false};
-  const senseless = target.skips(step);
+  const senseless = target.skips(step, world);
   return senseless === null ? null : {kind: 'skip', why: senseless, listed: true};
 }
 

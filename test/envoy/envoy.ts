@@ -2,7 +2,7 @@
 import {closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {parse, stringify} from 'yaml';
+import {parse} from 'yaml';
 import type {Lab, Where} from '../lab/index.ts';
 import {askAdmin, statsOf} from './admin.ts';
 import {ENVOY_VERSIONS, envoyBinary} from './binary.ts';
@@ -62,7 +62,8 @@ export async function startEnvoy(
   process.once('exit', removeFiles);
   const files = {config: join(dir, 'envoy.yaml'), stdout: join(dir, 'stdout'), stderr: join(dir, 'stderr')};
   const socket = join(dir, 'admin.sock');
-  writeFileSync(files.config, stringify({...bootstrap, admin: {address: {pipe: {path: socket}}}}));
+  // JSON: Envoy reads YAML 1.1, in which a label `yes` is a truth value.
+  writeFileSync(files.config, JSON.stringify({...bootstrap, admin: {address: {pipe: {path: socket}}}}));
 
   // Files, not pipes: Envoy opens /dev/stdout by name, which fails where it is a socket.
   const stdout = openSync(files.stdout, 'a');

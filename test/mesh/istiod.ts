@@ -32,13 +32,18 @@ export interface IstiodOptions {
   /** The `mesh` of the ConfigMap `istio`, as YAML. */
   readonly mesh: string;
   readonly namespaces: readonly string[];
+  /** IPv6 beside IPv4, as in a cluster of both. */
+  readonly dualStack?: boolean;
 }
 
 /**
  * Starts istiod and waits until it is ready.
  * Rejects with its own words where it does not start, or refuses an object: one that it refuses keeps all others away.
  */
-export async function startIstiod(lab: Lab, {objects, mesh, namespaces}: IstiodOptions): Promise<Istiod> {
+export async function startIstiod(
+  lab: Lab,
+  {objects, mesh, namespaces, dualStack = false}: IstiodOptions,
+): Promise<Istiod> {
   const program = istioProgram('pilot-discovery');
   if (program === null) throw new Error('istiod is not built: node cli/setup.mjs mesh');
   const dir = mkdtempSync(join(tmpdir(), 'sallyport-istiod-'));
@@ -68,6 +73,7 @@ export async function startIstiod(lab: Lab, {objects, mesh, namespaces}: IstiodO
         // Filters that only Istio's own build of Envoy knows.
         PILOT_ENABLE_METADATA_EXCHANGE: 'false',
         PILOT_ENABLE_ALPN_FILTER: 'false',
+        ISTIO_DUAL_STACK: String(dualStack),
       },
       cwd: dir,
     },

@@ -22,11 +22,13 @@ export interface TargetWorld {
 export interface Target {
   readonly name: TargetName;
   readonly scope: Scope;
+  /** Run only where it is asked for by name: it needs programs that take minutes to build. */
+  readonly onlyNamed?: true;
   /** How many cases may run at once. */
   readonly parallel: number;
   /** Why this target cannot run here at all; null: it can. */
   unavailable(): string | null;
   /** Why the step makes no sense here by the format's own rules; null: it is run. */
-  skips(step: Step): string | null;
+  skips(step: Step, world: Case): string | null;
   open(world: Case, options: OpenOptions): Promise<TargetWorld>;
 }

@@ -1,0 +1,94 @@
+/** What istiod is given for a case: what `sallyport mesh-config generate` makes, and the registry that an operator of such a world has. */
+import {stringify} from 'yaml';
+import {fromIntent} from '../../../mesh/generated.ts';
+import type {Case, DocumentValue, ServerKind} from '../../format/case.ts';
+import {documentsText} from '../../documents.ts';
+
+export const EXTAUTHZ = {name: 'extauthz', namespace: 'sallyport', port: 9000} as const;
+export const ROOT_NAMESPACE = 'istio-system';
+
+export interface MeshFiles {
+  /** YAML texts of Istio's objects. */
+  readonly objects: readonly string[];
+  /** The `mesh` of Istio's ConfigMap, as YAML. */
+  readonly mesh: string;
+}
+
+/** @param extauthzIp where extauthz answers; istiod has no Kubernetes here to know it from. */
+export function meshFiles(world: Case, documents: readonly DocumentValue[], extauthzIp: string): MeshFiles {
+  const proxies = documents.filter(({kind}) => kind === 'UpstreamProxy');
+  const {yaml, settings} = fromIntent(documentsText([intent(), ...proxies]));
+  return {
+    objects: [
+      stringify(PLAIN),
+      stringify(extauthzService(extauthzIp)),
+      yaml,
+      ...registry(world).map((one) => stringify(one)),
+    ],
+    mesh: stringify({...LAB, ...settings}),
+  };
+}
+
+/** One MeshEgress for every case: every sidecar asks, and what the mesh does not know is asked about like the rest. */
+const intent = (): DocumentValue => ({
+  apiVersion: 'sallyport.dev/v1alpha1',
+  kind: 'MeshEgress',
+  metadata: {name: 'conformance'},
+  spec: {
+    outboundTrafficPolicy: 'AllowAny',
+    extauthz: {...EXTAUTHZ, timeoutMs: ASK_TIMEOUT_MS},
+    enforcement: [{at: 'Sidecar'}],
+  },
+});
+
+/** Longer than any lookup, on a machine that does much else. */
+const ASK_TIMEOUT_MS = 5000;
+
+/** What the lab's mesh needs beside: no mutual TLS, which wants a CA. */
+const LAB = {
+  enableAutoMtls: false,
+  rootNamespace: ROOT_NAMESPACE,
+  defaultConfig: {discoveryAddress: '127.0.0.1:15010'},
+} as const;
+
+const PLAIN = {
+  apiVersion: 'security.istio.io/v1',
+  kind: 'PeerAuthentication',
+  metadata: {name: 'default', namespace: ROOT_NAMESPACE},
+  spec: {mtls: {mode: 'DISABLE'}},
+} as const;
+
+const extauthzService = (address: string) => ({
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'ServiceEntry',
+  metadata: {name: EXTAUTHZ.name, namespace: EXTAUTHZ.namespace},
+  spec: {
+    hosts: [`${EXTAUTHZ.name}.${EXTAUTHZ.namespace}.svc.cluster.local`],
+    addresses: ['10.96.0.9'],
+    location: 'MESH_INTERNAL',
+    resolution: 'STATIC',
+    ports: [{number: EXTAUTHZ.port, name: 'grpc', protocol: 'GRPC'}],
+    endpoints: [{address}],
+  },
+});
+
+/** On a port of which the mesh knows no service Istio reads no HTTP: so the ports of the world's web servers are services. */
+function registry(world: Case): object[] {
+  const ports = new Set(world.servers.flatMap(({ports: all}) => all.filter(isWeb).map(({port}) => port)));
+  if (ports.size === 0) return [];
+  return [
+    {
+      apiVersion: 'networking.istio.io/v1',
+      kind: 'ServiceEntry',
+      metadata: {name: 'web', namespace: ROOT_NAMESPACE},
+      spec: {
+        hosts: ['web.conformance.internal'],
+        location: 'MESH_EXTERNAL',
+        resolution: 'NONE',
+        ports: [...ports].map((number) => ({number, name: `http-${number}`, protocol: 'HTTP'})),
+      },
+    },
+  ];
+}
+
+const isWeb = ({kind}: {readonly kind: ServerKind}): boolean => kind === 'http';
