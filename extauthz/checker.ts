@@ -15,7 +15,7 @@ import {throughItsParent} from './check/via.ts';
 import {filterRequest} from './filtering.ts';
 import type {Directory} from './identity/directory.ts';
 import type {Hops} from './identity/hops.ts';
-import {identify} from './identity/identify.ts';
+import {asVerified, identify} from './identity/identify.ts';
 import type {Judge} from './judge.ts';
 
 export interface CheckServices {
@@ -84,7 +84,7 @@ export function check(
   const asker = readAsker((key) => extension(attributes, key) ?? caller.metadata(key), services.dials);
   if ('misconfigured' in asker) return refuse(refusal(id, 'MalformedRequest', asker.misconfigured, false));
   try {
-    const peer = asker.claim === null ? null : caller.peer;
+    const peer = asker.claim === null && asker.principal === null ? null : caller.peer;
     decide(services, id, attributes, asker, peer, answer, refuse);
   } catch (error) {
     if (answered) throw error;
@@ -107,7 +107,12 @@ function decide(
   answer: Answer,
   refuse: (decision: Decision) => void,
 ): void {
-  const workload = identify(attributes, asker.claim, peer, services.hops, services.directory());
+  const seen = asVerified(attributes, asker.principal, peer, services.hops);
+  if (seen === null)
+    return refuse(
+      refusal(id, 'MalformedRequest', 'The Envoy that asks tells whose tunnel it is, and is no --hop.', false),
+    );
+  const workload = identify(seen, asker.claim, peer, services.hops, services.directory());
   if (typeof workload === 'object' && 'conflict' in workload)
     return refuse(refusal(id, 'IdentityConflict', workload.conflict, false));
   const request = toEgressRequest(id, attributes, asker, workload);

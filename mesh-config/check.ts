@@ -13,15 +13,18 @@ export const extauthzHost = ({extauthz}: MeshEgressDocument): string =>
 /** What Envoy tells of itself with each question (docs/EXTAUTHZ.md). */
 export type Says = Readonly<Record<string, string>>;
 
+/** An `envoy_grpc` to one of extauthz's ports. */
+export const extauthzAt = (mesh: MeshEgressDocument, port: number): Value => ({
+  cluster_name: `outbound|${port}||${extauthzHost(mesh)}`,
+  // Without an authority it is the cluster's name, and `|` is no part of one: every question would fail.
+  authority: extauthzHost(mesh),
+});
+
 function grpcService(mesh: MeshEgressDocument, says: Says): Value {
   const metadata = Object.entries(says).map(([key, value]) => ({key, value}));
   return {
     timeout: `${mesh.extauthz.timeoutMs / 1000}s`,
-    // Without an authority it is the cluster's name, and `|` is no part of one: every question would fail.
-    envoy_grpc: {
-      cluster_name: `outbound|${mesh.extauthz.port}||${extauthzHost(mesh)}`,
-      authority: extauthzHost(mesh),
-    },
+    envoy_grpc: extauthzAt(mesh, mesh.extauthz.port),
     ...(metadata.length === 0 ? {} : {initial_metadata: metadata}),
   };
 }

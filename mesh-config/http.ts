@@ -6,8 +6,13 @@ type Value = Readonly<Record<string, unknown>>;
 
 const FILTERS = 'envoy.extensions.filters';
 
-/** `filters` come before the router. */
-export function connectionManager(statPrefix: string, filters: readonly Value[], routes: readonly Value[]): Value {
+/** `filters` come before the router; `hidden` are request headers that are not sent on. */
+export function connectionManager(
+  statPrefix: string,
+  filters: readonly Value[],
+  routes: readonly Value[],
+  hidden: readonly string[] = [],
+): Value {
   return {
     name: 'envoy.filters.network.http_connection_manager',
     typed_config: {
@@ -30,7 +35,7 @@ export function connectionManager(statPrefix: string, filters: readonly Value[],
       ],
       route_config: {
         name: statPrefix,
-        request_headers_to_remove: ['x-forwarded-proto', 'x-envoy-internal', 'x-envoy-external-address'],
+        request_headers_to_remove: ['x-forwarded-proto', 'x-envoy-internal', 'x-envoy-external-address', ...hidden],
         virtual_hosts: [{name: 'all', domains: ['*'], routes}],
       },
     },

@@ -1,8 +1,15 @@
 /** MeshEgress and UpstreamProxies to Istio objects. Pure; the same in gives the same out, in the same order. */
-import {parseAddress, type Finding, type MeshEgressDocument, type UpstreamProxyDocument} from '../policy/index.ts';
+import {
+  parseAddress,
+  type Enforcement,
+  type Finding,
+  type MeshEgressDocument,
+  type UpstreamProxyDocument,
+} from '../policy/index.ts';
 import {proxyServices, serviceEntry, type ProxyService} from './external-proxy.ts';
 import {scopeOf, type Generated, type Scope} from './objects.ts';
 import {connectFilter} from './connect.ts';
+import {extauthzTls, gatewayObjects} from './gateway/gateway.ts';
 import {sidecarFilters} from './sidecar.ts';
 
 export interface Translated {
@@ -17,17 +24,20 @@ export function translate(mesh: MeshEgressDocument, proxies: readonly UpstreamPr
   const findings: Finding[] = [];
   const services = readProxies(mesh, proxies, findings);
   if (findings.some(({severity}) => severity === 'error')) return {objects: [], proxies: [], findings};
-  const scopes = mesh.enforcement.map((entry) => scopeOf(mesh, entry));
+  const scopesAt = (at: Enforcement['at']) =>
+    mesh.enforcement.filter((entry) => entry.at === at).map((entry) => scopeOf(mesh, entry));
   return {
     // In the order in which they are to be written: questions before what they ask about, so that nothing is reachable unasked
     // in between.
     objects: [
-      ...scopes.flatMap((scope) => [
+      ...extauthzTls(mesh),
+      ...scopesAt('Sidecar').flatMap((scope) => [
         ...sidecarFilters(mesh, scope),
         ...services
           .filter((service) => reaches(service, scope, mesh))
           .map((service) => connectFilter(mesh, scope, service)),
       ]),
+      ...gatewayObjects(mesh, scopesAt('EgressGateway')),
       ...services.map((service) => serviceEntry(mesh, service)),
     ],
     proxies: services,

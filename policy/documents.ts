@@ -91,6 +91,38 @@ export interface UpstreamProxyDocument {
 
 export type Document = PolicyDocument | UpstreamProxyDocument;
 
+/** Where the mesh asks about what the pods of a scope send. */
+export type Enforcement =
+  | {
+      readonly at: 'Sidecar';
+      /** null: every namespace. */
+      readonly namespace: string | null;
+      /** Empty: every pod. */
+      readonly labels: Readonly<Record<string, string>>;
+    }
+  | {readonly at: 'EgressGateway'; readonly namespace: string; readonly labels: Readonly<Record<string, string>>}
+  | {
+      readonly at: 'Waypoint';
+      readonly namespace: string;
+      readonly labels: Readonly<Record<string, never>>;
+      readonly hosts: readonly string[];
+    };
+
+export interface EgressGatewayIntent {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly port: number;
+  /** null: TLS is carried unread. */
+  readonly inspect: {
+    readonly hosts: readonly string[];
+    readonly except: readonly string[];
+    readonly port: number;
+    /** A file in the gateway's pod. */
+    readonly trust: string;
+  } | null;
+}
+
 /** What an Istio mesh is to be told. No decision looks at it. */
 export interface MeshEgressDocument {
   readonly kind: 'MeshEgress';
@@ -99,6 +131,7 @@ export interface MeshEgressDocument {
     readonly version: '1.29' | '1.30' | '1.31';
     readonly revision: string;
     readonly rootNamespace: string;
+    readonly trustDomain: string;
   };
   readonly outboundTrafficPolicy: 'RegistryOnly' | 'AllowAny';
   readonly extauthz: {
@@ -106,14 +139,11 @@ export interface MeshEgressDocument {
     readonly namespace: string;
     readonly port: number;
     readonly timeoutMs: number;
+    /** The SPIFFE ID or DNS name of its certificate; null: it is asked in the clear. */
+    readonly identity: string | null;
   };
-  readonly enforcement: readonly {
-    readonly at: 'Sidecar';
-    /** null: every namespace. */
-    readonly namespace: string | null;
-    /** Empty: every pod. */
-    readonly labels: Readonly<Record<string, string>>;
-  }[];
+  readonly enforcement: readonly Enforcement[];
+  readonly egressGateway: EgressGatewayIntent;
   readonly proxies: readonly {
     readonly name: string;
     /** Canonical; null: those that the endpoints are written with. */

@@ -25,10 +25,17 @@ export const ASKER_KEYS = {
   connect: 'sallyport-connect',
   /** The UpstreamProxy that it sends through; `*`: the one that our answer names. Without it: none. */
   via: 'sallyport-via',
+  /** `add`: our answer adds the credentials that this UpstreamProxy wants (--parent-credentials). Without it: none. */
+  credentials: 'sallyport-credentials',
   /** Who asks through it: heeded only from a peer entitled to that namespace (identity/identify.ts). */
   namespace: 'sallyport-namespace',
   serviceAccount: 'sallyport-service-account',
   pod: 'sallyport-pod',
+  /**
+   * Inside a tunnel that this Envoy ends: the identity that it verified of who came with the tunnel, handed on as filter state.
+   * Believed only of a --hop, by the Envoy's own certificate; of anybody else it refuses.
+   */
+  principal: 'sallyport-principal',
 } as const;
 
 export type Dials = 'address' | 'name';
@@ -39,7 +46,10 @@ export interface Asker {
   readonly port: number | 'original' | null;
   readonly connect: {readonly host: string; readonly port: number} | null;
   readonly via: string | null;
+  readonly addsCredentials: boolean;
   readonly claim: Claim | null;
+  /** In place of the connection's own, which has none inside of a tunnel. */
+  readonly principal: string | null;
 }
 
 /** An identity that the configuration claims. */
@@ -68,13 +78,17 @@ export function readAsker(told: Told, dialsByDefault: Dials): Asker | Misconfigu
   const connectText = told(ASKER_KEYS.connect);
   const connect = connectText === null ? null : parseAuthority(connectText);
   if (connectText !== null && (connect === null || connect.port === null)) return bad(ASKER_KEYS.connect, 'HOST:PORT');
+  const credentials = told(ASKER_KEYS.credentials);
+  if (credentials !== null && credentials !== 'add') return bad(ASKER_KEYS.credentials, 'add');
   return {
     dials,
     scheme,
     port,
     connect: connect === null ? null : {host: connect.host, port: connect.port!},
     via: told(ASKER_KEYS.via),
+    addsCredentials: credentials !== null,
     claim: readClaim(told),
+    principal: told(ASKER_KEYS.principal),
   };
 }
 

@@ -189,3 +189,38 @@ describe('what the configuration of the Envoy claims', () => {
     expect(request).toMatchObject({workload: APP, destination: {ip: '203.0.113.9'}});
   });
 });
+
+describe('the identity of who came with a tunnel', () => {
+  const told = (principal: string, source: string, more: Question = {}): Question => ({
+    source,
+    ...more,
+    extensions: {'sallyport-principal': principal},
+  });
+  test.each<[string, Question, string | undefined, string]>([
+    ['counts where a hop tells it', told(id('default', 'batch'), '10.1.1.1'), HOP, 'default/serviceaccount:batch'],
+    ['is the pod’s, where the address says the same', told(id('default', 'batch'), BATCH_IP), HOP, 'default/batch-1'],
+    ['is a conflict, where the address says another', told(id('default', 'batch'), POD_IP), HOP, 'IdentityConflict'],
+    [
+      'is refused of who is no hop',
+      told(id('default', 'default'), POD_IP),
+      id('default', 'default'),
+      'MalformedRequest',
+    ],
+    ['is refused without a certificate', told(id('default', 'default'), POD_IP), undefined, 'MalformedRequest'],
+    [
+      'is nobody’s where it is a hop’s: what is inside of the tunnel says nothing of who sent it',
+      told(HOP, '10.1.1.1', xfcc(`URI=${id('default', 'batch')}`)),
+      HOP,
+      'UnknownWorkload',
+    ],
+    [
+      'is not what a header inside says',
+      told(id('default', 'batch'), '10.1.1.1', xfcc(`URI=${id('other', 'default')}`)),
+      HOP,
+      'default/serviceaccount:batch',
+    ],
+  ])('%s', (_, asked, peer, expected) => {
+    const {request, decision} = envoy.ask(asked, peer === undefined ? {} : {peer});
+    expect(request.workload === 'unknown' ? decision.reason : who(asked, peer)).toBe(expected);
+  });
+});

@@ -17,6 +17,21 @@ export interface Conflict {
   readonly conflict: string;
 }
 
+/**
+ * The attributes with the identity that a hop has verified of who came with a tunnel; null: who says so is no hop.
+ * Of what is inside of the tunnel no x-forwarded-client-cert counts: nobody of ours wrote it.
+ */
+export function asVerified(
+  attributes: Attributes,
+  principal: string | null,
+  peer: string | null,
+  hops: Hops,
+): Attributes | null {
+  if (principal === null) return attributes;
+  if (peer === null || !hops.isId(peer)) return null;
+  return {...attributes, http: null, source: {...attributes.source, principal}};
+}
+
 interface Evidence {
   readonly what: string;
   readonly account: Account;

@@ -1,12 +1,14 @@
 /** MeshEgress: what an Istio mesh is to be told. */
-import type {MeshEgressDocument} from '../documents.ts';
+import type {EgressGatewayIntent, Enforcement, MeshEgressDocument} from '../documents.ts';
 import {canonicalAddress} from '../match/addresses.ts';
 import type {RawMeshEgress} from '../schema/kinds.ts';
+import {readHosts} from './destination.ts';
 import {isDnsLabel, isLabelKey, isLabelValue, isSubdomain} from './names.ts';
 import {quote, type Trail} from './trail.ts';
 
 type RawSpec = RawMeshEgress['spec'];
 type RawEnforcement = NonNullable<RawSpec['enforcement']>[number];
+type RawGateway = NonNullable<RawSpec['egressGateway']>;
 type RawProxy = NonNullable<RawSpec['proxies']>[number];
 
 /** `raw` has the right shape. The trail stands on the document. */
@@ -14,14 +16,16 @@ export function readMeshEgress(raw: RawMeshEgress, trail: Trail): MeshEgressDocu
   const at = trail.position();
   const {spec} = raw;
   return trail.within(raw, 'spec', () => {
-    const {istio = {}, extauthz = {}, enforcement = [], proxies = []} = spec;
+    const {istio = {}, extauthz = {}, enforcement = [], egressGateway = {}, proxies = []} = spec;
     trail.within(spec, 'istio', () => {
       checkName(istio, 'revision', isSubdomain, trail);
       checkName(istio, 'rootNamespace', isDnsLabel, trail);
+      checkName(istio, 'trustDomain', isSubdomain, trail);
     });
     trail.within(spec, 'extauthz', () => {
       checkName(extauthz, 'name', isDnsLabel, trail);
       checkName(extauthz, 'namespace', isDnsLabel, trail);
+      checkName(extauthz, 'identity', isIdentity, trail);
     });
     return {
       kind: 'MeshEgress',
@@ -30,6 +34,7 @@ export function readMeshEgress(raw: RawMeshEgress, trail: Trail): MeshEgressDocu
         version: istio.version ?? '1.31',
         revision: istio.revision ?? 'default',
         rootNamespace: istio.rootNamespace ?? 'istio-system',
+        trustDomain: istio.trustDomain ?? 'cluster.local',
       },
       outboundTrafficPolicy: spec.outboundTrafficPolicy ?? 'RegistryOnly',
       extauthz: {
@@ -37,17 +42,25 @@ export function readMeshEgress(raw: RawMeshEgress, trail: Trail): MeshEgressDocu
         namespace: extauthz.namespace ?? 'sallyport',
         port: extauthz.port ?? 9000,
         timeoutMs: extauthz.timeoutMs ?? 500,
+        identity: extauthz.identity ?? null,
       },
-      enforcement: trail.within(spec, 'enforcement', () => readEnforcement(enforcement, trail)),
+      enforcement: trail.within(spec, 'enforcement', () =>
+        readEnforcement(enforcement, extauthz.identity !== undefined, trail),
+      ),
+      egressGateway: trail.within(spec, 'egressGateway', () => readGateway(egressGateway, trail)),
       proxies: trail.within(spec, 'proxies', () => readProxies(proxies, trail)),
       at,
     };
   });
 }
 
-function readEnforcement(list: readonly RawEnforcement[], trail: Trail): MeshEgressDocument['enforcement'] {
+function readEnforcement(
+  list: readonly RawEnforcement[],
+  identified: boolean,
+  trail: Trail,
+): MeshEgressDocument['enforcement'] {
   const seen: Scope[] = [];
-  return list.map((entry, i) =>
+  return list.flatMap((entry, i) =>
     trail.within(list, i, () => {
       checkName(entry, 'namespace', isDnsLabel, trail);
       const labels = entry.selector?.matchLabels ?? {};
@@ -65,10 +78,93 @@ function readEnforcement(list: readonly RawEnforcement[], trail: Trail): MeshEgr
           'Keep one of the two, or let them differ in the namespace or in the value of one label.',
         );
       seen.push({namespace, labels});
-      return {at: entry.at, namespace, labels};
+      return enforcementOf(entry, namespace, labels, identified, trail) ?? [];
     }),
   );
 }
+
+/** The trail stands on the entry; null: it has errors. */
+function enforcementOf(
+  entry: RawEnforcement,
+  namespace: string | null,
+  labels: Readonly<Record<string, string>>,
+  identified: boolean,
+  trail: Trail,
+): Enforcement | null {
+  const {at, hosts, selector} = entry;
+  if (at !== 'Waypoint' && hosts !== undefined)
+    trail.within(entry, 'hosts', () =>
+      trail.error('UnusedField', `hosts are for Waypoint: at ${at} every name is asked about`, 'Leave hosts out.'),
+    );
+  if (at === 'Sidecar') return {at, namespace, labels};
+  if (namespace === null) {
+    trail.error(
+      'NoNamespace',
+      `at ${at} a namespace is needed: the NetworkPolicy that leaves no other way out is of one`,
+      'Write one entry for each namespace.',
+    );
+    return null;
+  }
+  switch (at) {
+    case 'EgressGateway':
+      if (!identified)
+        trail.error(
+          'NoIdentity',
+          'the gateway tells extauthz whose connection it is, and is believed by its certificate only',
+          'Give extauthz a certificate of the mesh, and write its name under spec.extauthz.identity.',
+        );
+      return {at, namespace, labels};
+    case 'Waypoint':
+      if (selector !== undefined)
+        trail.within(entry, 'selector', () =>
+          trail.error('UnusedField', 'a waypoint is for services, whoever calls them', 'Leave selector out.'),
+        );
+      if (hosts === undefined) {
+        trail.error(
+          'NoHosts',
+          'a waypoint is asked for the names that are bound to it',
+          'List under hosts what is reached through it.',
+        );
+        return null;
+      }
+      return {at, namespace, labels: {}, hosts: trail.within(entry, 'hosts', () => readHosts(hosts, trail))};
+  }
+}
+
+function readGateway(raw: RawGateway, trail: Trail): EgressGatewayIntent {
+  checkName(raw, 'namespace', isDnsLabel, trail);
+  checkName(raw, 'serviceAccount', isSubdomain, trail);
+  const labels = raw.selector?.matchLabels ?? {istio: 'egressgateway'};
+  if (raw.selector !== undefined)
+    trail.within(raw, 'selector', () =>
+      trail.within(raw.selector!, 'matchLabels', () => {
+        checkLabels(labels, trail);
+        // The gateway's filters would be everybody's in its namespace.
+        if (Object.keys(labels).length === 0)
+          trail.error('NoLabels', 'every pod of the namespace would be the gateway', 'Write the labels of its pods.');
+      }),
+    );
+  const {inspect} = raw;
+  return {
+    namespace: raw.namespace ?? 'istio-egress',
+    serviceAccount: raw.serviceAccount ?? 'istio-egressgateway',
+    labels,
+    port: raw.port ?? 15443,
+    inspect:
+      inspect === undefined
+        ? null
+        : trail.within(raw, 'inspect', () => ({
+            hosts: trail.within(inspect, 'hosts', () => readHosts(inspect.hosts, trail)),
+            except: trail.within(inspect, 'except', () => readHosts(inspect.except ?? [], trail)),
+            port: inspect.port ?? 9001,
+            trust: inspect.trust ?? '/etc/ssl/certs/ca-certificates.crt',
+          })),
+  };
+}
+
+/** A SPIFFE ID, or a DNS name. */
+const isIdentity = (name: string): boolean =>
+  name.startsWith('spiffe://') ? /^spiffe:\/\/[^/\s]+(\/[^/\s]+)+$/.test(name) : isSubdomain(name);
 
 interface Scope {
   readonly namespace: string | null;
