@@ -36,7 +36,7 @@ export interface EnrolmentOptions {
 
 export interface Enrolment {
   /** null: not enrolled (also where it says Off), and left alone. */
-  of(address: Address): Enrolled | null;
+  of(this: void, address: Address): Enrolled | null;
 }
 
 const NO_PORTS: ReadonlySet<number> = new Set();
