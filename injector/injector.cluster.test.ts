@@ -148,7 +148,7 @@ describe('a pod that is created', () => {
     for (const container of [...pod!.spec.initContainers!, ...pod!.spec.containers]) {
       expect(variable(container, 'HTTPS_PROXY')).toBe('http://$(SALLYPORT_NODE_IP):15081');
       expect(variable(container, 'no_proxy')).toContain('10.96.0.0/12');
-      expect(variable(container, 'NODE_EXTRA_CA_CERTS')).toBe('/etc/sallyport/trust/ca.crt');
+      expect(variable(container, 'NODE_EXTRA_CA_CERTS')).toBe('/etc/sallyport/trust/added.crt');
     }
   });
 
@@ -266,7 +266,7 @@ describe('an ephemeral container', () => {
       expect(debug('guarded', [debugContainer('one', netRaw)]).message).toMatch(/container one adds NET_RAW/);
       const added = lastOf(debug('guarded', [debugContainer('one')]).pod);
       expect(added.securityContext).toEqual({capabilities: {drop: ['NET_RAW']}});
-      expect(variable(added, 'NODE_EXTRA_CA_CERTS')).toBe('/etc/sallyport/trust/ca.crt');
+      expect(variable(added, 'NODE_EXTRA_CA_CERTS')).toBe('/etc/sallyport/trust/added.crt');
       expect(added.volumeMounts).toContainEqual({
         ...{name: 'sallyport-trust', mountPath: '/etc/sallyport/trust', readOnly: true},
       });

@@ -6,6 +6,7 @@ import {addTrustVolume, hasTrustVolume, setTrust} from './trust.ts';
 const INSTALLATION = readInstallation('defaults', '', new Map()).value!;
 const BUNDLE = '/etc/sallyport/trust/bundle.crt';
 const CA = '/etc/sallyport/trust/ca.crt';
+const ADDED = '/etc/sallyport/trust/added.crt';
 
 function trusting(container: Partial<Container>, systemFiles = false): {container: Container; warnings: string[]} {
   const made: Container = {name: 'app', ...container};
@@ -16,7 +17,7 @@ function trusting(container: Partial<Container>, systemFiles = false): {containe
 const said = ({env = []}: Container): Record<string, string | undefined> =>
   Object.fromEntries(env.map(({name, value}) => [name, value]));
 
-test('what replaces the roots gets all of them, what adds to them the CA alone, and SSL_CERT_DIR is left alone', () => {
+test('what replaces the roots gets all of them, what adds to them ours and the company’s, and SSL_CERT_DIR is left alone', () => {
   const {container, warnings} = trusting({});
   expect(said(container)).toEqual({
     SSL_CERT_FILE: BUNDLE,
@@ -27,8 +28,8 @@ test('what replaces the roots gets all of them, what adds to them the CA alone, 
     PIP_CERT: BUNDLE,
     CARGO_HTTP_CAINFO: BUNDLE,
     GRPC_DEFAULT_SSL_ROOTS_FILE_PATH: BUNDLE,
-    NODE_EXTRA_CA_CERTS: CA,
-    DENO_CERT: CA,
+    NODE_EXTRA_CA_CERTS: ADDED,
+    DENO_CERT: ADDED,
     JAVA_TOOL_OPTIONS: `-Djavax.net.ssl.trustStore=/etc/sallyport/trust/truststore.p12 -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStorePassword=changeit`,
   });
   expect(container.volumeMounts).toEqual([

@@ -76,7 +76,7 @@ export function setTrust(container: Container, {trust}: Installation, options: T
       mount(container, {name: VOLUME, mountPath: file, subPath: TRUST_KEYS.bundle, readOnly: true}, warnings);
   const own = [
     ...REPLACING.filter((variable) => !setOnce(container, variable, `${at}/${TRUST_KEYS.bundle}`)),
-    ...ADDING.filter((variable) => !setOnce(container, variable, `${at}/${TRUST_KEYS.ca}`)),
+    ...ADDING.filter((variable) => !setOnce(container, variable, `${at}/${TRUST_KEYS.added}`)),
   ];
   if (own.length > 0)
     warnings.push(`container ${name}: its own ${own.join(', ')} stays: ${at}/${TRUST_KEYS.ca} has to be in that file`);

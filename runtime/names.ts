@@ -67,8 +67,11 @@ export const ANNOTATIONS = {
 /** On a Node: nobody there holds pods yet. The agent takes it away. */
 export const NOT_READY_TAINT = 'sallyport.dev/agent-not-ready';
 
-/** The keys of the trust ConfigMap: the CA alone, the public roots and the CA, and the same as PKCS#12. */
-export const TRUST_KEYS = {ca: 'ca.crt', bundle: 'bundle.crt', pkcs12: 'truststore.p12'} as const;
+/**
+ * The keys of the trust ConfigMap: the CA alone; with a company's own roots, for what adds them to its own list; with the public
+ * ones too; and the same as PKCS#12.
+ */
+export const TRUST_KEYS = {ca: 'ca.crt', added: 'added.crt', bundle: 'bundle.crt', pkcs12: 'truststore.p12'} as const;
 
 /**
  * Where a captured pod proves that it is captured (docs/GUARD.md): documentation addresses (RFC 5737, RFC 3849), which

@@ -7,6 +7,7 @@ import {TRUST_KEYS} from '../runtime/names.ts';
 /** As publishTrust() names them in the CA's directory, and as the ConfigMap of a cluster names them. */
 const FILES = [
   ['ca.crt', TRUST_KEYS.ca],
+  ['ca.crt', TRUST_KEYS.added],
   ['bundle.pem', TRUST_KEYS.bundle],
   ['bundle.p12', TRUST_KEYS.pkcs12],
 ] as const;

@@ -148,8 +148,8 @@ describe('a pod that captures itself', () => {
   }, 30_000);
 
   it('finds the certificates, and no key', () => {
-    expect(readdirSync(join(dir, 'trust')).sort()).toEqual(['bundle.crt', 'ca.crt', 'truststore.p12']);
-    for (const name of ['bundle.crt', 'ca.crt'])
+    expect(readdirSync(join(dir, 'trust')).sort()).toEqual(['added.crt', 'bundle.crt', 'ca.crt', 'truststore.p12']);
+    for (const name of ['added.crt', 'bundle.crt', 'ca.crt'])
       expect(readFileSync(join(dir, 'trust', name), 'utf8')).not.toContain('PRIVATE KEY');
   });
 

@@ -217,6 +217,9 @@ describe('the bundle', () => {
       expect(bundle('a', 'bundle.crt')).not.toContain(one.trim());
       expect(roots(bundle('a', 'bundle.crt'))).toBe(2);
       expect(bundle('a')).not.toContain(two.trim());
+      // What adds to its own list gets ours and the company's.
+      expect(roots(bundle('a', 'added.crt'))).toBe(2);
+      expect(bundle('a', 'added.crt')).toContain(two.trim());
     },
     LONG_MS,
   );

@@ -27,7 +27,11 @@ export interface Bundle {
 
 /** `roots`: ours, PEM; while rotating the old and the new. `extra`: a company's own. */
 export function bundleOf(options: TrustBundleOptions): Bundle {
-  const data = {[TRUST_KEYS.ca]: options.roots.join(''), [TRUST_KEYS.bundle]: trustBundlePem(options)};
+  const data = {
+    [TRUST_KEYS.ca]: options.roots.join(''),
+    [TRUST_KEYS.added]: trustBundlePem({...options, publicRoots: 'none'}),
+    [TRUST_KEYS.bundle]: trustBundlePem(options),
+  };
   const binaryData = {[TRUST_KEYS.pkcs12]: trustBundlePkcs12(options).toString('base64')};
   return {data, binaryData, digest: digestOf({data, binaryData})};
 }
@@ -46,7 +50,8 @@ export function copyOf(object: KubernetesObject): Copy {
 
 function digestOf({data, binaryData}: Pick<Bundle, 'data' | 'binaryData'>): string {
   const hash = createHash('sha256');
-  for (const part of [data[TRUST_KEYS.ca], data[TRUST_KEYS.bundle], binaryData[TRUST_KEYS.pkcs12]])
+  const {ca, added, bundle, pkcs12} = TRUST_KEYS;
+  for (const part of [data[ca], data[added], data[bundle], binaryData[pkcs12]])
     hash.update(`${part === undefined ? 'absent' : part.length}:${part ?? ''}`);
   return hash.digest('hex');
 }
