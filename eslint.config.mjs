@@ -42,6 +42,7 @@ export default tseslint.config(
       'dist',
       'samples/filters',
       'test/clients/programs',
+      'test/e2e/programs',
       'extauthz/gen',
       'charts/sallyport/tests',
     ],

@@ -21,7 +21,7 @@ const VALUES = {
   // A bridge CNI with br_netfilter, where TPROXY cannot work.
   node: {image: {repository: 'sallyport'}, workers: 1, intercept: 'redirect', upstreamCa: {configMap: 'internet-root'}},
   injector: {replicas: 1},
-  controller: {replicas: 1},
+  controller: {replicas: 1, extraCa: {configMap: 'internet-root'}},
 };
 
 /** The namespace with the roots of the internet that this cluster has. */

@@ -9,11 +9,13 @@ import {startCluster, type Cluster} from './cluster/cluster.ts';
 import {helm, prepare, rolledOut} from './installation.ts';
 import {startInternet, type Internet} from './internet.ts';
 import {life} from './life.ts';
+import {proxies} from './proxies.ts';
 import {Report} from './report.ts';
 import {tutorial} from './tutorial.ts';
 
 const SUITES: Readonly<Record<string, (cluster: Cluster, internet: Internet, report: Report) => Promise<void>>> = {
   tutorial,
+  proxies,
   // The last: it uninstalls.
   life,
 };
@@ -43,7 +45,10 @@ try {
   });
   if (installed)
     for (const [name, suite] of Object.entries(SUITES))
-      if (positionals.length === 0 || positionals.includes(name)) await suite(cluster, internet, report);
+      if (positionals.length === 0 || positionals.includes(name))
+        await suite(cluster, internet, report).catch((error: unknown) =>
+          report.step(`the suite ${name} goes to its end`, () => Promise.reject(error)),
+        );
   await internet.close();
   if (report.failed > 0) await keepLogs(values['keep-logs'] ?? join(process.cwd(), 'e2e-logs'));
 } finally {

@@ -12,11 +12,16 @@ export interface PodSpec {
   readonly command?: readonly string[];
   /** Mounted at /config. */
   readonly configMap?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Run to its end before the container starts. */
+  readonly init?: readonly string[];
 }
+
+const TOOLS = {image: 'localhost/tools:1', imagePullPolicy: 'Never'};
 
 /** Makes it and waits until it is ready. Rejects with what kubectl said. */
 export async function makePod(cluster: Cluster, spec: PodSpec): Promise<void> {
-  const {namespace, name, labels, annotations = {}, command = ['sleep', '86400'], configMap} = spec;
+  const {namespace, name, labels, annotations = {}, command = ['sleep', '86400'], configMap, env = {}, init} = spec;
   // Made by a controller a moment after the namespace; no pod is admitted before.
   await eventually(`the service account of ${namespace}`, async () => {
     const {status} = await cluster.kubectl(['-n', namespace, 'get', 'serviceaccount', 'default']);
@@ -27,9 +32,11 @@ export async function makePod(cluster: Cluster, spec: PodSpec): Promise<void> {
     spec: {
       automountServiceAccountToken: false,
       terminationGracePeriodSeconds: 0,
+      ...(init === undefined ? {} : {initContainers: [{name: 'first', ...TOOLS, command: init}]}),
       containers: [
         {
-          ...{name: 'app', image: 'localhost/tools:1', imagePullPolicy: 'Never', command},
+          ...{name: 'app', ...TOOLS, command},
+          env: Object.entries(env).map(([name, value]) => ({name, value})),
           ...(configMap === undefined ? {} : {volumeMounts: [{name: 'config', mountPath: '/config'}]}),
         },
       ],

@@ -24,14 +24,15 @@ const ROOT = join(import.meta.dirname, '../../..');
 const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'sallyport');
 const PATHS = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** What pods of the tests and our own image need of Debian. */
-const DEBIAN = {
-  suite: 'bookworm',
-  packages: [
-    ...['ca-certificates', 'curl', 'iputils-ping', 'iproute2', 'nftables', 'conntrack', 'dnsutils', 'netcat-openbsd'],
-    ...['python3-minimal', 'python3-requests'],
-  ],
-};
+const SUITE = 'bookworm';
+/** What our own image needs of Debian, as the Dockerfile has it. */
+const OUR_PACKAGES = ['nftables', 'conntrack', 'iproute2', 'procps'];
+/** What the pods of the tests have: the clients of five languages, and what an attacker would bring. */
+const TOOLS = [
+  ...['ca-certificates', 'curl', 'iputils-ping', 'iproute2', 'dnsutils', 'netcat-openbsd'],
+  ...['python3-minimal', 'python3-requests', 'openjdk-17-jre-headless'],
+];
+const PROGRAMS = join(import.meta.dirname, '../programs');
 
 /** Does nothing but wait, and wait for orphans: what holds a pod's namespaces. */
 const PAUSE_C = `#include <signal.h>
@@ -54,13 +55,14 @@ export async function makeImages(dir: string, say: (text: string) => void): Prom
     const coredns = join(scratch, 'coredns');
     mkdirSync(coredns);
     cpSync(programOf('coredns'), join(coredns, 'coredns'));
-    const debian = debianLayer(say);
+    const debian = debianLayer(OUR_PACKAGES, say);
+    const tools = debianLayer(TOOLS, say);
     say('our own image');
     const ours = ownLayer(scratch);
     return [
       await image(dir, 'pause', [layerOf(scratch, pause)], {Entrypoint: ['/pause']}),
       await image(dir, 'coredns', [layerOf(scratch, coredns)], {Entrypoint: ['/coredns']}),
-      await image(dir, 'tools', [debian, nodeLayer(scratch)], {Env: [PATHS], Cmd: ['bash']}),
+      await image(dir, 'tools', [tools, clientsLayer(scratch)], {Env: [PATHS], Cmd: ['bash']}),
       await image(dir, 'sallyport', [debian, ours], {Env: [PATHS], Entrypoint: ['sallyport'], WorkingDir: '/'}),
     ];
   } finally {
@@ -69,14 +71,17 @@ export async function makeImages(dir: string, say: (text: string) => void): Prom
 }
 
 /** Debian's files, from the cache where they were made before. */
-function debianLayer(say: (text: string) => void): string {
-  const key = createHash('sha256').update(JSON.stringify(DEBIAN)).digest('hex').slice(0, 12);
+function debianLayer(packages: readonly string[], say: (text: string) => void): string {
+  const key = createHash('sha256')
+    .update(JSON.stringify([SUITE, packages]))
+    .digest('hex')
+    .slice(0, 12);
   const tar = join(CACHE, `debian-${key}.tar`);
   if (existsSync(tar)) return tar;
-  say('Debian packages for the images');
+  say(`Debian packages for the images: ${packages.join(' ')}`);
   const root = mkdtempSync(join(tmpdir(), 'sallyport-debian-'));
   try {
-    execFileSync('debootstrap', ['--variant=minbase', `--include=${DEBIAN.packages.join(',')}`, DEBIAN.suite, root], {
+    execFileSync('debootstrap', ['--variant=minbase', `--include=${packages.join(',')}`, SUITE, root], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     for (const folder of [
@@ -98,9 +103,17 @@ function debianLayer(say: (text: string) => void): string {
   return tar;
 }
 
-function nodeLayer(scratch: string): string {
-  const root = join(scratch, 'node');
+/** The programs of test/e2e/programs, as /programs/get.py, get.mjs, Get.class and get (Go); and Node itself. */
+function clientsLayer(scratch: string): string {
+  const root = join(scratch, 'clients');
+  const programs = join(root, 'programs');
   putNode(root);
+  cpSync(PROGRAMS, programs, {recursive: true});
+  // The runtime of the image is older than what compiles it.
+  execFileSync('javac', ['--release', '17', '-d', programs, join(PROGRAMS, 'Get.java')]);
+  execFileSync('go', ['build', '-trimpath', '-o', join(programs, 'get'), join(PROGRAMS, 'get.go')], {
+    env: {...process.env, CGO_ENABLED: '0', GO111MODULE: 'off'},
+  });
   return layerOf(scratch, root);
 }
 
