@@ -8,6 +8,8 @@ const base = {
   modulePathIgnorePatterns: ['<rootDir>/dist'],
 };
 
+const realParts = {...base, testEnvironment: '<rootDir>/test/real-parts-environment.mjs'};
+
 export default {
   projects: [
     {
@@ -16,8 +18,8 @@ export default {
       testMatch: ['**/*.test.ts'],
       testPathIgnorePatterns: ['/node_modules/', '\\.(lab|cluster|mesh)\\.test\\.ts$'],
     },
-    {...base, displayName: 'lab', testMatch: ['**/*.lab.test.ts']},
-    {...base, displayName: 'cluster', testMatch: ['**/*.cluster.test.ts']},
-    {...base, displayName: 'mesh', testMatch: ['**/*.mesh.test.ts']},
+    {...realParts, displayName: 'lab', testMatch: ['**/*.lab.test.ts']},
+    {...realParts, displayName: 'cluster', testMatch: ['**/*.cluster.test.ts']},
+    {...realParts, displayName: 'mesh', testMatch: ['**/*.mesh.test.ts']},
   ],
 };
