@@ -5,13 +5,14 @@ import {isGrpc} from '../runtime/grpc-denial.ts';
 import {newDecisionId} from '../runtime/ids.ts';
 import type {Journal} from '../runtime/journal.ts';
 import {refusal} from '../runtime/refusal.ts';
+import {asksUs} from './check/asks-us.ts';
 import {readAsker, type Asker, type Dials} from './check/asker.ts';
 import type {Attributes} from './check/attributes.ts';
 import type {Changes} from './check/changes.ts';
 import {readCheck} from './check/decode.ts';
 import {toEgressRequest} from './check/question.ts';
 import {toCheckResponse} from './check/response.ts';
-import {throughItsParent} from './check/via.ts';
+import {throughItsParent, withCredentials, type Authorizations} from './check/via.ts';
 import {filterRequest} from './filtering.ts';
 import type {Directory} from './identity/directory.ts';
 import type {Hops} from './identity/hops.ts';
@@ -28,6 +29,7 @@ export interface CheckServices {
   readonly filters: Filters | null;
   /** Changes when the policies do. */
   policies(): unknown;
+  readonly authorization: Authorizations;
 }
 
 /** What the gRPC call adds to its message. */
@@ -46,7 +48,12 @@ const NOTHING: Attributes = {
   extensions: {},
 };
 
-type Answer = (decision: Decision, request: EgressRequest, changes: Changes | null) => void;
+type Answer = (
+  decision: Decision,
+  request: EgressRequest,
+  changes: Changes | null,
+  authorization: string | null,
+) => void;
 
 /** Answers one CheckRequest. `done` is called once, and always with an answer that has a status. */
 export function check(
@@ -58,14 +65,14 @@ export function check(
   const id = newDecisionId();
   let attributes = NOTHING;
   let answered = false;
-  const answer: Answer = (decision, request, changes) => {
+  const answer: Answer = (decision, request, changes, authorization) => {
     let response: Buffer;
     answered = true;
     try {
       services.journal.decision(decision, request);
       const lines = attributes.http?.fields.lines ?? null;
       const grpc = lines !== null && asksGrpc(lines);
-      response = toCheckResponse(decision, {grpc, lines, changes, port: request.destination.port});
+      response = toCheckResponse(decision, {grpc, lines, changes, authorization, port: request.destination.port});
     } catch (error) {
       services.journal.notice('error', 'extauthz.answer-failed', 'a Check could not be answered, and is refused', {
         id,
@@ -75,7 +82,7 @@ export function check(
     }
     done(response);
   };
-  const refuse = (decision: Decision): void => answer(decision, unasked(id, attributes), null);
+  const refuse = (decision: Decision): void => answer(decision, unasked(id, attributes), null, null);
   try {
     attributes = readCheck(message);
   } catch {
@@ -107,6 +114,10 @@ function decide(
   answer: Answer,
   refuse: (decision: Decision) => void,
 ): void {
+  if (attributes.http !== null && asksUs(attributes.http.path))
+    return refuse(
+      refusal(id, 'UnsupportedProtocol', 'This asks extauthz itself, which answers Envoys and nobody else.', false),
+    );
   const seen = asVerified(attributes, asker.principal, peer, services.hops);
   if (seen === null)
     return refuse(
@@ -129,7 +140,11 @@ function ask(
   answer: Answer,
 ): void {
   services.judge.judge(request, (judged) => {
-    const decision = throughItsParent(judged, asker.via);
+    const {decision, authorization} = withCredentials(
+      throughItsParent(judged, asker.via),
+      asker.addsCredentials,
+      services.authorization,
+    );
     const {filters} = services;
     // While all is Audit the wire is left as it was: filters too only watch nothing.
     if (
@@ -139,10 +154,10 @@ function ask(
       !decision.enforced ||
       attributes.http === null
     )
-      return answer(decision, request, null);
+      return answer(decision, request, null, authorization);
     const policies = services.policies();
     filterRequest(filters, decision, request, attributes.http, (filtered, changes) => {
-      if (policies === services.policies()) answer(filtered, request, changes);
+      if (policies === services.policies()) answer(filtered, request, changes, authorization);
       else ask(services, request, attributes, asker, answer);
     });
   });
@@ -166,7 +181,7 @@ function unanswered(id: string): Buffer {
     'The answer could not be made; the operator finds the cause in the log.',
     false,
   );
-  return toCheckResponse(decision, {grpc: false, lines: null, changes: null, port: 0});
+  return toCheckResponse(decision, {grpc: false, lines: null, changes: null, authorization: null, port: 0});
 }
 
 /** For the log: what little is known of a question that could not be asked. */

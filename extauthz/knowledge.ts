@@ -1,6 +1,7 @@
 /** Policies and workloads of their source, certificates and own addresses, watched: the state that is in force. */
 import {isDeepStrictEqual} from 'node:util';
-import {openKnowledge} from '../cluster/open.ts';
+import {openKnowledge, openRefs} from '../cluster/open.ts';
+import type {UpstreamProxyDocument} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
 import type {Metrics} from '../runtime/metrics.ts';
@@ -8,8 +9,10 @@ import {OwnCidrs} from '../runtime/own-cidrs.ts';
 import {readTlsFiles, type TlsFiles} from '../runtime/tls-files.ts';
 import {watchPaths} from '../runtime/watch.ts';
 import type {KnowledgeSource} from '../sources/knowledge.ts';
+import type {MissingRef, Refs} from '../sources/refs.ts';
+import {parentCredentials} from './parent-credentials.ts';
 import type {ExtauthzConfig} from './settings.ts';
-import type {State} from './state.ts';
+import type {ParentCredentials, State} from './state.ts';
 
 export class Knowledge {
   readonly #config: ExtauthzConfig;
@@ -20,15 +23,27 @@ export class Knowledge {
   #tlsError: string | null = null;
   #tlsWatch: {close(): void} | null = null;
   readonly #ownCidrs = new OwnCidrs();
+  /** null: nobody asked for credentials, and no Secret is read. */
+  readonly #refs: Refs | null;
+  #credentials: readonly ParentCredentials[] = [];
+  #missing: readonly MissingRef[] = [];
   #version = 1;
   #changed: (state: State) => void = () => undefined;
 
-  private constructor(config: ExtauthzConfig, journal: Journal, metrics: Metrics, source: KnowledgeSource) {
+  private constructor(
+    config: ExtauthzConfig,
+    journal: Journal,
+    metrics: Metrics,
+    source: KnowledgeSource,
+    refs: Refs | null,
+  ) {
     this.#config = config;
     this.#journal = journal;
     this.#metrics = metrics;
     this.#source = source;
+    this.#refs = refs;
     this.#tls = config.tls === null ? null : readTlsFiles(config.tls);
+    this.#readCredentials();
     this.#count();
   }
 
@@ -36,11 +51,16 @@ export class Knowledge {
   static async open(config: ExtauthzConfig, journal: Journal, metrics: Metrics): Promise<Knowledge> {
     const {clusterDomain} = config.installation;
     const source = await openKnowledge(config.source, {node: null, clusterDomain, journal, metrics});
-    return new Knowledge(config, journal, metrics, source);
+    const refs = config.parentCredentials ? await openRefs(config.source, journal) : null;
+    return new Knowledge(config, journal, metrics, source, refs);
   }
 
   get state(): State {
-    return {version: this.#version, known: this.#source.known, ownCidrs: this.#ownCidrs.now, tls: this.#tls};
+    const credentials = this.#credentials;
+    return {
+      ...{version: this.#version, known: this.#source.known, ownCidrs: this.#ownCidrs.now},
+      ...{tls: this.#tls, credentials},
+    };
   }
 
   /** Whether there is anything to answer by. */
@@ -62,10 +82,12 @@ export class Knowledge {
     }
     this.#ownCidrs.watch(() => this.#publish());
     await this.#source.watch(() => this.#publish());
+    await this.#refs?.watch(() => this.#publish());
   }
 
   close(): void {
     this.#source.close();
+    this.#refs?.close();
     this.#tlsWatch?.close();
     this.#ownCidrs.close();
   }
@@ -76,6 +98,7 @@ export class Knowledge {
     return {
       ...detail,
       policies: {version: this.#version, ...detail['policies']},
+      ...(this.#missing.length === 0 ? {} : {missingRefs: this.#missing}),
       ...(this.#tls === null ? {} : {tls: {lastLoad: this.#tlsError ?? 'ok'}}),
     };
   }
@@ -97,8 +120,21 @@ export class Knowledge {
 
   #publish(): void {
     this.#version++;
+    this.#readCredentials();
     this.#count();
     this.#changed(this.state);
+  }
+
+  #readCredentials(): void {
+    if (this.#refs === null) return;
+    const proxies = (this.#source.known?.documents ?? []).filter(
+      (one): one is UpstreamProxyDocument => one.kind === 'UpstreamProxy',
+    );
+    const before = this.#missing;
+    ({credentials: this.#credentials, missing: this.#missing} = parentCredentials(proxies, this.#refs));
+    for (const {proxy, message} of this.#missing)
+      if (!before.some((one) => one.proxy === proxy && one.message === message))
+        this.#journal.notice('warn', 'refs.missing', `UpstreamProxy ${proxy} cannot be used: ${message}`);
   }
 
   #count(): void {

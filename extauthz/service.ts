@@ -76,6 +76,7 @@ export class Service {
       dials: config.dials,
       directory: () => this.#directory,
       policies: () => this.#policies,
+      authorization: (proxy) => this.#state.credentials.find((one) => one.proxy === proxy)?.authorization,
       filters: filtersOf(this.#journal),
     };
     const shared = config.workers > 1;

@@ -40,6 +40,10 @@ export const EXTAUTHZ_FLAGS = {
     value: 'address|name',
     help: 'What an Envoy dials that does not say (sallyport-dials): the address that it tells us, or the name. Default: address.',
   },
+  'parent-credentials': {
+    kind: 'switch',
+    help: 'Read the Secrets of UpstreamProxies, for Envoys that say sallyport-credentials: they send them, and pods never see them.',
+  },
   sds: {
     kind: 'text',
     value: 'unix:PATH|ADDR:PORT',
@@ -86,6 +90,7 @@ export interface ExtauthzConfig {
   readonly tls: TlsPaths | null;
   readonly hops: readonly string[];
   readonly dials: Dials;
+  readonly parentCredentials: boolean;
   readonly sds: {
     readonly place: Place;
     readonly text: string;
@@ -146,6 +151,7 @@ export function extauthzSettings(argv: readonly string[], env: NodeJS.ProcessEnv
     tls: tlsPaths(settings['tls-cert'], settings['tls-key'], settings['client-ca']),
     hops: settings.hop,
     dials: oneOf(settings.dials ?? 'address', ['address', 'name'], at('dials')),
+    parentCredentials: settings['parent-credentials'],
     sds:
       sds === null
         ? null

@@ -9,4 +9,12 @@ export interface State {
   /** The machine's own addresses now, as CIDRs, beside those of the installation. */
   readonly ownCidrs: readonly string[];
   readonly tls: TlsFiles | null;
+  /** What UpstreamProxies want to be shown; one that wants some which cannot be read is not among them. */
+  readonly credentials: readonly ParentCredentials[];
+}
+
+export interface ParentCredentials {
+  readonly proxy: string;
+  /** The value of Proxy-Authorization; null: it wants none. */
+  readonly authorization: string | null;
 }

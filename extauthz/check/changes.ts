@@ -36,6 +36,15 @@ function isThere(lines: HeaderLines, name: string): boolean {
   return false;
 }
 
+/** Last word on Proxy-Authorization: what the parent wants is sent, whatever the client and the rule say. */
+export function withAuthorization({headers, remove}: Changes, value: string): Changes {
+  const name = 'proxy-authorization';
+  return {
+    headers: [{name, value, append: false}, ...headers.filter((one) => one.name.toLowerCase() !== name)],
+    remove: remove.filter((one) => one.toLowerCase() !== name),
+  };
+}
+
 /** The lines with a rule's changes, as the other enforcement point would send them. */
 export function mutated(lines: HeaderLines, {set, add, remove}: Mutations): HeaderLines {
   const out: string[] = [];

@@ -1,7 +1,7 @@
 /** A Decision as Envoy takes it. Never without a status: an empty CheckResponse is an allow. */
 import type {Decision, HeaderLines, Mutations} from '../../policy/index.ts';
 import {grpcStatus} from '../../runtime/grpc-denial.ts';
-import {changesOf, type Change, type Changes} from './changes.ts';
+import {changesOf, withAuthorization, type Change, type Changes} from './changes.ts';
 import {HeaderValueOption_HeaderAppendAction as AppendAction} from '../gen/envoy/config/core/v3/base_pb.js';
 import {WireWriter} from './wire.ts';
 
@@ -13,6 +13,8 @@ export interface Answering {
   readonly lines: HeaderLines | null;
   /** What filters and rule together change; null: what the rule alone changes. */
   readonly changes: Changes | null;
+  /** Of the parent that it is sent through, added to the request; null: none. Nowhere but there: neither metadata nor log. */
+  readonly authorization: string | null;
   readonly port: number;
 }
 
@@ -100,10 +102,12 @@ function writeField(key: string, value: string | boolean): void {
   out.message(STRUCT.fields, entry);
 }
 
-function writeChanges({requestMutations, responseMutations}: Decision, {lines, changes}: Answering): void {
+function writeChanges(decision: Decision, {lines, changes, authorization}: Answering): void {
+  const {requestMutations, responseMutations} = decision;
   if (lines === null) return;
   writeResponseChanges(responseMutations);
-  const {headers, remove} = changes ?? changesOf(requestMutations, lines);
+  const all = changes ?? changesOf(requestMutations, lines);
+  const {headers, remove} = authorization === null ? all : withAuthorization(all, authorization);
   for (let i = remove.length - 1; i >= 0; i--) out.text(OK.headersToRemove, remove[i]!);
   for (let i = headers.length - 1; i >= 0; i--) writeChange(OK.headers, headers[i]!);
 }

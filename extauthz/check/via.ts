@@ -24,5 +24,27 @@ export function throughItsParent(decision: Decision, sends: string | null): Deci
   }
 }
 
+/** The value of Proxy-Authorization by UpstreamProxy; null: it wants none; undefined: what it wants could not be read. */
+export type Authorizations = (proxy: string) => string | null | undefined;
+
+/** What is added to an allowed request of an Envoy that leaves credentials to us; without those that its parent wants, a refusal. */
+export function withCredentials(
+  decision: Decision,
+  adds: boolean,
+  authorizations: Authorizations,
+): {readonly decision: Decision; readonly authorization: string | null} {
+  const {via} = decision;
+  if (!adds || decision.verdict !== 'allow' || via.kind !== 'proxy') return {decision, authorization: null};
+  const authorization = authorizations(via.proxy);
+  if (authorization !== undefined) return {decision, authorization};
+  return {
+    decision: unreachable(
+      decision,
+      `The credentials of UpstreamProxy ${via.proxy} could not be read; /readyz says why, and --parent-credentials has to be there.`,
+    ),
+    authorization: null,
+  };
+}
+
 const unreachable = (decision: Decision, message: string): Decision =>
   overruled(decision, 'UpstreamUnreachable', message, null);

@@ -107,6 +107,8 @@ export interface Setting {
   readonly hops?: readonly string[];
   readonly dials?: Dials;
   readonly filters?: Filters;
+  /** By UpstreamProxy. */
+  readonly authorizations?: Readonly<Record<string, string | null>>;
   readonly decide?: Decide;
 }
 
@@ -164,6 +166,7 @@ export function envoyBefore(setting: Setting): Envoy {
     directory: () => directory,
     policies: () => set,
     filters: setting.filters ?? null,
+    authorization: (proxy) => (setting.authorizations ?? {})[proxy],
   };
   return {
     services,

@@ -85,6 +85,7 @@ function run(
       }),
       filters,
       policies,
+      authorization: () => null,
     },
     asked.message,
     {peer: null, metadata: (key) => (Object.hasOwn(asked.told, key) ? asked.told[key]! : null)},
