@@ -145,7 +145,9 @@ function inbound(capture: MtlsCapture): string[] {
   return [
     // What does not leave the node is on no wire, and interface and address say who it is.
     ...both((ip, set) => `iifname . ${ip} saddr @from${set} counter name mtls_same_node accept`),
-    ...both((ip, set) => `${ip} daddr . th dport @plain${set} counter name mtls_plain_port accept`),
+    ...both(
+      (ip, set) => `meta l4proto { tcp, udp } ${ip} daddr . th dport @plain${set} counter name mtls_plain_port accept`,
+    ),
     NEEDED,
     ...take(capture, 'mtls_inbound'),
     ...refuseStrict(['daddr']),
@@ -154,7 +156,9 @@ function inbound(capture: MtlsCapture): string[] {
 
 function outbound(capture: MtlsCapture): string[] {
   return [
-    ...both((ip, set) => `${ip} daddr . th dport @plain${set} counter name mtls_plain_port accept`),
+    ...both(
+      (ip, set) => `meta l4proto { tcp, udp } ${ip} daddr . th dport @plain${set} counter name mtls_plain_port accept`,
+    ),
     NEEDED,
     ...take(capture, 'mtls_outbound'),
     ...refuseStrict(['saddr', 'daddr']),

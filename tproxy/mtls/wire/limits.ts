@@ -1,0 +1,22 @@
+/** What one connection, and all of them, may take. */
+
+export interface WireLimits {
+  /** From the first packet to a verified peer. A handshake takes two round trips; a lost packet or two fit in. */
+  readonly handshakeTimeoutMs: number;
+  /** How long a Permissive pod's peer that is enrolled may be silent before it is taken for a plain one that waits for its server. */
+  readonly peekTimeoutMs: number;
+  /** Until the program, or the other node, has answered. */
+  readonly connectTimeoutMs: number;
+  /** Open at once in one worker: some 60 kB each with TLS. */
+  readonly connections: number;
+  /** Of them from one address: so that one pod cannot take all. */
+  readonly connectionsPerSource: number;
+}
+
+export const WIRE_LIMITS: WireLimits = {
+  handshakeTimeoutMs: 10_000,
+  peekTimeoutMs: 500,
+  connectTimeoutMs: 10_000,
+  connections: 20_000,
+  connectionsPerSource: 5_000,
+};

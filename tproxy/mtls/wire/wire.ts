@@ -1,0 +1,62 @@
+/** The wire of one worker: captured connections in, mTLS out, and the reverse. */
+import type {Socket} from 'node:net';
+import type {Endpoint} from '../../../policy/index.ts';
+import {Carried, type Living} from './carried.ts';
+import {acceptInbound} from './inbound.ts';
+import {ignore} from './joint.ts';
+import {acceptOutbound} from './outbound.ts';
+import type {WireServices} from './services.ts';
+
+export interface Wire {
+  /** Takes over a captured socket (allowHalfOpen, paused or not read yet). */
+  accept(socket: Socket, source: Endpoint, destination: Endpoint): void;
+  /** How many it carries. */
+  connections(): number;
+  /** The workloads are others: what could not be opened now as it was opened then is cut. */
+  recheck(): void;
+  /** Cuts everything. */
+  close(): void;
+}
+
+export function createWire(services: WireServices): Wire {
+  const living: Living = {carried: new Set(), bySource: new Map()};
+  const {limits} = services;
+  return {
+    accept(socket, source, destination) {
+      const full =
+        living.carried.size >= limits.connections ||
+        (living.bySource.get(source.ip) ?? 0) >= limits.connectionsPerSource;
+      if (full) {
+        services.count('mtls.refused');
+        socket.on('error', ignore);
+        socket.resetAndDestroy();
+        return;
+      }
+      socket.setKeepAlive(true, 60_000);
+      const inbound = services.isHere(destination.ip);
+      const carried = new Carried(services, living, inbound ? 'in' : 'out', socket, source, destination);
+      if (inbound) acceptInbound(carried);
+      else acceptOutbound(carried);
+    },
+    connections: () => living.carried.size,
+    recheck() {
+      for (const carried of living.carried) if (isOutdated(carried, services)) carried.destroy();
+    },
+    close() {
+      for (const carried of living.carried) carried.destroy();
+    },
+  };
+}
+
+/** A peer whose address is another's now; plain where one of both is Strict now. */
+function isOutdated({footing, source, destination, direction}: Carried, services: WireServices): boolean {
+  if (footing === null) return false;
+  const enrolment = services.enrolment();
+  const [own, peer] = direction === 'in' ? [destination, source] : [source, destination];
+  if (footing.protectedBy === 'mtls') return enrolment.of(peer.ip)?.spiffeId !== footing.peerId;
+  const server = enrolment.of(destination.ip);
+  if (server === null || server.plainPorts.has(destination.port) || services.mayBePlain(source.ip)) return false;
+  return direction === 'in' ? server.mode === 'Strict' : isStrict(server.mode, enrolment.of(own.ip)?.mode);
+}
+
+const isStrict = (...modes: readonly (string | undefined)[]): boolean => modes.includes('Strict');
