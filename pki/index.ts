@@ -21,3 +21,5 @@ export {createLeafMint, createLeafSource} from './leaf.ts';
 export type {Leaf, LeafMint, LeafOptions, LeafStats, MintingLeafSource} from './leaf.ts';
 export {TRUST_STORE_PASSWORD, publishTrust, trustBundlePem, trustBundlePkcs12} from './trust-bundle.ts';
 export type {TrustBundleOptions} from './trust-bundle.ts';
+export {formatSpiffeId, isTrustDomain, parseSpiffeId} from './spiffe.ts';
+export type {SpiffeId} from './spiffe.ts';

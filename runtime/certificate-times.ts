@@ -4,10 +4,10 @@ import {Gauge, type Registry} from 'prom-client';
 import {parseCertificates} from './pem.ts';
 
 /**
- * `signing`: what leaves are made with. `root`, `services-root`: what the controller signs with. `served`: what the role shows
+ * `signing`: what leaves are made with. `root`, `services-root`, `workloads-root`: what the controller signs with. `served`: what the role shows
  * to its own clients.
  */
-export type CertificateUse = 'signing' | 'root' | 'services-root' | 'served';
+export type CertificateUse = 'signing' | 'root' | 'services-root' | 'workloads-root' | 'served';
 
 /** Unix time in ms. */
 export interface Validity {

@@ -19,6 +19,8 @@ export const PORTS = {
   injector: 8443,
   /** gRPC ext_authz, for Envoy. */
   extauthz: 9000,
+  /** The controller's issuer of workloads' identities. */
+  issuer: 15085,
 } as const;
 
 /** The firewall mark of packets that TPROXY took: they are routed to our listeners. */
@@ -39,7 +41,7 @@ export const LABELS = {
   mode: 'sallyport.dev/mode',
   /** node or pod: where a tproxy pod's traffic is captured. */
   capture: 'sallyport.dev/capture',
-  /** Strict, Permissive or Off; Off alone is taken until there is mTLS between pods. */
+  /** Strict, Permissive or Off: whether a pod speaks mTLS with the others that do. */
   mtls: 'sallyport.dev/mtls',
   /** On namespaces: "enabled" lets annotations count and the namespace's own labels be its pods' defaults. */
   injection: 'sallyport.dev/injection',
@@ -58,6 +60,8 @@ export const ANNOTATIONS = {
   systemTrust: 'sallyport.dev/system-trust',
   /** "true" says that the pod's programs trust our CA by other means, "false" that they must not be made to. */
   trustsCa: 'sallyport.dev/trusts-ca',
+  /** Inbound ports that are left plain where it speaks mTLS, separated by commas: probes and scrapes from elsewhere. */
+  mtlsPlainPorts: 'sallyport.dev/mtls-plain-ports',
   /** Written by the webhook: what it did. */
   status: 'sallyport.dev/status',
   /** The tutorial's annotation: `mode: tproxy`. */
@@ -72,6 +76,12 @@ export const NOT_READY_TAINT = 'sallyport.dev/agent-not-ready';
  * ones too; and the same as PKCS#12.
  */
 export const TRUST_KEYS = {ca: 'ca.crt', added: 'added.crt', bundle: 'bundle.crt', pkcs12: 'truststore.p12'} as const;
+
+/** Beside them, and no trust of programs: by what agents know the issuer of identities. */
+export const ISSUER_CA_KEY = 'issuer-ca.crt';
+
+/** Whom a ServiceAccount's token is for with which an identity is asked for: one that was stolen elsewhere is of no use here. */
+export const IDENTITY_AUDIENCE = 'sallyport.dev/mtls';
 
 /**
  * Where a captured pod proves that it is captured (docs/GUARD.md): documentation addresses (RFC 5737, RFC 3849), which

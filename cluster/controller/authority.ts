@@ -20,6 +20,8 @@ export interface AuthorityOptions {
   readonly secret: string;
   /** Part of the name of roots that we make. */
   readonly purpose: string;
+  /** Roots that we make name URIs of this host and nothing else; absent: whatever they like. */
+  readonly urisOf?: string;
   readonly timing: RotationTiming;
   /** Other roots, or another one signs. */
   readonly onChanged: (roots: Roots) => void;
@@ -169,10 +171,10 @@ class SecretAuthority implements Authority {
   }
 
   #newRoot(): RootPair {
-    const {purpose, timing} = this.#options;
+    const {purpose, timing, urisOf = null} = this.#options;
     const key = newKey();
     return {
-      chainPem: certificatePem(makeRoot(key, this.#now(), timing.rootLifeMs, purpose)),
+      chainPem: certificatePem(makeRoot(key, this.#now(), timing.rootLifeMs, purpose, urisOf)),
       keyPem: key.key.export({type: 'pkcs8', format: 'pem'}) as string,
     };
   }

@@ -5,6 +5,9 @@ import {SallyportError} from '../../runtime/errors.ts';
 import {oneOf, parseFlags, type FlagTable, type Settings} from '../../runtime/flags.ts';
 import {parseListen, type Listen} from '../../runtime/listen.ts';
 import {PORTS} from '../../runtime/names.ts';
+import {isTrustDomain} from '../../pki/index.ts';
+import {checkLives} from './issuer/authority.ts';
+import type {IssuerConfig} from './issuer/run.ts';
 import type {RotationTiming} from './rotation.ts';
 import type {Serving} from './serving.ts';
 
@@ -76,6 +79,24 @@ export const CONTROLLER_FLAGS = {
     help: 'Mutating and validating webhook configurations whose caBundle is kept. Default: sallyport.',
   },
   'cluster-domain': {kind: 'text', value: 'DOMAIN', help: 'Default: cluster.local.'},
+  issuer: {
+    kind: 'text',
+    value: 'ADDR:PORT',
+    help: `Where workloads' identities are issued (mTLS between pods): *:${PORTS.issuer}. Default: nowhere.`,
+  },
+  'trust-domain': {kind: 'text', value: 'DOMAIN', help: "Of these identities. Default: the cluster's domain."},
+  'identity-life': {kind: 'text', value: 'TIME', help: 'Of an identity. Default: 12h.'},
+  'identity-root-life': {kind: 'text', value: 'TIME', help: 'Of the roots above them that we make. Default: 365d.'},
+  'identity-ca-secret': {
+    kind: 'text',
+    value: 'NAME',
+    help: 'The Secret of the CA of workloads, made at first use. Default: sallyport-mtls-ca.',
+  },
+  'issuer-secret': {
+    kind: 'text',
+    value: 'NAME',
+    help: "The Secret of the issuer's own certificate: tls.crt, tls.key, ca.crt. Default: sallyport-issuer-tls.",
+  },
   admin: {kind: 'text', value: 'ADDR:PORT', help: `healthz, readyz, metrics. Default: 127.0.0.1:${PORTS.admin}.`},
   'log-format': {kind: 'text', value: 'json|text', help: 'Default: text on a terminal, else json.'},
   config: {kind: 'text', value: 'FILE', help: 'A YAML file of these settings.'},
@@ -89,6 +110,8 @@ export interface ControllerConfig {
   readonly admin: Listen;
   readonly logFormat: 'json' | 'text';
   readonly trust: TrustConfig;
+  /** null: no identities are issued. */
+  readonly issuer: IssuerConfig | null;
 }
 
 /** What is to be known of keys, certificates and bundles. */
@@ -128,6 +151,33 @@ export function controllerConfig(
     admin: parseListen(settings.admin ?? `127.0.0.1:${PORTS.admin}`, origin('admin')),
     logFormat: oneOf(settings['log-format'] ?? (isTerminal ? 'text' : 'json'), ['json', 'text'], origin('log-format')),
     trust: trustConfig(settings, origin, namespace),
+    issuer: issuerConfig(settings, origin),
+  };
+}
+
+/** Hours: a copied key is soon worth nothing, and a controller that is away over night takes nobody's identity. */
+const DEFAULT_IDENTITY_LIFE = '12h';
+/** No program has these roots in a file: they travel with the identities, and may be replaced as often as anybody likes. */
+const DEFAULT_IDENTITY_ROOT_LIFE = '365d';
+
+function issuerConfig(settings: Raw, origin: Origin): IssuerConfig | null {
+  if (settings.issuer === null) return null;
+  const trustDomain = settings['trust-domain'] ?? settings['cluster-domain'] ?? 'cluster.local';
+  if (!isTrustDomain(trustDomain))
+    throw new SallyportError(
+      'Usage',
+      `${origin('trust-domain')} is ${JSON.stringify(trustDomain)}`,
+      'Write a host name in lower case: cluster.local.',
+    );
+  const lifeMs = parseDuration(settings['identity-life'] ?? DEFAULT_IDENTITY_LIFE, origin('identity-life'));
+  const rootLife = settings['identity-root-life'] ?? DEFAULT_IDENTITY_ROOT_LIFE;
+  const rootLifeMs = parseDuration(rootLife, origin('identity-root-life'));
+  checkLives(rootLifeMs, lifeMs, origin('identity-root-life'));
+  return {
+    ...{trustDomain, lifeMs, rootLifeMs},
+    listen: parseListen(settings.issuer, origin('issuer')),
+    caSecret: settings['identity-ca-secret'] ?? 'sallyport-mtls-ca',
+    servedSecret: settings['issuer-secret'] ?? 'sallyport-issuer-tls',
   };
 }
 

@@ -6,6 +6,7 @@ import type {Journal} from '../../runtime/journal.ts';
 import {TRUST_KEYS} from '../../runtime/names.ts';
 import {parseCertificates} from '../../runtime/pem.ts';
 import {watchPaths} from '../../runtime/watch.ts';
+import {watchServedSecret} from './issuer/served-secret.ts';
 import {openAuthority, type Authority} from './authority.ts';
 import type {TrustConfig} from './flags.ts';
 import {signNodeRequests} from './node-signer.ts';
@@ -23,6 +24,8 @@ export interface LeadTrustOptions {
   readonly trust: TrustConfig;
   readonly journal: Journal;
   readonly onTrouble: (message: string, retryMs: number) => void;
+  /** The Secret of the issuer's certificate: by its `ca.crt` agents know it. null: there is no issuer. */
+  readonly issuerSecret: string | null;
   /** Until when what signs may: told at the start and with each change; null: we do not lead any more. */
   readonly onSigning?: (use: 'root' | 'services-root', validity: Validity | null) => void;
 }
@@ -55,7 +58,9 @@ async function leadDataplane(options: LeadTrustOptions): Promise<Running> {
   const {config, namespace, trust, journal, onTrouble} = options;
   const say = sayTrouble(journal);
   let extra = readExtraCa(trust);
-  const bundle = () => bundleOf({roots: trustedRoots(authority.roots), extra, publicRoots: trust.publicRoots});
+  let issuerCa: string | null = null;
+  const bundle = () =>
+    bundleOf({roots: trustedRoots(authority.roots), extra, publicRoots: trust.publicRoots}, issuerCa);
   let keeper: TrustKeeper | null = null;
   const authority: Authority = await openAuthority({
     ...{config, namespace, secret: trust.caSecret, purpose: 'root', timing: trust.timing},
@@ -83,6 +88,18 @@ async function leadDataplane(options: LeadTrustOptions): Promise<Running> {
     onFailed: (name, error, retryMs) =>
       journal.notice('error', 'node-ca.failed', `${name}: ${short(error)}; again in ${retryMs} ms`),
   });
+  const issuer =
+    options.issuerSecret === null
+      ? null
+      : watchServedSecret({
+          ...{config, namespace, secret: options.issuerSecret},
+          onChanged: ({ca}) => {
+            if (ca === issuerCa) return;
+            issuerCa = ca;
+            bundles.replace(bundle());
+          },
+          onTrouble: (message) => say('trust.failed', `${message}; agents do not know the issuer until it is`),
+        });
   const files = watchPaths(trust.extraCaFiles, () => {
     try {
       extra = readExtraCa(trust);
@@ -95,6 +112,7 @@ async function leadDataplane(options: LeadTrustOptions): Promise<Running> {
   return {
     stop() {
       files.close();
+      issuer?.stop();
       signer.stop();
       bundles.stop();
       authority.stop();

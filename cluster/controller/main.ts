@@ -10,6 +10,7 @@ import {connectionOf} from '../connection.ts';
 import {standForLease} from '../lease.ts';
 import {CONTROLLER_FLAGS, controllerConfig} from './flags.ts';
 import {leadTrust, readExtraCa} from './lead-trust.ts';
+import {runIssuer} from './issuer/run.ts';
 import {keepMeshStatus, type MeshStatusOptions} from './mesh-status.ts';
 import {keepStatus} from './status-keeper.ts';
 import {short} from './short.ts';
@@ -49,6 +50,7 @@ export async function controller(argv: readonly string[], out: Out): Promise<num
       leadTrust({
         ...{config, namespace, clusterDomain, trust: settings.trust, journal, onTrouble: trouble},
         onSigning: (use, validity) => metrics.certificates.show(use, validity),
+        issuerSecret: settings.issuer?.servedSecret ?? null,
       }),
     () => keepStatus({...status, clusterDomain}),
     () => keepMeshStatus(status),
@@ -79,10 +81,21 @@ export async function controller(argv: readonly string[], out: Out): Promise<num
     },
     onTrouble: (message) => journal.notice('warn', 'lease.failed', message),
   });
+  // Each replica issues, whoever leads: a pod must not wait for an election.
+  const issuer =
+    settings.issuer === null
+      ? null
+      : await runIssuer({
+          ...{config, namespace, issuer: settings.issuer, journal, metrics},
+          ...{siteSecret: settings.trust.caSecret, agents: settings.trust.agents},
+        });
   const admin = await startAdmin(settings.admin, {
     isLocal: isOwnAddress,
-    // One that follows is as ready as one that leads: it would take over.
-    readiness: () => ({ready: true, leading}),
+    // One that follows is as ready as one that leads: it would take over. Not where it would be asked for identities in vain.
+    readiness: () => {
+      const waitsFor = issuer?.waitsFor() ?? null;
+      return {ready: waitsFor === null, leading, ...(waitsFor === null ? {} : {waitsFor})};
+    },
     metrics: async () => exposition([await metrics.registry.getMetricsAsJSON()]),
   });
   journal.notice('info', 'controller.running', `${settings.identity} stands for election`);
@@ -91,6 +104,7 @@ export async function controller(argv: readonly string[], out: Out): Promise<num
     process.once('SIGINT', () => resolve());
   });
   await lease.stop();
+  await issuer?.stop();
   admin.close();
   admin.closeAllConnections();
   lines.flush();

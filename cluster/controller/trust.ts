@@ -9,7 +9,7 @@ import {
   type V1ConfigMap,
 } from '@kubernetes/client-node';
 import {trustBundlePem, trustBundlePkcs12, type TrustBundleOptions} from '../../pki/index.ts';
-import {TRUST_KEYS} from '../../runtime/names.ts';
+import {ISSUER_CA_KEY, TRUST_KEYS} from '../../runtime/names.ts';
 import {isOurs, OURS} from './root-secret.ts';
 
 /** Server-side apply: these fields are ours, whoever else labels the object. */
@@ -25,12 +25,14 @@ export interface Bundle {
   readonly digest: string;
 }
 
-/** `roots`: ours, PEM; while rotating the old and the new. `extra`: a company's own. */
-export function bundleOf(options: TrustBundleOptions): Bundle {
+/** `roots`: ours, PEM; while rotating the old and the new. `extra`: a company's own. `issuerCa`: of the issuer of identities; null: there is none. */
+export function bundleOf(options: TrustBundleOptions, issuerCa: string | null = null): Bundle {
   const data = {
     [TRUST_KEYS.ca]: options.roots.join(''),
     [TRUST_KEYS.added]: trustBundlePem({...options, publicRoots: 'none'}),
     [TRUST_KEYS.bundle]: trustBundlePem(options),
+    // Beside the bundles and in none of them: by it an agent knows the issuer, and no program knows anybody.
+    ...(issuerCa === null ? {} : {[ISSUER_CA_KEY]: issuerCa}),
   };
   const binaryData = {[TRUST_KEYS.pkcs12]: trustBundlePkcs12(options).toString('base64')};
   return {data, binaryData, digest: digestOf({data, binaryData})};
@@ -51,7 +53,7 @@ export function copyOf(object: KubernetesObject): Copy {
 function digestOf({data, binaryData}: Pick<Bundle, 'data' | 'binaryData'>): string {
   const hash = createHash('sha256');
   const {ca, added, bundle, pkcs12} = TRUST_KEYS;
-  for (const part of [data[ca], data[added], data[bundle], binaryData[pkcs12]])
+  for (const part of [data[ca], data[added], data[bundle], binaryData[pkcs12], data[ISSUER_CA_KEY]])
     hash.update(`${part === undefined ? 'absent' : part.length}:${part ?? ''}`);
   return hash.digest('hex');
 }

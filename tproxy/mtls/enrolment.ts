@@ -5,7 +5,7 @@
 import {cidrHolds, parseAddress, type Address, type Cidr} from '../../policy/index.ts';
 import {stricter, type MtlsMode} from '../../sources/mtls-words.ts';
 import type {WorkloadEntry} from '../../sources/workload-table.ts';
-import {formatSpiffeId} from './identity/spiffe.ts';
+import {formatSpiffeId} from '../../pki/spiffe.ts';
 
 export type {MtlsMode} from '../../sources/mtls-words.ts';
 

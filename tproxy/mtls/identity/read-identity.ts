@@ -5,7 +5,7 @@ import {validityOf} from '../../../runtime/certificate-times.ts';
 import {parseCertificates} from '../../../runtime/pem.ts';
 import {certificateFacts} from './certificate-facts.ts';
 import type {Identity} from './identity.ts';
-import {parseSpiffeId} from './spiffe.ts';
+import {parseSpiffeId} from '../../../pki/spiffe.ts';
 import {verifyPeer} from './verify-peer.ts';
 
 export interface IdentityTexts {

@@ -12,7 +12,7 @@ import {
   URI_NAME,
   type CertificateFacts,
 } from './certificate-facts.ts';
-import {parseSpiffeId, type SpiffeId} from './spiffe.ts';
+import {parseSpiffeId, type SpiffeId} from '../../../pki/spiffe.ts';
 
 export type PeerVerdict = {readonly ok: true} | {readonly ok: false; readonly reason: string};
 

@@ -1,0 +1,114 @@
+/** The issuer's HTTPS server: POST /v1/identity and nothing else. */
+import type {Server} from 'node:https';
+import type {AddressInfo} from 'node:net';
+import {fastify, type FastifyInstance} from 'fastify';
+import type {Answer, Issue, Question, RefusalCode} from './issue.ts';
+
+export interface IssuerServerOptions {
+  readonly issue: Issue;
+  /** PEM, leaf first. */
+  readonly certificate: {readonly cert: string; readonly key: string};
+  /** Told of every answer. */
+  readonly onAnswer: (answer: Answer, address: string) => void;
+  /** What went wrong in us, or between us and the API server. */
+  readonly onError: (error: unknown) => void;
+}
+
+export interface IssuerServer {
+  listen(host: string, port: number): Promise<number>;
+  useCertificate(certificate: {readonly cert: string; readonly key: string}): void;
+  close(): Promise<void>;
+}
+
+export const IDENTITY_PATH = '/v1/identity';
+
+const LIMITS = {
+  /** A request is under 600 bytes, in JSON with the pod's names beside it under 2 KB. */
+  bodyBytes: 8_192,
+  /** A ServiceAccount's token is 1 to 2 KB. */
+  tokenCharacters: 8_192,
+  requestTimeoutMs: 10_000,
+  requestCheckMs: 1_000,
+  /** Questions come hours apart: nobody keeps a connection for the next one. */
+  keepAliveMs: 5_000,
+  connections: 1_024,
+} as const;
+const TLS = {minVersion: 'TLSv1.3', handshakeTimeout: 10_000} as const;
+
+const STATUS: Readonly<Record<RefusalCode, number>> = {
+  NotAuthenticated: 401,
+  WrongAudience: 401,
+  NotAServiceAccount: 403,
+  TokenNotBound: 403,
+  NotAnAgent: 403,
+  WrongNode: 403,
+  NoSuchPod: 403,
+  WrongName: 403,
+  BadRequest: 400,
+  TooMany: 429,
+  Busy: 503,
+};
+
+/** Makes the server; it does not listen yet. */
+export function createIssuerServer({issue, certificate, onAnswer, onError}: IssuerServerOptions): IssuerServer {
+  const app = fastify({
+    https: {...certificate, ...TLS, connectionsCheckingInterval: LIMITS.requestCheckMs},
+    bodyLimit: LIMITS.bodyBytes,
+    requestTimeout: LIMITS.requestTimeoutMs,
+    keepAliveTimeout: LIMITS.keepAliveMs,
+    forceCloseConnections: true,
+    logger: false,
+  }) as unknown as FastifyInstance<Server>;
+  app.server.maxConnections = LIMITS.connections;
+  app.server.headersTimeout = LIMITS.requestTimeoutMs;
+  app.post(IDENTITY_PATH, async (request, reply) => {
+    const address = request.socket.remoteAddress ?? '';
+    const question = readQuestion(request.headers.authorization, request.body, address);
+    let answer: Answer;
+    try {
+      answer = typeof question === 'string' ? badRequest(question) : await issue(question);
+    } catch (error) {
+      onError(error);
+      return reply
+        .code(503)
+        .send({error: 'Failed', message: "the issuer could not answer; the controller's log says why."});
+    }
+    onAnswer(answer, address);
+    if (answer.kind === 'refused')
+      return reply.code(STATUS[answer.code]).send({error: answer.code, message: answer.message});
+    const {spiffeId, chainPem, rootsPem, notAfterMs} = answer;
+    return reply.header('cache-control', 'no-store').send({
+      ...{spiffeId, certificate: chainPem, roots: rootsPem, notAfter: new Date(notAfterMs).toISOString()},
+    });
+  });
+  return {
+    listen: async (host, port) => {
+      await app.listen({host, port});
+      return (app.server.address() as AddressInfo).port;
+    },
+    useCertificate: (now) => app.server.setSecureContext({...now, ...TLS}),
+    close: () => app.close(),
+  };
+}
+
+const badRequest = (message: string): Answer => ({kind: 'refused', code: 'BadRequest', message, username: null});
+
+/** What is asked; a text: what is wrong with it. */
+export function readQuestion(authorization: string | undefined, body: unknown, address: string): Question | string {
+  const [, token] = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(authorization ?? '') ?? [];
+  if (token === undefined || token.length > LIMITS.tokenCharacters)
+    return 'no token: write "Authorization: Bearer TOKEN".';
+  if (typeof body !== 'object' || body === null) return 'no JSON object.';
+  const {request, pod = null, ...rest} = body as Record<string, unknown>;
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined) return 'a field that there is not: write request and, as an agent, pod.';
+  if (typeof request !== 'string') return 'request is no text: write the PEM of a certificate request.';
+  if (pod === null) return {token, request, pod: null, address};
+  const {namespace, name, uid} = pod as Record<string, unknown>;
+  // They become part of a path at the API server.
+  if (!isName(namespace) || !isName(name) || !isName(uid)) return 'pod is not {namespace, name, uid}.';
+  return {token, request, pod: {namespace, name, uid}, address};
+}
+
+const isName = (value: unknown): value is string =>
+  typeof value === 'string' && value.length <= 253 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(value);
