@@ -4,7 +4,7 @@
  * server, so that of two who take it at once one does not.
  */
 import {CoordinationV1Api, V1MicroTime, type KubeConfig, type V1Lease} from '@kubernetes/client-node';
-import {pause} from './pause.ts';
+import {pause} from '../runtime/pause.ts';
 
 export interface LeaseOptions {
   readonly config: KubeConfig;

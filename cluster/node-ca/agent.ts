@@ -12,7 +12,7 @@ import {
 import {SallyportError} from '../../runtime/errors.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {TRUST_KEYS} from '../../runtime/names.ts';
-import {pause} from '../pause.ts';
+import {pause} from '../../runtime/pause.ts';
 import {askForNodeCa} from './ask.ts';
 import {renewAtMs} from './due.ts';
 

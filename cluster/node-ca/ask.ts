@@ -10,7 +10,7 @@ import {
 } from '../../pki/index.ts';
 import {SallyportError} from '../../runtime/errors.ts';
 import {SIGNER_NAME, USAGE} from '../controller/node-request.ts';
-import {pause} from '../pause.ts';
+import {pause} from '../../runtime/pause.ts';
 
 export interface AskOptions {
   readonly config: KubeConfig;

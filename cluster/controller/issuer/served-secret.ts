@@ -1,6 +1,6 @@
 /** The issuer's own certificate: a Secret that the leader, cert-manager or an operator writes, as it is now. */
 import {CoreV1Api, type KubeConfig} from '@kubernetes/client-node';
-import {pause} from '../../pause.ts';
+import {pause} from '../../../runtime/pause.ts';
 
 export interface Served {
   readonly cert: string;
