@@ -1,5 +1,5 @@
 /** What a client's CONNECT to its corporate proxy says is seen and decided: plain TCP would hide it. */
-import type {MeshEgressDocument} from '../policy/index.ts';
+import {parseAddress, type MeshEgressDocument} from '../policy/index.ts';
 import {httpCheck, type} from './check.ts';
 import type {ProxyService} from './external-proxy.ts';
 import {connectionManager} from './http.ts';
@@ -11,11 +11,16 @@ const CHECK = 'sallyport.proxy_check';
 const SIDECAR_CHECK = 'envoy.filters.http.ext_authz';
 
 export function connectFilter(mesh: MeshEgressDocument, scope: Scope, service: ProxyService): Generated {
-  const {proxy, name, host, port, addresses} = service;
+  const {proxy, name, host, port, addresses, tls, wantsCredentials} = service;
+  const says = {
+    'sallyport-dials': 'name',
+    'sallyport-via': proxy,
+    ...(wantsCredentials ? {'sallyport-credentials': 'add'} : {}),
+  };
   const cluster = `outbound|${port}||${host}`;
   const manager = connectionManager(
     name.replaceAll(/[^a-z0-9]/g, '_'),
-    [httpCheck(mesh, CHECK, {'sallyport-dials': 'name', 'sallyport-via': proxy})],
+    [httpCheck(mesh, CHECK, says)],
     [
       {
         match: {connect_matcher: {}},
@@ -41,12 +46,12 @@ export function connectFilter(mesh: MeshEgressDocument, scope: Scope, service: P
       {
         applyTo: 'CLUSTER',
         match: {context: 'SIDECAR_OUTBOUND', cluster: {service: host, portNumber: port}},
-        patch: {operation: 'MERGE', value: ABSOLUTE_FORM},
+        patch: {operation: 'MERGE', value: {...ABSOLUTE_FORM, ...(tls === null ? {} : {transport_socket: tlsTo(tls)})}},
       },
     ],
   };
   return {
-    why: `UpstreamProxy ${proxy} at ${host}:${port}: each CONNECT and each plain request to it is asked about before it is sent, by the name that it is for. Without this the mesh sees an address of the proxy, and everything behind it is open or closed at once.`,
+    why: `UpstreamProxy ${proxy} at ${host}:${port}: each CONNECT and each plain request to it is asked about before it is sent, by the name that it is for. Without this the mesh sees an address of the proxy, and everything behind it is open or closed at once.${tls === null ? '' : ` The sidecar speaks TLS to it and verifies it as ${tls.name}; pods speak plain HTTP to their sidecar, for inside of TLS of their own no CONNECT could be seen.`}${wantsCredentials ? ' Its credentials are added by extauthz: the pod holds none, and those that it sends do not arrive.' : ''}`,
     object: istioObject(
       mesh,
       'networking.istio.io/v1alpha3',
@@ -64,6 +69,24 @@ const ASKED_ONCE = {
     '@type': type('envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute'),
     disabled: true,
   },
+};
+
+/** The certificate has to be for this name or address, of these roots. */
+const tlsTo = ({name, trust}: NonNullable<ProxyService['tls']>): object => {
+  const isName = parseAddress(name) === null;
+  return {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: {
+      '@type': type('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext'),
+      ...(isName ? {sni: name} : {}),
+      common_tls_context: {
+        validation_context: {
+          trusted_ca: {filename: trust},
+          match_typed_subject_alt_names: [{san_type: isName ? 'DNS' : 'IP_ADDRESS', matcher: {exact: name}}],
+        },
+      },
+    },
+  };
 };
 
 /** To a proxy a plain request is sent with its whole URL (RFC 9112 §3.2.2). */

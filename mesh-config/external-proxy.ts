@@ -12,6 +12,10 @@ export interface ProxyService {
   readonly addresses: readonly string[];
   /** null: every namespace. */
   readonly namespaces: readonly string[] | null;
+  /** How the sidecar speaks TLS to it: the name or address in its certificate, and a file of roots; null: it does not. */
+  readonly tls: {readonly name: string; readonly trust: string} | null;
+  /** It wants credentials, which extauthz adds: pods hold none. */
+  readonly wantsCredentials: boolean;
 }
 
 /** Istio wants a host for every service; an endpoint that is written as an address has none. */
@@ -19,16 +23,20 @@ export const NAMELESS = 'upstream-proxy.sallyport.internal';
 
 /** The endpoints by name and port, in the order of the UpstreamProxy. */
 export function proxyServices(
-  {name, addresses, namespaces}: MeshEgressDocument['proxies'][number],
-  {endpoints}: UpstreamProxyDocument,
+  {name, addresses, namespaces, trust}: MeshEgressDocument['proxies'][number],
+  {endpoints, auth}: UpstreamProxyDocument,
   isAddress: (host: string) => boolean,
 ): readonly ProxyService[] {
-  const services = new Map<string, {host: string; port: number; addresses: string[]}>();
-  for (const {host, port} of endpoints) {
+  const services = new Map<string, {host: string; port: number; addresses: string[]; tls: ProxyService['tls']}>();
+  for (const {tls, host, port} of endpoints) {
     const literal = isAddress(host);
-    const known = literal ? `${name}.${NAMELESS}` : host;
-    const key = `${known}:${port}`;
-    const service = services.get(key) ?? {host: known, port, addresses: literal ? [] : [...(addresses ?? [])]};
+    const known = literal ? `${name}${tls ? `-${host.replaceAll(/[.:]/g, '-')}` : ''}.${NAMELESS}` : host;
+    // Addresses that speak TLS have a certificate each.
+    const key = tls ? `${host}:${port}` : `${known}:${port}`;
+    const service = services.get(key) ?? {
+      ...{host: known, port, addresses: literal ? [] : [...(addresses ?? [])]},
+      tls: tls ? {name: host, trust} : null,
+    };
     if (literal && !service.addresses.includes(host)) service.addresses.push(host);
     services.set(key, service);
   }
@@ -37,6 +45,7 @@ export function proxyServices(
     proxy: name,
     name: `sallyport-proxy-${name}${i === 0 ? '' : `-${i + 1}`}`,
     namespaces,
+    wantsCredentials: auth !== null,
   }));
 }
 

@@ -67,13 +67,6 @@ function readProxies(
         `there is no UpstreamProxy ${entry.name}`,
         'Give its document too, in the same file or with another -f.',
       );
-    const secure = proxy.endpoints.find(({tls}) => tls);
-    if (secure !== undefined)
-      return error(
-        'TlsToProxy',
-        `UpstreamProxy ${entry.name} is reached by TLS (https://${secure.host}:${secure.port}), so its CONNECT cannot be seen`,
-        'Give it an http:// endpoint for pods that reach it by themselves.',
-      );
     const named = proxy.endpoints.find(({host}) => parseAddress(host) === null);
     if (named !== undefined && entry.addresses === null)
       return error(

@@ -14,12 +14,17 @@ const PROXY: ProxyService = {
   port: 3128,
   addresses: ['10.1.2.3', '10.1.2.4'],
   namespaces: ['shop'],
+  tls: null,
+  wantsCredentials: false,
 };
 const at = (kind: string, name: string, namespace: string, labels = {}) => ({
   kind,
   metadata: {name, namespace, labels},
 });
-const EXTAUTHZ = {...at('Service', 'extauthz', 'sallyport'), spec: {ports: [{port: 9000, appProtocol: 'grpc'}]}};
+const EXTAUTHZ = {
+  ...at('Service', 'sallyport-extauthz', 'sallyport'),
+  spec: {ports: [{port: 9000, appProtocol: 'grpc'}]},
+};
 const NOTHING: Surroundings = {serviceEntries: [], services: [EXTAUTHZ], sidecars: [], envoyFilters: [], mesh: null};
 const SHOP = '{enforcement: [{at: Sidecar, namespace: shop}]}';
 const codes = (around: Partial<Surroundings>, spec = SHOP, proxies = [PROXY]): readonly string[] =>

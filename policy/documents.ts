@@ -150,6 +150,16 @@ export interface MeshEgressDocument {
     readonly addresses: readonly string[] | null;
     /** null: every namespace. */
     readonly namespaces: readonly string[] | null;
+    /** A file in the sidecar: the roots by which endpoints that speak TLS are verified. */
+    readonly trust: string;
+  }[];
+  /** UpstreamProxies that the mesh itself sends through. */
+  readonly chain: readonly {
+    readonly name: string;
+    /** Canonical; null: Envoy looks the endpoints' names up. */
+    readonly addresses: readonly string[] | null;
+    /** A file in the proxy's container; null: nothing was said. */
+    readonly trust: string | null;
   }[];
   readonly at: Position;
 }

@@ -16,7 +16,7 @@ describe('MeshEgress', () => {
         name: 'default',
         istio: {version: '1.31', revision: 'default', rootNamespace: 'istio-system', trustDomain: 'cluster.local'},
         outboundTrafficPolicy: 'RegistryOnly',
-        extauthz: {name: 'extauthz', namespace: 'sallyport', port: 9000, timeoutMs: 500, identity: null},
+        extauthz: {name: 'sallyport-extauthz', namespace: 'sallyport', port: 9000, timeoutMs: 500, identity: null},
         enforcement: [],
         egressGateway: {
           namespace: 'istio-egress',
@@ -26,6 +26,7 @@ describe('MeshEgress', () => {
           inspect: null,
         },
         proxies: [],
+        chain: [],
         at: {file: 'mesh.yaml', line: 1, column: 1},
       },
     ]);

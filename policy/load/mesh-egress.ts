@@ -10,13 +10,14 @@ type RawSpec = RawMeshEgress['spec'];
 type RawEnforcement = NonNullable<RawSpec['enforcement']>[number];
 type RawGateway = NonNullable<RawSpec['egressGateway']>;
 type RawProxy = NonNullable<RawSpec['proxies']>[number];
+type RawChained = NonNullable<RawSpec['chain']>[number];
 
 /** `raw` has the right shape. The trail stands on the document. */
 export function readMeshEgress(raw: RawMeshEgress, trail: Trail): MeshEgressDocument {
   const at = trail.position();
   const {spec} = raw;
   return trail.within(raw, 'spec', () => {
-    const {istio = {}, extauthz = {}, enforcement = [], egressGateway = {}, proxies = []} = spec;
+    const {istio = {}, extauthz = {}, enforcement = [], egressGateway = {}, proxies = [], chain = []} = spec;
     trail.within(spec, 'istio', () => {
       checkName(istio, 'revision', isSubdomain, trail);
       checkName(istio, 'rootNamespace', isDnsLabel, trail);
@@ -38,7 +39,7 @@ export function readMeshEgress(raw: RawMeshEgress, trail: Trail): MeshEgressDocu
       },
       outboundTrafficPolicy: spec.outboundTrafficPolicy ?? 'RegistryOnly',
       extauthz: {
-        name: extauthz.name ?? 'extauthz',
+        name: extauthz.name ?? 'sallyport-extauthz',
         namespace: extauthz.namespace ?? 'sallyport',
         port: extauthz.port ?? 9000,
         timeoutMs: extauthz.timeoutMs ?? 500,
@@ -49,6 +50,7 @@ export function readMeshEgress(raw: RawMeshEgress, trail: Trail): MeshEgressDocu
       ),
       egressGateway: trail.within(spec, 'egressGateway', () => readGateway(egressGateway, trail)),
       proxies: trail.within(spec, 'proxies', () => readProxies(proxies, trail)),
+      chain: trail.within(spec, 'chain', () => readChain(chain, trail)),
       at,
     };
   });
@@ -155,11 +157,25 @@ function readGateway(raw: RawGateway, trail: Trail): EgressGatewayIntent {
         ? null
         : trail.within(raw, 'inspect', () => ({
             hosts: trail.within(inspect, 'hosts', () => readHosts(inspect.hosts, trail)),
-            except: trail.within(inspect, 'except', () => readHosts(inspect.except ?? [], trail)),
+            except: trail.within(inspect, 'except', () => readExcepted(inspect, trail)),
             port: inspect.port ?? 9001,
             trust: inspect.trust ?? '/etc/ssl/certs/ca-certificates.crt',
           })),
   };
+}
+
+function readExcepted({hosts, except = []}: NonNullable<RawGateway['inspect']>, trail: Trail): readonly string[] {
+  except.forEach((name, i) =>
+    trail.within(except, i, () => {
+      if (name === '*' || hosts.includes(name))
+        trail.error(
+          'Contradiction',
+          `${quote(name)} is to be decrypted, and is not`,
+          'Keep it in one of the two lists.',
+        );
+    }),
+  );
+  return readHosts(except, trail);
 }
 
 /** A SPIFFE ID, or a DNS name. */
@@ -185,21 +201,42 @@ function checkLabels(labels: Readonly<Record<string, string>>, trail: Trail): vo
     });
 }
 
+function readChain(list: readonly RawChained[], trail: Trail): MeshEgressDocument['chain'] {
+  const seen = new Set<string>();
+  return list.map((entry, i) =>
+    trail.within(list, i, () => {
+      const {name, addresses, trust} = entry;
+      checkProxyName(entry, seen, trail);
+      return {
+        name,
+        addresses: addresses === undefined ? null : trail.within(entry, 'addresses', () => readAll(addresses, trail)),
+        trust: trust ?? null,
+      };
+    }),
+  );
+}
+
+/** The trail stands on the entry. */
+function checkProxyName(entry: {readonly name: string}, seen: Set<string>, trail: Trail): void {
+  checkName(entry, 'name', isSubdomain, trail);
+  if (seen.has(entry.name))
+    trail.within(entry, 'name', () =>
+      trail.error('DuplicateProxy', `UpstreamProxy ${entry.name} is named before`, 'Keep one of the two entries.'),
+    );
+  seen.add(entry.name);
+}
+
 function readProxies(list: readonly RawProxy[], trail: Trail): MeshEgressDocument['proxies'] {
   const seen = new Set<string>();
   return list.map((entry, i) =>
     trail.within(list, i, () => {
-      checkName(entry, 'name', isSubdomain, trail);
-      if (seen.has(entry.name))
-        trail.within(entry, 'name', () =>
-          trail.error('DuplicateProxy', `UpstreamProxy ${entry.name} is named before`, 'Keep one of the two entries.'),
-        );
-      seen.add(entry.name);
-      const {addresses, namespaces} = entry;
+      checkProxyName(entry, seen, trail);
+      const {addresses, namespaces, trust} = entry;
       return {
         name: entry.name,
         addresses: addresses === undefined ? null : trail.within(entry, 'addresses', () => readAll(addresses, trail)),
         namespaces: namespaces === undefined ? null : trail.within(entry, 'namespaces', () => named(namespaces, trail)),
+        trust: trust ?? '/etc/ssl/certs/ca-certificates.crt',
       };
     }),
   );

@@ -54,7 +54,11 @@ export const MESH_EGRESS_SPEC = {
       shape: {
         kind: 'object',
         fields: {
-          name: {shape: {kind: 'text', minCharacters: 1, maxCharacters: 63}, doc: 'The Service.', default: 'extauthz'},
+          name: {
+            shape: {kind: 'text', minCharacters: 1, maxCharacters: 63},
+            doc: 'The Service.',
+            default: 'sallyport-extauthz',
+          },
           namespace: {shape: NAMESPACE, doc: 'Its namespace.', default: 'sallyport'},
           port: {shape: PORT, doc: 'Its port.', default: 9000},
           timeoutMs: {
@@ -69,7 +73,7 @@ export const MESH_EGRESS_SPEC = {
         },
       },
       doc: 'Where sallyport extauthz answers.',
-      default: 'extauthz.sallyport, port 9000',
+      default: 'sallyport-extauthz.sallyport, port 9000',
     },
     enforcement: {
       shape: {
@@ -155,10 +159,38 @@ export const MESH_EGRESS_SPEC = {
               doc: 'The namespaces whose pods may reach it.',
               default: 'all',
             },
+            trust: {
+              shape: {kind: 'text', minCharacters: 1, maxCharacters: 4096},
+              doc: 'The file in the sidecar with the roots by which an https endpoint is verified. Pods speak plain HTTP to it; the sidecar speaks TLS.',
+              default: '/etc/ssl/certs/ca-certificates.crt',
+            },
           },
         },
       },
       doc: 'Corporate proxies that pods reach by themselves (https_proxy).',
+      default: [],
+    },
+    chain: {
+      shape: {
+        kind: 'list',
+        maxItems: limits.MAX_ENDPOINTS,
+        of: {
+          kind: 'object',
+          fields: {
+            name: {shape: NAME, required: true, doc: 'The UpstreamProxy.'},
+            addresses: {
+              shape: {kind: 'list', of: text, minItems: 1, maxItems: limits.MAX_MAP_ENTRIES},
+              doc: "Every address of its endpoints' names. Then Envoy looks none of them up.",
+            },
+            trust: {
+              shape: {kind: 'text', minCharacters: 1, maxCharacters: 4096},
+              doc: 'The file in the proxy container with the roots by which an https endpoint is verified.',
+              default: '/etc/ssl/certs/ca-certificates.crt',
+            },
+          },
+        },
+      },
+      doc: 'UpstreamProxies that the mesh itself sends through, where a policy says so: pods need no proxy settings.',
       default: [],
     },
   },

@@ -15,7 +15,7 @@ import {startIstiod, type Istiod} from './istiod.ts';
 import {redirectPod, startSidecar} from './proxy.ts';
 
 export const RESOLVER = '9.9.9.9';
-export const EXTAUTHZ = {name: 'extauthz', namespace: 'sallyport', port: 9000} as const;
+export const EXTAUTHZ = {name: 'sallyport-extauthz', namespace: 'sallyport', port: 9000} as const;
 const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
 const START_TIMEOUT_MS = 60_000;
 const APP = {name: 'app', namespace: 'app', labels: {app: 'web', egress: 'asked'}} as const;
@@ -201,7 +201,7 @@ function baseObjects(lab: Lab): string {
 }
 
 /** Starts `sallyport extauthz` on the node; resolves when it listens. */
-async function startExtauthz(
+export async function startExtauthz(
   lab: Lab,
   journal: Readonly<Record<string, unknown>>[],
   flags: readonly string[],
