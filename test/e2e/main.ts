@@ -5,6 +5,7 @@
 import {cpSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
+import {attack} from './attack/suite.ts';
 import {startCluster, type Cluster} from './cluster/cluster.ts';
 import {helm, prepare, rolledOut} from './installation.ts';
 import {startInternet, type Internet} from './internet.ts';
@@ -16,6 +17,7 @@ import {tutorial} from './tutorial.ts';
 const SUITES: Readonly<Record<string, (cluster: Cluster, internet: Internet, report: Report) => Promise<void>>> = {
   tutorial,
   proxies,
+  attack,
   // The last: it uninstalls.
   life,
 };
@@ -46,7 +48,7 @@ try {
   if (installed)
     for (const [name, suite] of Object.entries(SUITES))
       if (positionals.length === 0 || positionals.includes(name))
-        await suite(cluster, internet, report).catch((error: unknown) =>
+        await suite(cluster, internet, report).catch((error: Error) =>
           report.step(`the suite ${name} goes to its end`, () => Promise.reject(error)),
         );
   await internet.close();

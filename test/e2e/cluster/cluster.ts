@@ -21,6 +21,8 @@ export interface Cluster {
   /** SIGKILL to its first process. */
   killContainer(id: string): Promise<void>;
   importImages(images: readonly Image[]): Promise<void>;
+  /** Ends everything on the machine at once and starts it again, as a power cut does. */
+  reboot(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -38,15 +40,10 @@ export async function startCluster(say: (text: string) => void): Promise<Cluster
     startContainerd(machine);
     const images = await makeImages(join(machine.dir, 'images'), say);
     const cluster = clusterOn(machine);
-    await until(
-      'the API server',
-      async () => (await cluster.kubectl(['get', '--raw', '/readyz'])).stdout === 'ok',
-      machine,
-      'kube-apiserver',
-    );
+    await apiReady(cluster);
     startControllers(machine);
     await allowPodsOut(machine);
-    await until('containerd', async () => (await ctr(machine, ['version'])).status === 0, machine, 'containerd');
+    await containerdReady(machine);
     say('images');
     await cluster.importImages(images);
     startKubelet(machine);
@@ -98,10 +95,33 @@ function clusterOn(machine: Machine): Cluster {
         if (status !== 0) throw new Error(`image ${name}: ${stderr}`);
       }
     },
+    async reboot() {
+      await machine.reset();
+      startEtcd(machine);
+      startApiServer(machine);
+      startContainerd(machine);
+      await apiReady(cluster);
+      startControllers(machine);
+      await allowPodsOut(machine);
+      await containerdReady(machine);
+      startKubelet(machine);
+      startKubeProxy(machine);
+    },
     stop: () => machine.stop(),
   };
   return cluster;
 }
+
+const apiReady = (cluster: Cluster): Promise<void> =>
+  until(
+    'the API server',
+    async () => (await cluster.kubectl(['get', '--raw', '/readyz'])).stdout === 'ok',
+    cluster.machine,
+    'kube-apiserver',
+  );
+
+const containerdReady = (machine: Machine): Promise<void> =>
+  until('containerd', async () => (await ctr(machine, ['version'])).status === 0, machine, 'containerd');
 
 const ctr = (machine: Machine, argv: readonly string[]): Promise<Ran> =>
   machine.run(['ctr', '--address', containerdSocket(machine), '--namespace', 'k8s.io', ...argv]);

@@ -33,6 +33,8 @@ const TOOLS = [
   ...['python3-minimal', 'python3-requests', 'openjdk-17-jre-headless'],
 ];
 const PROGRAMS = join(import.meta.dirname, '../programs');
+/** Packets that no ordinary socket sends. */
+const ESCAPE_PROGRAMS = join(import.meta.dirname, '../../escape/programs');
 
 /** Does nothing but wait, and wait for orphans: what holds a pod's namespaces. */
 const PAUSE_C = `#include <signal.h>
@@ -108,7 +110,7 @@ function clientsLayer(scratch: string): string {
   const root = join(scratch, 'clients');
   const programs = join(root, 'programs');
   putNode(root);
-  cpSync(PROGRAMS, programs, {recursive: true});
+  for (const folder of [PROGRAMS, ESCAPE_PROGRAMS]) cpSync(folder, programs, {recursive: true});
   // The runtime of the image is older than what compiles it.
   execFileSync('javac', ['--release', '17', '-d', programs, join(PROGRAMS, 'Get.java')]);
   execFileSync('go', ['build', '-trimpath', '-o', join(programs, 'get'), join(PROGRAMS, 'get.go')], {

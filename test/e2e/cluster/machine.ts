@@ -36,6 +36,8 @@ export interface Machine {
   /** Runs a program inside to its end. */
   run(argv: readonly string[], input?: string): Promise<Ran>;
   logOf(name: string): string;
+  /** As after a reset: no process, no mount of a container, no rule and no /run is left; files and the network are. */
+  reset(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -91,6 +93,10 @@ export async function startMachine(): Promise<Machine> {
     spawn: (argv, stdio) => spawn('nsenter', enter(argv).slice(1), {stdio, env}),
     run: (argv, input = '') => finished(spawn('nsenter', enter(argv).slice(1), {env}), input),
     logOf: (name) => readFileSync(join(dir, 'log', `${name}.log`), 'utf8'),
+    async reset() {
+      const ran = await finished(spawn('nsenter', enter(['sh', '-c', RESET, 'sh', dir]).slice(1), {env}), '');
+      if (ran.status !== 0) throw new Error(`the node's machine was not reset: ${ran.stderr}`);
+    },
     async stop() {
       const ended = new Promise((resolve) => init.once('exit', resolve));
       if (init.exitCode === null && init.signalCode === null) {
@@ -103,6 +109,18 @@ export async function startMachine(): Promise<Machine> {
     },
   };
 }
+
+/** Its own first process and this script are what kill leaves. */
+const RESET = `
+kill -9 -1
+while [ "$(ps -e -o stat= | grep -vc Z)" -gt 5 ]; do kill -9 -1; done
+awk -v dir="$1/" 'index($2, dir) == 1 || index($2, "/run/") == 1 {print $2}' /proc/mounts | sort -r | xargs -r umount -l
+rm -rf /run/* "$1/containerd-state" "$1/containerd.sock"
+nft flush ruleset
+conntrack -F 2> /dev/null
+ip link delete cni0 2> /dev/null
+exit 0
+`;
 
 /** What it printed, when it has ended: the servers of the tests answer meanwhile. */
 async function finished(child: ChildProcessWithoutNullStreams, input: string): Promise<Ran> {
