@@ -62,7 +62,7 @@ export function sidecarFilters(mesh: MeshEgressDocument, scope: Scope): readonly
 }
 
 /** A sidecar sends to where the client dialled: that address has to be one of the name's. */
-const DIALS_ADDRESS = {'sallyport-dials': 'address'};
+export const DIALS_ADDRESS = {'sallyport-dials': 'address'};
 
 /** tcp_proxy dials at once by itself: a denied client would already have the server's first words, and the server the client's address. */
 const DIAL_AFTER_DECISION = {

@@ -10,7 +10,9 @@ import {proxyServices, serviceEntry, type ProxyService} from './external-proxy.t
 import {scopeOf, type Generated, type Scope} from './objects.ts';
 import {connectFilter} from './connect.ts';
 import {extauthzTls, gatewayObjects} from './gateway/gateway.ts';
-import {sidecarFilters} from './sidecar.ts';
+import {chained} from './chain/chained.ts';
+import {DIALS_ADDRESS, sidecarFilters} from './sidecar.ts';
+import {chainFilter, plainHttp} from './chain/sidecar.ts';
 
 export interface Translated {
   /** Empty where there are errors: half of it would be a mesh that is half open. */
@@ -23,6 +25,7 @@ export interface Translated {
 export function translate(mesh: MeshEgressDocument, proxies: readonly UpstreamProxyDocument[]): Translated {
   const findings: Finding[] = [];
   const services = readProxies(mesh, proxies, findings);
+  const chain = chained(mesh, proxies, findings);
   if (findings.some(({severity}) => severity === 'error')) return {objects: [], proxies: [], findings};
   const scopesAt = (at: Enforcement['at']) =>
     mesh.enforcement.filter((entry) => entry.at === at).map((entry) => scopeOf(mesh, entry));
@@ -33,12 +36,14 @@ export function translate(mesh: MeshEgressDocument, proxies: readonly UpstreamPr
       ...extauthzTls(mesh),
       ...scopesAt('Sidecar').flatMap((scope) => [
         ...sidecarFilters(mesh, scope),
+        ...(chain === null ? [] : [chainFilter(mesh, scope, chain, DIALS_ADDRESS)]),
         ...services
           .filter((service) => reaches(service, scope, mesh))
           .map((service) => connectFilter(mesh, scope, service)),
       ]),
       ...gatewayObjects(mesh, scopesAt('EgressGateway')),
       ...services.map((service) => serviceEntry(mesh, service)),
+      ...(chain === null || scopesAt('Sidecar').length === 0 ? [] : [plainHttp(mesh)]),
     ],
     proxies: services,
     findings,

@@ -1,4 +1,4 @@
-/** Envoy as Istio starts it beside a pod: told by istiod, all of the pod's TCP redirected to it but its own. */
+/** Envoy as Istio starts it, beside a pod, as a gateway or as a waypoint: told by istiod. Beside a pod, all of its TCP is redirected to it but its own. */
 import {startEnvoy, type Envoy} from '../envoy/index.ts';
 import type {Lab, LabPod} from '../lab/index.ts';
 import {XDS_PORT} from './istiod.ts';
@@ -16,16 +16,28 @@ export interface Identity {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+export interface ProxyOptions {
+  /** As istiod calls it. Default `sidecar`. */
+  readonly kind?: 'sidecar' | 'router' | 'waypoint';
+  /** The socket at which its agent would serve its certificate (certificates.ts); without it there is no mutual TLS. */
+  readonly certificates?: string;
+  /** Variables of its container. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** More of the node's metadata. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
+}
+
 /** Rejects where istiod's configuration is refused, in whole or in part. */
 export async function startSidecar(
   lab: Lab,
   pod: LabPod,
   {name, namespace, labels}: Identity,
   istiodIp: string,
+  {kind = 'sidecar', certificates, environment = {}, metadata = {}}: ProxyOptions = {},
 ): Promise<Envoy> {
   const bootstrap = {
     node: {
-      id: `sidecar~${pod.ip4}~${name}.${namespace}~${namespace}.svc.cluster.local`,
+      id: `${kind}~${pod.ip4}~${name}.${namespace}~${namespace}.svc.cluster.local`,
       cluster: `${name}.${namespace}`,
       metadata: {
         NAMESPACE: namespace,
@@ -35,6 +47,7 @@ export async function startSidecar(
         CLUSTER_ID: 'Kubernetes',
         ISTIO_VERSION: '1.31.0',
         INTERCEPTION_MODE: 'REDIRECT',
+        ...metadata,
       },
     },
     bootstrap_extensions: [
@@ -55,9 +68,15 @@ export async function startSidecar(
         grpc_services: [{envoy_grpc: {cluster_name: 'xds-grpc'}}],
       },
     },
-    static_resources: {clusters: [xdsCluster(istiodIp)]},
+    static_resources: {
+      clusters: [
+        grpcCluster('xds-grpc', {socket_address: {address: istiodIp, port_value: XDS_PORT}}),
+        ...(certificates === undefined ? [] : [grpcCluster('sds-grpc', {pipe: {path: certificates}})]),
+      ],
+    },
   };
-  const through = ['setpriv', '--regid', String(PROXY_GROUP), '--clear-groups'];
+  const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+  const through = ['env', ...variables, 'setpriv', '--regid', String(PROXY_GROUP), '--clear-groups'];
   const envoy = await startEnvoy(lab, pod, bootstrap, {through});
   const rejected = await envoy.stats('update_rejected$');
   const refused = [...rejected].filter(([, count]) => count > 0).map(([name]) => name);
@@ -69,24 +88,18 @@ export async function startSidecar(
   return envoy;
 }
 
-function xdsCluster(ip: string): object {
-  const socketAddress = {socket_address: {address: ip, port_value: XDS_PORT}};
-  return {
-    name: 'xds-grpc',
-    type: 'STATIC',
-    connect_timeout: '1s',
-    typed_extension_protocol_options: {
-      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-        '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-        explicit_http_config: {http2_protocol_options: {}},
-      },
+const grpcCluster = (name: string, address: object): object => ({
+  name,
+  type: 'STATIC',
+  connect_timeout: '1s',
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+      explicit_http_config: {http2_protocol_options: {}},
     },
-    load_assignment: {
-      cluster_name: 'xds-grpc',
-      endpoints: [{lb_endpoints: [{endpoint: {address: socketAddress}}]}],
-    },
-  };
-}
+  },
+  load_assignment: {cluster_name: name, endpoints: [{lb_endpoints: [{endpoint: {address}}]}]},
+});
 
 /** What istio-init does: both families, all ports, but what the proxy itself sends and what stays in the pod. */
 export async function redirectPod(lab: Lab, pod: LabPod): Promise<void> {

@@ -363,6 +363,7 @@ const chooseRoute = (scheme: 'http' | 'https'): Json => {
           `${scheme === 'https' ? '%REQUESTED_SERVER_NAME%' : '%REQ(:AUTHORITY)%'}:%DOWNSTREAM_LOCAL_PORT%`,
         ),
         keep(TUNNEL_TO.address, '%DYNAMIC_METADATA(envoy.filters.http.ext_authz:dial)%'),
+        keep(PORT, '%DOWNSTREAM_LOCAL_PORT%'),
       ],
       clear_route_cache: true,
     },
@@ -402,10 +403,13 @@ function routes(scheme: 'http' | 'https', parents: readonly Parent[]): Json {
                 match: {prefix: '/', dynamic_metadata: [via, answered('sends', {string_match: {exact: 'address'}})]},
                 ...tunnel('address'),
               },
-              {
-                match: {prefix: '/', dynamic_metadata: [via]},
-                ...(scheme === 'http' ? absoluteForm(parent) : tunnel('name')),
-              },
+              ...(scheme === 'http'
+                ? PORT_IS_SAID.map((said) => ({
+                    match: {prefix: '/', dynamic_metadata: [via], ...said},
+                    ...absoluteForm(parent),
+                  }))
+                : []),
+              {match: {prefix: '/', dynamic_metadata: [via]}, ...tunnel('name')},
             ];
           }),
           // A parent that is not there is no reason to go direct.
@@ -425,6 +429,13 @@ function routes(scheme: 'http' | 'https', parents: readonly Parent[]): Json {
     ],
   };
 }
+
+const PORT = 'sallyport.port';
+/** Where a parent reads the port that was dialled out of the URL: else it would take 80. */
+const PORT_IS_SAID: readonly Json[] = [
+  {filter_state: [{key: PORT, string_match: {exact: '80'}}]},
+  {headers: [{name: ':authority', string_match: {safe_regex: {regex: '.*:[0-9]+'}}}]},
+];
 
 /** Plain HTTP by name: the request itself goes to the parent, with our credentials. */
 const absoluteForm = (parent: Parent): Json => ({

@@ -1,10 +1,12 @@
 /** What istiod is given for a case: what `sallyport mesh-config generate` makes, and the registry that an operator of such a world has. */
 import {stringify} from 'yaml';
+import {credentialsVariable} from '../../../../mesh-config/chain/parents.ts';
+import {loadDocuments} from '../../../../policy/index.ts';
 import {fromIntent} from '../../../mesh/generated.ts';
 import type {Case, DocumentValue, ServerKind} from '../../format/case.ts';
 import {documentsText} from '../../documents.ts';
 
-export const EXTAUTHZ = {name: 'extauthz', namespace: 'sallyport', port: 9000} as const;
+export const EXTAUTHZ = {name: 'sallyport-extauthz', namespace: 'sallyport', port: 9000} as const;
 export const ROOT_NAMESPACE = 'istio-system';
 
 export interface MeshFiles {
@@ -12,12 +14,23 @@ export interface MeshFiles {
   readonly objects: readonly string[];
   /** The `mesh` of Istio's ConfigMap, as YAML. */
   readonly mesh: string;
+  /** Variables of the proxies' containers: the credentials of parents, which no object holds. */
+  readonly environment: Readonly<Record<string, string>>;
 }
 
-/** @param extauthzIp where extauthz answers; istiod has no Kubernetes here to know it from. */
-export function meshFiles(world: Case, documents: readonly DocumentValue[], extauthzIp: string): MeshFiles {
+/**
+ * @param extauthzIp where extauthz answers; istiod has no Kubernetes here to know it from.
+ * @param roots a file of roots by which parents that speak TLS are verified.
+ */
+export function meshFiles(
+  world: Case,
+  documents: readonly DocumentValue[],
+  extauthzIp: string,
+  roots: string,
+): MeshFiles {
   const proxies = documents.filter(({kind}) => kind === 'UpstreamProxy');
-  const {yaml, settings} = fromIntent(documentsText([intent(), ...proxies]));
+  const names = proxies.map(({metadata}) => (metadata as {name: string}).name);
+  const {yaml, settings} = fromIntent(documentsText([intent(names, roots), ...proxies]));
   return {
     objects: [
       stringify(PLAIN),
@@ -26,11 +39,12 @@ export function meshFiles(world: Case, documents: readonly DocumentValue[], exta
       ...registry(world).map((one) => stringify(one)),
     ],
     mesh: stringify({...LAB, ...settings}),
+    environment: parentCredentials(world, proxies),
   };
 }
 
 /** One MeshEgress for every case: every sidecar asks, and what the mesh does not know is asked about like the rest. */
-const intent = (): DocumentValue => ({
+const intent = (parents: readonly string[], trust: string): DocumentValue => ({
   apiVersion: 'sallyport.dev/v1alpha1',
   kind: 'MeshEgress',
   metadata: {name: 'conformance'},
@@ -38,6 +52,7 @@ const intent = (): DocumentValue => ({
     outboundTrafficPolicy: 'AllowAny',
     extauthz: {...EXTAUTHZ, timeoutMs: ASK_TIMEOUT_MS},
     enforcement: [{at: 'Sidecar'}],
+    chain: parents.map((name) => ({name, trust})),
   },
 });
 
@@ -92,3 +107,17 @@ function registry(world: Case): object[] {
 }
 
 const isWeb = ({kind}: {readonly kind: ServerKind}): boolean => kind === 'http';
+
+/** As an operator would have them in a Secret of the proxies' container. */
+function parentCredentials(world: Case, proxies: readonly DocumentValue[]): Record<string, string> {
+  const {documents} = loadDocuments([{file: world.file, text: documentsText(proxies)}]);
+  return Object.fromEntries(
+    documents.flatMap((document) => {
+      if (document.kind !== 'UpstreamProxy' || document.auth === null) return [];
+      const secret = world.secrets.get(`${document.auth.namespace}/${document.auth.name}`);
+      if (secret === undefined) return [];
+      const basic = Buffer.from(`${secret['username']}:${secret['password']}`).toString('base64');
+      return [[credentialsVariable(document), `Basic ${basic}`]];
+    }),
+  );
+}

@@ -97,8 +97,9 @@ class IstioWorld implements TargetWorld {
       const flags = ['--listen', `${node}:${EXTAUTHZ.port}`, '--sds', `unix:${join(directory, 'sds.sock')}`];
       const extauthz = await RoleProcess.start(lab, 'extauthz', files, flags);
       started.unshift({close: () => extauthz.stop()});
+      const {environment, ...mesh} = meshFiles(world, world.documents, node, files.upstreamCa);
       const istiod = await startIstiod(lab, {
-        ...meshFiles(world, world.documents, node),
+        ...mesh,
         dualStack: true,
         namespaces: [
           ...new Set([EXTAUTHZ.namespace, ROOT_NAMESPACE, ...world.workloads.map(({namespace}) => namespace)]),
@@ -108,7 +109,7 @@ class IstioWorld implements TargetWorld {
       const sidecars: Envoy[] = [];
       for (const spec of world.workloads) {
         const pod = lab.pod(podName(world, spec));
-        const envoy = await startSidecar(lab, pod, spec, node);
+        const envoy = await startSidecar(lab, pod, spec, node, {environment});
         sidecars.push(envoy);
         started.unshift({close: () => envoy.stop()});
         await redirectPod(lab, pod);
