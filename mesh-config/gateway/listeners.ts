@@ -115,11 +115,7 @@ export function innerListener(mesh: MeshEgressDocument): Value {
     ],
     filter_chains: [
       ...(inspect === null ? [] : inspected(mesh, inspect)),
-      {
-        name: 'tls',
-        filter_chain_match: {transport_protocol: 'tls'},
-        filters: carried(mesh, 'tls'),
-      },
+      ...(inspect?.hosts.includes('*') === true ? [] : [passed(mesh, {transport_protocol: 'tls'}, 'tls')]),
       {
         name: 'http',
         filter_chain_match: {application_protocols: ['http/1.0', 'http/1.1', 'h2c']},
@@ -163,6 +159,12 @@ function carried(mesh: MeshEgressDocument, scheme: 'tls' | 'tcp'): readonly Valu
   ];
 }
 
+const passed = (mesh: MeshEgressDocument, match: Value, name: string): Value => ({
+  name,
+  filter_chain_match: match,
+  filters: carried(mesh, 'tls'),
+});
+
 type Inspect = NonNullable<MeshEgressDocument['egressGateway']['inspect']>;
 
 /** Decrypted; what is excepted stands before it, for Envoy takes the chain whose name fits best. */
@@ -194,7 +196,7 @@ function inspected(mesh: MeshEgressDocument, inspect: Inspect): readonly Value[]
     filters,
   };
   if (inspect.except.length === 0) return [chain];
-  return [chain, {name: 'excepted', filter_chain_match: match(inspect.except), filters: carried(mesh, 'tls')}];
+  return [chain, passed(mesh, match(inspect.except), 'excepted')];
 }
 
 /** A certificate for each name, from extauthz, when the first client asks for it. */

@@ -2,7 +2,7 @@
 import type {ChildProcess} from 'node:child_process';
 import {mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import {createInterface} from 'node:readline';
 import {fileURLToPath} from 'node:url';
 import {stringify} from 'yaml';
@@ -19,6 +19,7 @@ export const EXTAUTHZ = {name: 'sallyport-extauthz', namespace: 'sallyport', por
 const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
 const START_TIMEOUT_MS = 60_000;
 const APP = {name: 'app', namespace: 'app', labels: {app: 'web', egress: 'asked'}} as const;
+const NEIGHBOUR = {name: 'neighbour', namespace: 'other', labels: {app: 'job', egress: 'asked'}} as const;
 const NAMESPACES = [APP.namespace, EXTAUTHZ.namespace, 'istio-system', 'other'];
 
 export interface Tried {
@@ -37,6 +38,8 @@ export interface Tried {
 export interface RunningMesh {
   readonly envoy: Envoy;
   readonly istiod: Istiod;
+  /** The neighbour's; null where there is none. */
+  readonly beside: Envoy | null;
   stop(): Promise<void>;
 }
 
@@ -54,6 +57,8 @@ export interface MeshWorld {
   curl(...args: readonly string[]): Promise<ExecResult>;
   /** Runs curl in the pod. */
   tried(...args: readonly string[]): Promise<Tried>;
+  /** The same in the neighbour. */
+  triedBeside(...args: readonly string[]): Promise<Tried>;
   close(): Promise<void>;
 }
 
@@ -62,13 +67,20 @@ export interface WorldOptions {
   readonly sites: readonly Site[];
   /** More names and their addresses. */
   readonly names?: Readonly<Record<string, string>>;
+  /** What secretRefs find: NAMESPACE/NAME/KEY and text. extauthz may then add credentials of parents. */
+  readonly secrets?: Readonly<Record<string, string>>;
+  /** A second pod, of the namespace `other`, with a sidecar of its own. */
+  readonly neighbour?: boolean;
   /** More programs in the lab. */
   readonly prepare?: (lab: Lab, dir: string) => Promise<void>;
 }
 
 export async function meshWorld(options: WorldOptions): Promise<MeshWorld> {
   const dir = mkdtempSync(join(tmpdir(), 'sallyport-mesh-'));
-  const lab = await createLab({name: 'mesh', pods: [{name: 'app'}]});
+  const lab = await createLab({
+    name: 'mesh',
+    pods: [{name: 'app'}, ...(options.neighbour === true ? [{name: 'neighbour'}] : [])],
+  });
   const ca = publicCa(join(dir, 'public-ca'));
   const servers: {close(): void}[] = [];
   const arrived: Arrived[] = [];
@@ -91,7 +103,8 @@ export async function meshWorld(options: WorldOptions): Promise<MeshWorld> {
       if (answer !== null) dns.send(answer, from.port, from.address);
     });
     servers.push(dns);
-    for (const where of ['app', 'node', 'internet']) lab.setResolver(where, RESOLVER);
+    const pods = options.neighbour === true ? ['app', 'neighbour'] : ['app'];
+    for (const where of [...pods, 'node', 'internet']) lab.setResolver(where, RESOLVER);
     for (const site of options.sites) servers.push(...(await serve(lab, ca, site, arrived, connected)));
     await options.prepare?.(lab, dir);
 
@@ -102,14 +115,36 @@ export async function meshWorld(options: WorldOptions): Promise<MeshWorld> {
     renameSync(`${file}.new~`, file);
     const pod = lab.pod('app');
     const workload = {...APP, trustsCa: false};
-    writeFileSync(join(dir, 'workloads.yaml'), stringify([{ips: pod.ips, ...workload}]));
+    const table = [{ips: pod.ips, ...workload}];
+    if (options.neighbour === true) table.push({ips: lab.pod('neighbour').ips, ...NEIGHBOUR, trustsCa: false} as never);
+    writeFileSync(join(dir, 'workloads.yaml'), stringify(table));
+    for (const [path, text] of Object.entries(options.secrets ?? {})) {
+      mkdirSync(dirname(join(dir, 'refs/secrets', path)), {recursive: true});
+      writeFileSync(join(dir, 'refs/secrets', path), text);
+    }
     const listen = `${lab.node.ips[0]}:${EXTAUTHZ.port}`;
     const extauthz = await startExtauthz(lab, journal, [
       ...['--policy', policyDir, '--workloads', join(dir, 'workloads.yaml'), '--listen', listen],
       ...['--resolver', RESOLVER, '--log-format', 'json'],
+      ...(options.secrets === undefined ? [] : ['--refs', join(dir, 'refs'), '--parent-credentials']),
     ]);
-    await redirectPod(lab, pod);
+    for (const name of pods) await redirectPod(lab, lab.pod(name));
 
+    const curlIn = (where: string, args: readonly string[]): Promise<ExecResult> =>
+      lab.exec(where, ['curl', '-s', '-S', '--max-time', '10', ...args], {env: {CURL_CA_BUNDLE: ca.bundle}});
+    const triedIn = async (where: string, args: readonly string[]): Promise<Tried> => {
+      const [requests, connections] = [arrived.length, connected.length];
+      const {stdout, status} = await curlIn(where, ['-w', '\n%{http_code} %{http_connect}', ...args]);
+      const at = stdout.lastIndexOf('\n');
+      const [code, connect] = stdout.slice(at + 1).split(' ');
+      return {
+        answer: [Number(code), stdout.slice(0, at).trim()],
+        connect: Number(connect),
+        status,
+        reached: arrived.slice(requests).map(({site, path}) => `${site}${path}`),
+        connected: connected.slice(connections),
+      };
+    };
     const world: MeshWorld = {
       lab,
       dir,
@@ -127,8 +162,11 @@ export async function meshWorld(options: WorldOptions): Promise<MeshWorld> {
           namespaces: NAMESPACES,
         });
         let envoy: Envoy;
+        let beside: Envoy | null = null;
         try {
           envoy = await startSidecar(lab, pod, APP, lab.node.ips[0]!);
+          if (options.neighbour === true)
+            beside = await startSidecar(lab, lab.pod('neighbour'), NEIGHBOUR, lab.node.ips[0]!);
         } catch (error) {
           await istiod.stop();
           throw error;
@@ -136,30 +174,20 @@ export async function meshWorld(options: WorldOptions): Promise<MeshWorld> {
         const started: RunningMesh = {
           envoy,
           istiod,
+          beside,
           async stop() {
             if (running === started) running = null;
             await envoy.stop();
+            await beside?.stop();
             await istiod.stop();
           },
         };
         running = started;
         return started;
       },
-      curl: (...args) =>
-        lab.exec('app', ['curl', '-s', '-S', '--max-time', '10', ...args], {env: {CURL_CA_BUNDLE: ca.bundle}}),
-      async tried(...args) {
-        const [requests, connections] = [arrived.length, connected.length];
-        const {stdout, status} = await world.curl('-w', '\n%{http_code} %{http_connect}', ...args);
-        const at = stdout.lastIndexOf('\n');
-        const [code, connect] = stdout.slice(at + 1).split(' ');
-        return {
-          answer: [Number(code), stdout.slice(0, at).trim()],
-          connect: Number(connect),
-          status,
-          reached: arrived.slice(requests).map(({site, path}) => `${site}${path}`),
-          connected: connected.slice(connections),
-        };
-      },
+      curl: (...args) => curlIn('app', args),
+      tried: (...args) => triedIn('app', args),
+      triedBeside: (...args) => triedIn('neighbour', args),
       close,
     };
     return world;
