@@ -70,10 +70,14 @@ export function heard(socket: Socket, holds: (text: string) => boolean, options:
     const ended = (why: string): void =>
       reject(new Error(`the connection ${why} before ${what}; it said ${JSON.stringify(text)}`));
     if (socket.destroyed) return ended('was closed');
-    socket.on('data', (chunk: Buffer) => {
+    const listen = (chunk: Buffer): void => {
       text += chunk.toString('latin1');
-      if (holds(text)) resolve(text);
-    });
+      if (!holds(text)) return;
+      // What comes next is somebody else's: a TLS handshake, the next answer.
+      socket.off('data', listen);
+      resolve(text);
+    };
+    socket.on('data', listen);
     socket.once('error', (error: Error) => ended(`failed (${error.message})`));
     socket.once('end', () => ended('ended'));
     socket.once('close', () => ended('was closed'));

@@ -13,6 +13,7 @@ import {
   SITE_URL,
   soon,
 } from '../test/lab/cluster-world.ts';
+import {until} from '../test/waiting.ts';
 
 const world = clusterWorld();
 const it = nodeTest();
@@ -37,7 +38,7 @@ it(
     }
     world.apply(policyOf('shop', 'p', OTHER_SITE));
     await n.startPod(pod('late'));
-    for (const name of ['web', 'late']) await soon(() => n.curl(name, SITE_URL), '403');
+    for (const name of ['web', 'late']) await soon(() => n.curl(name, SITE_URL), '403', agent);
     expect(await n.curl('web', OTHER_URL)).toBe('200');
   },
   LONG_MS,
@@ -85,10 +86,14 @@ it(
     await world.cluster.stopApiServer();
     await world.cluster.startApiServer();
     n.cutOff(false);
-    await soon(() => n.curl('came', OTHER_URL), '403');
+    await soon(() => n.curl('came', OTHER_URL), '403', agent);
     expect(await n.curl('came', SITE_URL)).toBe('200');
-    const {capture, workloads} = (await agent.ready()).body as {capture: {ended: string[]}; workloads: {count: number}};
-    expect([capture.ended.includes(gone.ip4), workloads.count]).toEqual([false, 1]);
+    const state = async () => (await agent.ready()).body as {capture?: {ended: string[]}; workloads?: {count: number}};
+    await until(
+      state,
+      ({capture, workloads}) => capture?.ended.includes(gone.ip4) === false && workloads?.count === 1,
+      {said: agent.said},
+    );
   },
   LONG_MS,
 );

@@ -4,6 +4,7 @@ import {join} from 'node:path';
 import {expect} from '@jest/globals';
 import type {PodSpec} from '../test/lab/cluster-node.ts';
 import {
+  BRIEFLY,
   clusterWorld,
   LONG_MS,
   nodeTest,
@@ -47,7 +48,7 @@ it(
     await soon(async () => remembered().latched.length, 2);
     await agent.stop('SIGKILL');
     // Nobody listens: nothing gets out.
-    expect(await n.curl('asks', SITE_URL)).toBe('curl exit 28');
+    expect(await n.curl('asks', SITE_URL, BRIEFLY)).toBe('curl exit 28');
     // As after a reboot: the kernel knows nothing of us.
     for (const table of ['inet', 'bridge']) await n.lab.exec('node', ['nft', 'delete', 'table', table, 'sallyport']);
     agent = await n.startAgent('--posture', 'annotated');
@@ -99,7 +100,7 @@ it(
     await ready(agent);
     // Plugged in, and nobody has said anything of it.
     const {ips} = await n.plugIn('web');
-    expect(await n.curl('web', SITE_URL)).toBe('curl exit 28');
+    expect(await n.curl('web', SITE_URL, BRIEFLY)).toBe('curl exit 28');
     n.createPod(pod('web'));
     n.setAddress(pod('web'), ips);
     await soon(() => n.curl('web', SITE_URL), '200');
@@ -137,12 +138,12 @@ it(
     n.cutOff(true);
     const agent = await n.startAgent(...flags);
     await agent.logged(({event}) => event === 'cluster.away');
-    expect(await n.curl('web', SITE_URL)).toBe('curl exit 28');
+    expect(await n.curl('web', SITE_URL, BRIEFLY)).toBe('curl exit 28');
     expect((await agent.ready()).status).toBe(503);
     n.cutOff(false);
     await ready(agent);
     // Still nobody's object: locked.
-    expect(await n.curl('web', SITE_URL)).toBe('curl exit 28');
+    expect(await n.curl('web', SITE_URL, BRIEFLY)).toBe('curl exit 28');
   },
   LONG_MS,
 );

@@ -1,5 +1,5 @@
 /** `sallyport tproxy` as a node's agent: a real API server says who is there, network namespaces are the pods, curl tries. */
-import {createServer, type Socket} from 'node:net';
+import {createServer} from 'node:net';
 import {expect} from '@jest/globals';
 import {
   clusterWorld,
@@ -12,7 +12,8 @@ import {
   SITE_URL,
   soon,
 } from '../test/lab/cluster-world.ts';
-import {connectIn, listenIn} from '../test/lab/sockets.ts';
+import {connectIn, endServer, listenIn} from '../test/lab/sockets.ts';
+import {closed, heard, until} from '../test/waiting.ts';
 
 const world = clusterWorld();
 const apply = (object: object): void => world.apply(object);
@@ -78,10 +79,10 @@ it(
     done(['delete', 'pod', '-n', 'shop', 'web', '--force', '--grace-period=0']);
     // Its policy is gone with it, its capture is not.
     await soon(() => n.curl('web', SITE_URL), '403');
-    const capture = async () => (await agent.ready()).body['capture'] as {ended: string[]};
-    await soon(async () => (await capture()).ended.includes(ip4), true);
+    const ended = async () => ((await agent.ready()).body['capture'] as {ended: string[]} | undefined)?.ended;
+    await until(ended, (ips) => ips?.includes(ip4) === true, {said: agent.said});
     await n.unplug('web');
-    await soon(async () => (await capture()).ended.length, 0);
+    await until(ended, (ips) => ips?.length === 0, {said: agent.said});
   },
   LONG_MS,
 );
@@ -103,21 +104,17 @@ it(
       await ready(agent);
       const {ip4, ips, path} = await n.startPod(WEB);
       await soon(() => n.curl('web', OTHER_URL), '403');
-      const open: Socket = connectIn(path, {ip: '203.0.113.20', port: 80});
-      const closed = new Promise((resolve) => open.on('error', () => undefined).once('close', resolve));
+      const open = connectIn(path, {ip: '203.0.113.20', port: 80});
       open.write('GET / HTTP/1.1\r\nHost: 203.0.113.20\r\n\r\n');
-      const heard = await new Promise<string>((resolve) =>
-        open.once('data', (data: Buffer) => resolve(data.toString())),
-      );
-      expect(heard).toContain('HTTP/1.1 200');
+      expect(await heard(open, (text) => text.endsWith('hello'), {said: agent.said})).toContain('HTTP/1.1 200');
       const heir = {namespace: 'shop', name: 'heir'};
       n.createPod(heir);
       n.setAddress(heir, ips);
-      await closed;
+      await closed(open, 'the end of the connection, whose pod has its address no more', {said: agent.said});
       const cut = await agent.logged(({event}) => event === 'relay.workload-gone');
       expect(cut['source']).toBe(ip4);
     } finally {
-      server.close();
+      endServer(server);
     }
   },
   LONG_MS,
@@ -184,7 +181,7 @@ it(
       await agent.logged(({event}) => event === 'refs.missing');
       await soon(() => n.curl('web', SITE_URL), '502');
     } finally {
-      parent.close();
+      endServer(parent);
     }
   },
   LONG_MS,

@@ -29,7 +29,7 @@ beforeAll(async () => {
     policies: [{...policy, metadata: {name: policy.metadata.name, namespace: 'default'}} satisfies Rendered],
     under: ['setpriv', `--bounding-set=${kept}`, '--inh-caps=-all', '--no-new-privs', '--'],
   });
-  await world.seen(({event}) => event === 'tproxy.listening', LONG_MS);
+  await world.seen(({event}) => event === 'tproxy.listening');
 }, LONG_MS);
 afterAll(() => world?.close(), LONG_MS);
 

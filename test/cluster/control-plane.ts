@@ -4,6 +4,7 @@ import {mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync} f
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {stringify} from 'yaml';
+import {until, WITHIN_MS} from '../waiting.ts';
 import {programPath, type Program} from './binaries.ts';
 import {freePorts} from './ports.ts';
 import {makeAuthority, makeCertificate, makeSigningKey} from './certificates.ts';
@@ -35,14 +36,29 @@ export interface Ran {
 /** Service addresses: clear of the labs' own. */
 const SERVICE_CIDR = '10.233.0.0/16';
 const SERVICE_OF_API = '10.233.0.1';
-const READY_TIMEOUT_MS = 120_000;
+const READY_TIMEOUT_MS = 180_000;
+/** Of a log, in an error. */
+const LOG_CHARACTERS = 2_000;
 const STOP_TIMEOUT_MS = 10_000;
-const POLL_MS = 50;
+/** Of one kubectl. It is waited for in this very thread, where no test's limit would end it. */
+const KUBECTL_TIMEOUT_MS = 2 * WITHIN_MS;
+/** A port that was free may be somebody's by now. */
+const STARTS = 3;
+const PORT_TAKEN = 'address already in use';
 /** The API server's OpenAPI document is 4 MB. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 /** Starts both. Rejects with the end of the log of the one that did not come up. */
 export async function startControlPlane(): Promise<ControlPlane> {
+  for (let start = 1; ; start++)
+    try {
+      return await startOnce();
+    } catch (error) {
+      if (start === STARTS || !(error as Error).message.includes(PORT_TAKEN)) throw error;
+    }
+}
+
+async function startOnce(): Promise<ControlPlane> {
   const dir = mkdtempSync(join(tmpdir(), 'sallyport-cluster-'));
   const removeFiles = (): void => rmSync(dir, {recursive: true, force: true});
   process.once('exit', removeFiles);
@@ -66,13 +82,19 @@ export async function startControlPlane(): Promise<ControlPlane> {
     };
     const kubeconfig = kubeconfigOf('admin', ['system:masters']);
     const kubectl = (argv: readonly string[], input = ''): Ran => {
-      const options = {input, encoding: 'utf8', maxBuffer: MAX_OUTPUT_BYTES} as const;
+      const limits = {maxBuffer: MAX_OUTPUT_BYTES, timeout: KUBECTL_TIMEOUT_MS, killSignal: 'SIGKILL'} as const;
+      const options = {input, encoding: 'utf8', ...limits} as const;
       const ran = spawnSync(programOf('kubectl'), ['--kubeconfig', kubeconfig, ...argv], options);
-      return {status: ran.status ?? 1, stdout: ran.stdout, stderr: ran.stderr};
+      const failure = ran.error === undefined ? '' : `kubectl ${argv.join(' ')}: ${ran.error.message}\n`;
+      return {status: ran.status ?? 1, stdout: ran.stdout ?? '', stderr: `${failure}${ran.stderr ?? ''}`};
     };
     const ready = async (): Promise<void> => {
-      await until(processes, () => kubectl(['get', '--raw', '/readyz']).stdout === 'ok');
-      await until(processes, () => kubectl(['get', 'namespace', 'default']).status === 0);
+      await succeeds(processes, () => kubectl(['get', '--raw', '/readyz']));
+      await succeeds(processes, () => kubectl(['get', 'namespace', 'default']));
+      // What is defined is served a moment later than it is ready.
+      const {stdout} = kubectl(['get', 'crd', '-o', 'jsonpath={.items[*].metadata.name}']);
+      if (stdout !== '')
+        await succeeds(processes, () => kubectl(['get', stdout.replaceAll(' ', ','), '--all-namespaces']));
     };
     await ready();
     const stopApiServer = (): Promise<void> => end(processes.pop()!.child);
@@ -173,14 +195,15 @@ async function end(child: ChildProcess): Promise<void> {
   clearTimeout(late);
 }
 
-async function until(processes: readonly Running[], holds: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + READY_TIMEOUT_MS; !holds();) {
-    const dead = processes.find(({child}) => child.exitCode !== null);
-    if (dead !== undefined || Date.now() > deadline) {
-      const {name, log} = dead ?? processes.at(-1)!;
-      const words = readFileSync(log, 'utf8').slice(-2_000);
-      throw new Error(`${name} ${dead === undefined ? 'is not ready' : 'has ended'}:\n${words}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
+async function succeeds(processes: readonly Running[], run: () => Ran): Promise<void> {
+  const isDead = ({child}: Running): boolean => child.exitCode !== null || child.signalCode !== null;
+  const said = (): string => {
+    const {name, log} = processes.find(isDead) ?? processes.at(-1)!;
+    return `${name}:\n${readFileSync(log, 'utf8').slice(-LOG_CHARACTERS)}`;
+  };
+  const look = (): Ran => {
+    if (processes.some(isDead)) throw new Error(`it has ended: ${said()}`);
+    return run();
+  };
+  await until(look, ({status}) => status === 0, {what: 'the control plane answers', withinMs: READY_TIMEOUT_MS, said});
 }

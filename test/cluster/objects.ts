@@ -1,10 +1,10 @@
 /** What tests do with a control plane: objects applied, our definitions put in, what is seen of them waited for. */
 import {join} from 'node:path';
 import {expect} from '@jest/globals';
+import {until} from '../waiting.ts';
 import type {ControlPlane} from './control-plane.ts';
 
 const CRDS = join(import.meta.dirname, '../../charts/sallyport/crds');
-const SOON_MS = 60_000;
 
 export interface Objects {
   /** Runs kubectl, which has to succeed; what it printed. */
@@ -31,15 +31,8 @@ export function objectsOf(cluster: () => ControlPlane): Objects {
   };
 }
 
-/** Waits until what is seen is as expected; after a minute it is compared, and shown, as any other expectation. */
+/** Waits until what is seen is as expected; else an error with what was seen last. */
 export async function soon(look: () => string, expected: string | RegExp): Promise<void> {
-  for (const deadline = Date.now() + SOON_MS; ;) {
-    const now = look();
-    if (typeof expected === 'string' ? now === expected : expected.test(now)) return;
-    if (Date.now() > deadline) {
-      if (typeof expected === 'string') expect(now).toBe(expected);
-      throw new Error(`${JSON.stringify(now)} does not match ${String(expected)}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  const holds = (now: string): boolean => (typeof expected === 'string' ? now === expected : expected.test(now));
+  await until(look, holds, {what: `${String(expected)} of ${look.toString()}`});
 }

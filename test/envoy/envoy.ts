@@ -36,9 +36,9 @@ export interface Envoy {
   stop(): Promise<void>;
 }
 
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 5_000;
-const SEEN_TIMEOUT_MS = 5_000;
+const SEEN_TIMEOUT_MS = 60_000;
 const POLL_MS = 20;
 /** Envoy's default of ten seconds is for disks. */
 const FLUSH_MS = 20;

@@ -7,6 +7,7 @@ import type {CaptureConfig, Hold, Member} from '../../tproxy/capture/config.ts';
 import {DEFAULT_MARKS} from '../../tproxy/capture/marks.ts';
 import {listenTransparent} from '../../tproxy/capture/sockets.ts';
 import {PORTS, TPROXY_ROUTE_TABLE} from '../../runtime/names.ts';
+import {found, WITHIN_MS} from '../waiting.ts';
 import {createLab, type Lab, type LabOptions, type LabPod} from './lab.ts';
 import {connectIn, listenIn, udpIn} from './sockets.ts';
 
@@ -176,9 +177,9 @@ export async function firstLine(path: string, ip: string, port: number, from?: s
   }
 }
 
-/** The next line of an open connection, or the code of the error that ended it, or `closed`. */
+/** The next line of an open connection, or the code of the error that ended it, or `closed`; NOTHING where nothing of it comes. */
 export function lineOf(client: Socket): Promise<string> {
-  return new Promise((resolve) => {
+  return inTime((resolve) => {
     if (client.destroyed) resolve(codeOf(client.errored));
     let text = '';
     client.on('data', (chunk: Buffer) => {
@@ -194,7 +195,20 @@ function codeOf(error: NodeJS.ErrnoException | null): string {
   return error === null ? 'closed' : (error.code ?? error.message);
 }
 
-/** Sends one datagram; resolves with `answered`, or with the code of the error that the network sent back. */
+const NOTHING = `nothing within ${WITHIN_MS / 1000} s`;
+
+/** As a word: who waits compares it, and the comparison shows it. */
+function inTime(come: (resolve: (word: string) => void) => void): Promise<string> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(NOTHING), WITHIN_MS);
+    come((word) => {
+      clearTimeout(timer);
+      resolve(word);
+    });
+  });
+}
+
+/** Sends one datagram; resolves with `answered`, with the code of the error that the network sent back, or with NOTHING. */
 export async function datagram(
   path: string,
   from: string,
@@ -205,7 +219,7 @@ export async function datagram(
   try {
     udp.connect(to.port, to.ip);
     await once(udp, 'connect');
-    const answer = new Promise<string>((resolve) => {
+    const answer = inTime((resolve) => {
       udp.once('message', (message) => resolve(`answered ${message.toString()}`));
       udp.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
     });
@@ -240,13 +254,7 @@ export async function udpEcho(path: string, ip: string, port: number): Promise<U
   };
 }
 
-const POLL_MS = 10;
-
-/** Waits until `look` answers something other than null, false or undefined; the test's own timeout is the limit. */
-export async function eventually<T>(look: () => T | Promise<T>): Promise<NonNullable<T>> {
-  for (;;) {
-    const seen = await look();
-    if (seen !== null && seen !== undefined && seen !== false) return seen;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
+/** Waits until `look` answers something other than null, false or undefined; else an error with its source. */
+export function eventually<T>(look: () => T | Promise<T>): Promise<NonNullable<T>> {
+  return found(look);
 }

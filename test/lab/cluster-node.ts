@@ -10,8 +10,9 @@ import {openCa} from '../../pki/index.ts';
 import {NOT_READY_TAINT} from '../../runtime/names.ts';
 import {tproxyCommand} from '../../cli/demo/proxy-process.ts';
 import type {ControlPlane} from '../cluster/control-plane.ts';
+import {within, WITHIN_MS} from '../waiting.ts';
 import {createLab, type Lab, type LabPod} from './lab.ts';
-import {listenIn} from './sockets.ts';
+import {endServer, listenIn} from './sockets.ts';
 
 export interface PodSpec {
   readonly namespace?: string;
@@ -31,10 +32,12 @@ export interface JournalLine {
 export interface Agent {
   readonly child: ChildProcess;
   readonly journal: readonly JournalLine[];
-  /** The first line that fits, now or later. Rejects where the agent ends first. */
+  /** The first line that fits, now or later. Rejects with what it said where the agent ends first, or it does not come. */
   logged(fits: (line: JournalLine) => boolean): Promise<JournalLine>;
-  /** /readyz. */
-  ready(): Promise<{readonly status: number; readonly body: Record<string, unknown>}>;
+  /** Its stderr so far, and the last lines of its journal. */
+  readonly said: () => string;
+  /** /readyz; status 0 where it does not answer. */
+  readonly ready: () => Promise<{readonly status: number; readonly body: Record<string, unknown>}>;
   /** SIGTERM, or what is said; resolves when it has ended. */
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
@@ -58,7 +61,7 @@ export interface ClusterNode {
   cutOff(cut: boolean): void;
   /** All three. */
   startPod(pod: PodSpec): Promise<LabPod>;
-  /** `200`, another status, or `curl exit N`. */
+  /** `200`, another status, or `curl exit N`: 28 where nothing came back in CURL_TIMEOUT_S, or in what `-m` of `more` says. */
   curl(pod: string, url: string, more?: readonly string[]): Promise<string>;
   close(): Promise<void>;
 }
@@ -74,6 +77,10 @@ export interface ClusterNodeOptions {
 }
 
 const RESOLVER = '9.9.9.9';
+/** Of what is answered, however busy the machine is. */
+const CURL_TIMEOUT_S = 20;
+/** The last lines of the journal that an error shows. */
+const SHOWN_LINES = 40;
 /** The lab's pods have these. */
 const PODS = ['10.77.0.0/24', 'fd77::/64'];
 
@@ -93,9 +100,11 @@ export async function clusterNode({cluster, name, kubeconfig, sites}: ClusterNod
   await serve(
     createServer((socket) => {
       if (cut) return void socket.resetAndDestroy();
-      carried.add(socket);
-      socket.once('close', () => carried.delete(socket));
       const onward = connect(Number(api.port), api.hostname);
+      for (const side of [socket, onward]) {
+        carried.add(side);
+        side.once('close', () => carried.delete(side));
+      }
       const end = (): void => {
         socket.destroy();
         onward.destroy();
@@ -169,7 +178,7 @@ export async function clusterNode({cluster, name, kubeconfig, sites}: ClusterNod
     },
     cutOff(now) {
       cut = now;
-      if (now) for (const socket of carried) socket.resetAndDestroy();
+      if (now) for (const side of carried) side.resetAndDestroy();
     },
     async startPod(pod) {
       node.createPod(pod);
@@ -178,13 +187,14 @@ export async function clusterNode({cluster, name, kubeconfig, sites}: ClusterNod
       return plugged;
     },
     async curl(pod, url, more = []) {
-      const argv = ['curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}', ...more, url];
+      const argv = ['curl', '-s', '-m', `${CURL_TIMEOUT_S}`, '-o', '/dev/null', '-w', '%{http_code}', ...more, url];
       const {stdout, status} = await lab.exec(pod, argv);
       return status === 0 ? stdout : `curl exit ${status}`;
     },
     async close() {
       for (const agent of agents) await agent.stop('SIGKILL');
-      for (const server of servers) server.close();
+      for (const server of servers) endServer(server);
+      for (const side of carried) side.destroy();
       await lab.close();
       rmSync(dir, {recursive: true, force: true});
     },
@@ -202,35 +212,55 @@ function start(lab: Lab, flags: readonly string[]): Agent {
   let stderr = '';
   child.stderr!.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   createInterface({input: child.stdout!}).on('line', (line) => {
-    journal.push(JSON.parse(line) as JournalLine);
+    journal.push(lineOf(line));
     look();
   });
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  void ended.then(look);
-  return {
-    ...{child, journal},
-    logged: (fits) =>
-      new Promise((resolve, reject) => {
-        const check = (): void => {
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  // What it said last is read after it has ended.
+  let isRead = false;
+  child.once('close', () => {
+    isRead = true;
+    look();
+  });
+  const said = (): string =>
+    [stderr, ...journal.slice(-SHOWN_LINES).map((line) => JSON.stringify(line))]
+      .filter((line) => line !== '')
+      .join('\n');
+  const agent: Agent = {
+    ...{child, journal, said},
+    logged(fits) {
+      let check = (): void => undefined;
+      const line = new Promise<JournalLine>((resolve, reject) => {
+        check = () => {
           const found = journal.find(fits);
-          const gone = child.exitCode !== null || child.signalCode !== null;
-          if (found === undefined && !gone) return;
-          waiting.delete(check);
           if (found !== undefined) resolve(found);
-          else reject(new Error(`the agent has ended: ${stderr}\n${journal.map((l) => JSON.stringify(l)).join('\n')}`));
+          else if (isRead) reject(new Error(`the agent has ended: ${said()}`));
         };
         waiting.add(check);
         check();
-      }),
+      });
+      return within(line, `a line of the agent: ${fits.toString()}`, {said}).finally(() => waiting.delete(check));
+    },
     async ready() {
-      const argv = ['curl', '-s', '-m', '5', '-w', '\n%{http_code}', 'http://127.0.0.1:15084/readyz'];
-      const {stdout} = await lab.exec('node', argv);
+      const argv = ['curl', '-s', '-m', `${CURL_TIMEOUT_S}`, '-w', '\n%{http_code}', 'http://127.0.0.1:15084/readyz'];
+      const {stdout, status: exit} = await lab.exec('node', argv);
+      if (exit !== 0) return {status: 0, body: {curl: `exit ${exit}`}};
       const at = stdout.lastIndexOf('\n');
       return {status: Number(stdout.slice(at + 1)), body: JSON.parse(stdout.slice(0, at)) as Record<string, unknown>};
     },
     async stop(signal = 'SIGTERM') {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-      await ended;
+      await within(gone, `the agent's end by ${signal}`, {said, withinMs: 2 * WITHIN_MS});
     },
   };
+  return agent;
+}
+
+/** What is no JSON is shown as it is. */
+function lineOf(text: string): JournalLine {
+  try {
+    return JSON.parse(text) as JournalLine;
+  } catch {
+    return {event: 'no journal line', message: text};
+  }
 }

@@ -3,17 +3,20 @@ import {join} from 'node:path';
 import {afterAll, afterEach, beforeAll, expect, type test} from '@jest/globals';
 import {startControlPlane, type ControlPlane} from '../cluster/control-plane.ts';
 import {clusterTest} from '../cluster/require.ts';
+import {until, WITHIN_MS} from '../waiting.ts';
 import {clusterNode, type Agent, type ClusterNode} from './cluster-node.ts';
 import {labTests} from './privileges.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** Of one test: everything in it is waited for by its condition. */
-export const LONG_MS = 120_000;
+/** Of one test: more than what it waits for, each of which has WITHIN_MS and says what was seen. */
+export const LONG_MS = 15 * WITHIN_MS;
 /** Addresses of the internet where a web server answers. */
 export const SITE = '203.0.113.9';
 export const OTHER_SITE = '203.0.113.77';
 export const SITE_URL = `http://${SITE}/`;
 export const OTHER_URL = `http://${OTHER_SITE}/`;
+/** For curl, of what is dropped: there is nothing to wait for. */
+export const BRIEFLY = ['-m', '3'];
 
 export interface ClusterWorld {
   readonly cluster: ControlPlane;
@@ -72,22 +75,13 @@ export const policyOf = (namespace: string, name: string, ip: string): object =>
   spec: {podSelector: {}, rules: [{name: 'web', to: {schemes: ['http'], cidrs: [`${ip}/32`]}}]},
 });
 
-/** Asks until the answer is that; says what it was where it never is. */
-export async function soon<T>(ask: () => Promise<T>, expected: T, withinMs = LONG_MS / 3): Promise<void> {
-  for (const until = Date.now() + withinMs; ;) {
-    const answer = await ask();
-    if (Object.is(answer, expected)) return;
-    if (Date.now() > until) expect(answer).toBe(expected);
-  }
+/** Asks until the answer is that; else an error with what it was, and what the agent said where it is given. */
+export async function soon<T>(ask: () => Promise<T>, expected: T, agent?: Agent): Promise<void> {
+  const what = `${JSON.stringify(expected)} of ${ask.toString()}`;
+  await until(ask, (answer) => Object.is(answer, expected), {what, ...(agent === undefined ? {} : {said: agent.said})});
 }
 
-/** Until the agent is ready; else with what it said of itself. */
-export async function ready(agent: Agent, withinMs = LONG_MS / 2): Promise<void> {
-  for (const until = Date.now() + withinMs; ;) {
-    const {status, body} = await agent.ready();
-    if (status === 200) return;
-    if (Date.now() < until) continue;
-    const said = agent.journal.map((line) => JSON.stringify(line)).join('\n');
-    throw new Error(`the agent is not ready: ${JSON.stringify(body)}\n${said}`);
-  }
+/** Until the agent is ready; else an error with its /readyz, and what it said. */
+export async function ready(agent: Agent): Promise<void> {
+  await until(agent.ready, ({status}) => status === 200, {what: 'the agent is ready', said: agent.said});
 }

@@ -60,7 +60,7 @@ export interface ExecOptions {
   /** Beside PATH, HOME and LANG: nothing else of this process's environment gets in (a proxy variable would decide the test). */
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string | Buffer;
-  /** Killed after this long; default 30 s. */
+  /** Killed after this long; default 60 s. */
   readonly timeoutMs?: number;
   readonly cwd?: string;
 }
@@ -102,7 +102,7 @@ export interface Lab {
   close(): Promise<void>;
 }
 
-const DEFAULT_TIMEOUT_MS = 30_000;
+const DEFAULT_TIMEOUT_MS = 60_000;
 const living = new Set<LabRecord>();
 let watching = false;
 
@@ -214,6 +214,9 @@ export async function createLab(options: LabOptions): Promise<Lab> {
       const timer = setTimeout(() => {
         timedOut = true;
         child.kill('SIGKILL');
+        // Its children may live, and hold its outputs open.
+        child.stdout?.destroy();
+        child.stderr?.destroy();
       }, options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
       // EPIPE where the program does not read its input.
       child.stdin?.on('error', () => undefined);
@@ -285,7 +288,8 @@ function ended(child: ChildProcess): Promise<number | null> {
 async function text(stream: NodeJS.ReadableStream | null): Promise<string> {
   if (stream === null) return '';
   const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(Buffer.from(chunk));
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await new Promise((resolve) => stream.once('close', resolve));
   return Buffer.concat(chunks).toString('utf8');
 }
 

@@ -10,7 +10,8 @@ import {answerQuery} from '../../cli/demo/dns.ts';
 import {publicCa, type PublicCa} from '../../cli/demo/public-ca.ts';
 import {tproxyCommand} from '../../cli/demo/proxy-process.ts';
 import {createLab, type Lab} from './lab.ts';
-import {listenIn, udpIn} from './sockets.ts';
+import {until, WITHIN_MS} from '../waiting.ts';
+import {endServer, listenIn, udpIn} from './sockets.ts';
 
 export const RESOLVER = '9.9.9.9';
 
@@ -39,8 +40,8 @@ export interface ProxiedLab {
   setPolicy(...documents: readonly object[]): void;
   /** Every journal line so far. */
   readonly journal: readonly JournalLine[];
-  /** The first journal line that fits, now or later; rejects after `timeoutMs`. */
-  seen(fits: (line: JournalLine) => boolean, timeoutMs?: number): Promise<JournalLine>;
+  /** The first journal line that fits, now or later; rejects where the proxy ends first or the line does not come. */
+  seen(fits: (line: JournalLine) => boolean): Promise<JournalLine>;
   close(): Promise<void>;
 }
 
@@ -56,8 +57,8 @@ export interface ProxiedOptions {
   readonly stdout?: number;
 }
 
-const SEEN_TIMEOUT_MS = 10_000;
-const START_TIMEOUT_MS = 20_000;
+/** The last lines of the journal that an error shows. */
+const SHOWN_LINES = 20;
 
 export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
   const dir = mkdtempSync(join(tmpdir(), 'sallyport-lab-'));
@@ -65,7 +66,7 @@ export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
   const ca = publicCa(join(dir, 'public-ca'));
   const caDir = join(dir, 'ca');
   const addresses = new Map<string, string>();
-  const servers: {close(): void}[] = [];
+  const servers: Server[] = [];
   const journal: JournalLine[] = [];
   const waiting = new Set<(line: JournalLine) => void>();
 
@@ -77,7 +78,6 @@ export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
     const answer = answerQuery(query, (name) => addresses.get(name));
     if (answer !== null) send(answer);
   });
-  servers.push(dns);
   for (const where of ['app', 'free', 'node', 'internet']) lab.setResolver(where, RESOLVER);
 
   const policies = join(dir, 'policies');
@@ -122,22 +122,22 @@ export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
     const child = lab.spawn('node', command, {stdio: ['ignore', options.stdout ?? 'pipe', 'inherit']});
     if (child.stdout !== null)
       createInterface({input: child.stdout}).on('line', (text) => {
-        const line = JSON.parse(text) as JournalLine;
+        const line = lineOf(text);
         journal.push(line);
         for (const look of waiting) look(line);
       });
     return child;
   };
   const isReady = async (): Promise<void> => {
-    const until = Date.now() + START_TIMEOUT_MS;
-    while (Date.now() < until) {
-      const {status} = await lab.exec('node', ['curl', '-sf', '-m', '5', 'http://127.0.0.1:15084/readyz']);
-      if (status === 0) return;
-    }
-    throw new Error('the proxy was not ready in time');
+    const argv = ['curl', '-sf', '-m', '20', 'http://127.0.0.1:15084/readyz'];
+    await until(
+      () => lab.exec('node', argv),
+      ({status}) => status === 0,
+      {what: 'the proxy is ready'},
+    );
   };
 
-  const seen: ProxiedLab['seen'] = (fits, timeoutMs = SEEN_TIMEOUT_MS) => {
+  const seen: ProxiedLab['seen'] = (fits) => {
     const already = journal.find(fits);
     if (already !== undefined) return Promise.resolve(already);
     const watched = proxied.proxy;
@@ -157,14 +157,17 @@ export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
         reject(
           new Error(
             `${why}; the last lines of the journal:\n${journal
-              .slice(-10)
+              .slice(-SHOWN_LINES)
               .map((line) => JSON.stringify(line))
               .join('\n')}`,
           ),
         );
       };
       const ended = (code: number | null): void => fail(`the proxy ended with exit code ${code}`);
-      const timer = setTimeout(() => fail(`no such journal line within ${timeoutMs} ms`), timeoutMs);
+      const timer = setTimeout(
+        () => fail(`no such journal line within ${WITHIN_MS / 1000} s: ${fits.toString()}`),
+        WITHIN_MS,
+      );
       watched.once('exit', ended);
       waiting.add(look);
     });
@@ -179,7 +182,7 @@ export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
       const before = journal.length;
       proxied.proxy = start();
       if (options.stdout !== undefined) return isReady();
-      await seen((line) => line.event === 'tproxy.listening' && journal.indexOf(line) >= before, START_TIMEOUT_MS);
+      await seen((line) => line.event === 'tproxy.listening' && journal.indexOf(line) >= before);
     },
     resolver: null,
     trust: {
@@ -202,17 +205,27 @@ export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
     journal,
     seen,
     async close() {
-      for (const server of servers) server.close();
+      for (const server of servers) endServer(server);
+      dns.close();
       await lab.close();
       rmSync(dir, {recursive: true, force: true});
     },
   };
   try {
-    if (options.stdout === undefined) await seen((line) => line.event === 'tproxy.listening', START_TIMEOUT_MS);
+    if (options.stdout === undefined) await seen((line) => line.event === 'tproxy.listening');
     else await isReady();
   } catch (error) {
     await proxied.close();
     throw error;
   }
   return proxied;
+}
+
+/** What is no JSON is shown as it is. */
+function lineOf(text: string): JournalLine {
+  try {
+    return JSON.parse(text) as JournalLine;
+  } catch {
+    return {event: 'no journal line', text};
+  }
 }

@@ -9,6 +9,9 @@ import {inNamespace} from './namespace.ts';
 
 const BACKLOG = 511;
 
+/** The open connections of the servers that were made to listen here. */
+const accepted = new WeakMap<Server, Set<Socket>>();
+
 /**
  * Lets `server` (net, tls, http, http2) listen at an address of the namespace at `path`. The address need not
  * exist yet (freebind). Port 0 picks one; answers the port.
@@ -16,6 +19,7 @@ const BACKLOG = 511;
 export async function listenIn(path: string, server: Server, ip: string, port: number): Promise<number> {
   const fd = inNamespace(path, () => owning(boundSocket(ip, SYS.SOCK_STREAM), (made) => at(made, ip, port)));
   listen(fd, BACKLOG);
+  remember(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({fd}, () => {
@@ -25,6 +29,25 @@ export async function listenIn(path: string, server: Server, ip: string, port: n
   });
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : port;
+}
+
+/**
+ * Closes a server of listenIn() and its connections. Those of a namespace that is gone are told of no end by anybody, and
+ * would keep this process alive.
+ */
+export function endServer(server: Server): void {
+  server.close();
+  for (const socket of accepted.get(server) ?? []) socket.destroy();
+}
+
+function remember(server: Server): void {
+  if (accepted.has(server)) return;
+  const sockets = new Set<Socket>();
+  accepted.set(server, sockets);
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
 }
 
 /** Dials from the namespace at `path`; with `from`, by that source address. Events as of net.connect. */

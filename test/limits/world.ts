@@ -10,6 +10,7 @@ import {answerQuery} from '../../cli/demo/dns.ts';
 import {usage} from '../bench/processes.ts';
 import {connectIn} from '../lab/index.ts';
 import {proxiedLab, type ProxiedLab} from '../lab/proxied.ts';
+import {found} from '../waiting.ts';
 import {FrameReader, PREFACE, settings, type ReadFrame} from './frames.ts';
 
 const POLICY = {
@@ -28,7 +29,7 @@ const POLICY = {
 };
 
 /** How long a condition is waited for: what the proxy ends by itself, it ends after 10 s at the latest (headTimeoutMs). */
-const EVENTUALLY_MS = 30_000;
+const EVENTUALLY_MS = 60_000;
 const POLL_MS = 50;
 
 /** What a test's own server does with a connection of the proxy. */
@@ -257,5 +258,5 @@ async function addOther(lab: ProxiedLab): Promise<void> {
   renameSync(`${file}.new~`, file);
   const captured = async (): Promise<boolean> =>
     (await lab.lab.exec('node', ['nft', 'list', 'table', 'inet', 'sallyport'])).stdout.includes(other.ip4);
-  while (!(await captured())) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  await found(captured);
 }
