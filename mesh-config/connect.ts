@@ -30,6 +30,11 @@ export function connectFilter(mesh: MeshEgressDocument, scope: Scope, service: P
       {match: {prefix: '/'}, typed_per_filter_config: ASKED_ONCE, route: {cluster, timeout: '0s'}},
     ],
   );
+  const merged = (value: object): object => ({
+    applyTo: 'CLUSTER',
+    match: {context: 'SIDECAR_OUTBOUND', cluster: {service: host, portNumber: port}},
+    patch: {operation: 'MERGE', value},
+  });
   const spec = {
     ...workloadSelector(scope),
     priority: PRIORITY.externalProxy,
@@ -43,11 +48,9 @@ export function connectFilter(mesh: MeshEgressDocument, scope: Scope, service: P
         },
         patch: {operation: 'REPLACE', value: manager},
       })),
-      {
-        applyTo: 'CLUSTER',
-        match: {context: 'SIDECAR_OUTBOUND', cluster: {service: host, portNumber: port}},
-        patch: {operation: 'MERGE', value: {...ABSOLUTE_FORM, ...(tls === null ? {} : {transport_socket: tlsTo(tls)})}},
-      },
+      merged(ABSOLUTE_FORM),
+      // Apart: of a patch with a transport socket Istio merges nothing else.
+      ...(tls === null ? [] : [merged({transport_socket: tlsTo(tls)})]),
     ],
   };
   return {

@@ -16,12 +16,32 @@ export interface ParentOptions {
   readonly port: number;
   /** Basic authentication is required. */
   readonly user?: {readonly name: string; readonly password: string};
+  /** squid alone: it speaks TLS, with this certificate. */
+  readonly tls?: {readonly cert: string; readonly key: string};
+}
+
+/** A certificate that is its own root, for names and addresses as openssl writes them (DNS:a, IP:10.1.2.3), as files. */
+export async function selfSigned(
+  lab: Lab,
+  dir: string,
+  name: string,
+  alternatives: string,
+): Promise<{cert: string; key: string}> {
+  const [cert, key] = [join(dir, `${name}.crt`), join(dir, `${name}.key`)];
+  const {status, stderr} = await lab.exec('internet', [
+    ...['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
+    ...['-subj', `/CN=${name}`, '-addext', `subjectAltName=${alternatives}`, '-keyout', key, '-out', cert],
+  ]);
+  if (status !== 0) throw new Error(`openssl: ${stderr}`);
+  // squid reads its key after it has given up root.
+  chmodSync(key, 0o644);
+  return {cert, key};
 }
 
 export async function startSquid(lab: Lab, dir: string, resolver: string, options: ParentOptions): Promise<Parent> {
-  const {ips, port, user} = options;
-  const [ip, ...more] = ips;
-  const own = folder(dir, `squid-${ip}-${port}`);
+  const {ips, port, user, tls} = options;
+  const [ip, ...more] = ips.map((one) => (one.includes(':') ? `[${one}]` : one));
+  const own = folder(dir, `squid-${ips[0]!.replaceAll(':', '-')}-${port}`);
   const config = join(own, 'squid.conf');
   const passwords = join(own, 'passwords');
   let text = squidConfig(own, `${ip}:${port}`, resolver, ...more.map((other) => `http_port ${other}:${port}`));
@@ -31,6 +51,8 @@ export async function startSquid(lab: Lab, dir: string, resolver: string, option
     const auth = `auth_param basic program /usr/lib/squid/basic_ncsa_auth ${passwords}\nacl known proxy_auth REQUIRED\n`;
     text = auth + text.replace('http_access allow all', 'http_access allow known\nhttp_access deny all');
   }
+  if (tls !== undefined)
+    text = text.replaceAll(/^http_port (.*)$/gm, `https_port $1 tls-cert=${tls.cert} tls-key=${tls.key}`);
   writeFileSync(config, text);
   await lab.internet.addAddress(...ips);
   const child = lab.spawn('internet', ['squid', '-N', '-f', config], {stdio: 'ignore', cwd: own});

@@ -71,6 +71,10 @@ export interface WorldOptions {
   readonly secrets?: Readonly<Record<string, string>>;
   /** A second pod, of the namespace `other`, with a sidecar of its own. */
   readonly neighbour?: boolean;
+  /** Variables of the sidecar's container. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** The mesh has IPv6 beside IPv4. */
+  readonly dualStack?: boolean;
   /** More programs in the lab. */
   readonly prepare?: (lab: Lab, dir: string) => Promise<void>;
 }
@@ -160,11 +164,12 @@ export async function meshWorld(options: WorldOptions): Promise<MeshWorld> {
           objects: [baseObjects(lab), ...objects],
           mesh: stringify({...LAB_MESH, ...meshConfig}),
           namespaces: NAMESPACES,
+          dualStack: options.dualStack ?? false,
         });
         let envoy: Envoy;
         let beside: Envoy | null = null;
         try {
-          envoy = await startSidecar(lab, pod, APP, lab.node.ips[0]!);
+          envoy = await startSidecar(lab, pod, APP, lab.node.ips[0]!, {environment: options.environment ?? {}});
           if (options.neighbour === true)
             beside = await startSidecar(lab, lab.pod('neighbour'), NEIGHBOUR, lab.node.ips[0]!);
         } catch (error) {
