@@ -22,6 +22,14 @@ pathNormalization:
 `);
   });
 
+  test('of a list of named entries ours is replaced, or put behind those of others', () => {
+    const ours = {extensionProviders: [{name: 'sallyport', envoyExtAuthzGrpc: {port: 9000}}]};
+    const others = 'extensionProviders:\n- name: tracing # theirs\n  zipkin: {port: 1}\n';
+    const expected = `extensionProviders:\n  - name: tracing # theirs\n    zipkin: { port: 1 }\n  - name: sallyport\n    envoyExtAuthzGrpc:\n      port: 9000\n`;
+    expect(mergeMesh(others, ours)).toBe(expected);
+    expect(mergeMesh(`${expected}`.replace('port: 9000', 'port: 1'), ours)).toBe(expected);
+  });
+
   test('merged twice it is the same as once', () => {
     const once = mergeMesh('trustDomain: y\n', SETTINGS);
     expect(mergeMesh(once, SETTINGS)).toBe(once);

@@ -1,5 +1,5 @@
 /** Our settings into somebody else's mesh configuration: what it says beside them stays as it is, comments too. */
-import {isMap, isScalar, parseDocument, Scalar, stringify, type Document} from 'yaml';
+import {isMap, isScalar, isSeq, parseDocument, Scalar, stringify, type Document, type YAMLSeq} from 'yaml';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Settings} from './mesh-settings.ts';
 
@@ -37,10 +37,21 @@ function merge(document: Document, path: readonly string[], settings: Settings):
     const at = [...path, key];
     const there = document.getIn(at, true);
     if (isPlainMapping(value) && isMap(there)) merge(document, at, value);
+    else if (isNamedList(value) && isSeq(there)) for (const one of value) mergeNamed(document, there, one);
     else if (isScalar(there) && !isPlainMapping(value) && !Array.isArray(value)) there.value = value;
     else document.setIn(at, document.createNode(value));
   }
 }
+
+/** An entry of the same name is replaced, and others stay: extensionProviders are everybody's. */
+function mergeNamed(document: Document, list: YAMLSeq, entry: {readonly name: string}): void {
+  const at = list.items.findIndex((item) => isMap(item) && item.get('name') === entry.name);
+  if (at === -1) list.add(document.createNode(entry));
+  else list.set(at, document.createNode(entry));
+}
+
+const isNamedList = (value: unknown): value is readonly {readonly name: string}[] =>
+  Array.isArray(value) && value.every((one) => isPlainMapping(one) && typeof one['name'] === 'string');
 
 const isPlainMapping = (value: unknown): value is Settings =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -6,11 +6,22 @@ import type {EnvoyFilter, Named, Service, ServiceEntry, SidecarResource, Surroun
 import type {IstioObject} from './objects.ts';
 
 const GROUP = 'networking.istio.io';
+interface Served {
+  readonly group: string;
+  readonly version: string;
+  readonly plural: string;
+}
 /** The kinds that are generated. */
 const KINDS = {
-  ServiceEntry: {version: 'v1', plural: 'serviceentries'},
-  EnvoyFilter: {version: 'v1alpha3', plural: 'envoyfilters'},
-} as const;
+  ServiceEntry: {group: GROUP, version: 'v1', plural: 'serviceentries'},
+  EnvoyFilter: {group: GROUP, version: 'v1alpha3', plural: 'envoyfilters'},
+  DestinationRule: {group: GROUP, version: 'v1', plural: 'destinationrules'},
+  AuthorizationPolicy: {group: 'security.istio.io', version: 'v1', plural: 'authorizationpolicies'},
+  NetworkPolicy: {group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies'},
+  Gateway: {group: 'gateway.networking.k8s.io', version: 'v1', plural: 'gateways'},
+} as const satisfies Readonly<Record<string, Served>>;
+/** Of the Gateway API, which a mesh without waypoints need not have. */
+const OPTIONAL: Served = KINDS.Gateway;
 const FIELD_MANAGER = 'sallyport-mesh-config';
 const APPLY = setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply);
 
@@ -32,17 +43,20 @@ export function clusterStore(config: KubeConfig): Store {
   const custom = config.makeApiClient(CustomObjectsApi);
   const core = config.makeApiClient(CoreV1Api);
   const place = (object: IstioObject) => ({
-    group: GROUP,
     ...KINDS[object.kind as keyof typeof KINDS],
     namespace: object.metadata.namespace,
     name: object.metadata.name,
   });
-  const all = async <T extends Named>(kind: string, {version, plural}: {version: string; plural: string}) => {
-    const answer: unknown = await asked(`${plural}.${GROUP}`, () =>
-      custom.listClusterCustomObject({group: GROUP, version, plural}),
-    );
+  const all = async <T extends Named>(kind: string, where: Served) => {
+    const {group, version, plural} = where;
+    const answer: unknown = await asked(`${plural}.${group}`, () =>
+      custom.listClusterCustomObject({group, version, plural}),
+    ).catch((error: unknown) => {
+      if (where === OPTIONAL && (error as SallyportError).code === 'IstioMissing') return {items: []};
+      throw error;
+    });
     // Entries of a list do not say what they are.
-    return (answer as {items: T[]}).items.map((item) => ({...item, apiVersion: `${GROUP}/${version}`, kind}));
+    return (answer as {items: T[]}).items.map((item) => ({...item, apiVersion: `${group}/${version}`, kind}));
   };
   const mesh = async (namespace: string, revision: string): Promise<string | null> => {
     const name = revision === 'default' ? 'istio' : `istio-${revision}`;
@@ -60,7 +74,7 @@ export function clusterStore(config: KubeConfig): Store {
       return {
         serviceEntries: await all<ServiceEntry>('ServiceEntry', KINDS.ServiceEntry),
         services: (await services).items.map((item) => ({...item, kind: 'Service'})) as unknown as Service[],
-        sidecars: await all<SidecarResource>('Sidecar', {version: 'v1', plural: 'sidecars'}),
+        sidecars: await all<SidecarResource>('Sidecar', {group: GROUP, version: 'v1', plural: 'sidecars'}),
         envoyFilters: await all<EnvoyFilter>('EnvoyFilter', KINDS.EnvoyFilter),
         mesh: await mesh(namespace, revision),
       };

@@ -10,6 +10,7 @@ import {proxyServices, serviceEntry, type ProxyService} from './external-proxy.t
 import {scopeOf, type Generated, type Scope} from './objects.ts';
 import {connectFilter} from './connect.ts';
 import {extauthzTls, gatewayObjects} from './gateway/gateway.ts';
+import {waypointObjects} from './waypoint/waypoint.ts';
 import {chained} from './chain/chained.ts';
 import {DIALS_ADDRESS, sidecarFilters} from './sidecar.ts';
 import {chainFilter, plainHttp} from './chain/sidecar.ts';
@@ -42,6 +43,7 @@ export function translate(mesh: MeshEgressDocument, proxies: readonly UpstreamPr
           .map((service) => connectFilter(mesh, scope, service)),
       ]),
       ...gatewayObjects(mesh, scopesAt('EgressGateway')),
+      ...mesh.enforcement.flatMap((entry) => (entry.at === 'Waypoint' ? waypointObjects(mesh, entry) : [])),
       ...services.map((service) => serviceEntry(mesh, service)),
       ...(chain === null || scopesAt('Sidecar').length === 0 ? [] : [plainHttp(mesh)]),
     ],

@@ -6,8 +6,15 @@ import {istioObject, type Generated, type Scope} from '../objects.ts';
 const DNS_PORT = 53;
 const NAME_LABEL = 'kubernetes.io/metadata.name';
 
+const podsOf = ({labels}: Scope): object => (Object.keys(labels).length === 0 ? {} : {matchLabels: labels});
+
 /** `what` is the way out: the gateway, or a waypoint. */
-export function onlyWayOut(mesh: MeshEgressDocument, scope: Scope, what: string): Generated {
+export function onlyWayOut(
+  mesh: MeshEgressDocument,
+  scope: Scope,
+  what: string,
+  podSelector = podsOf(scope),
+): Generated {
   const dns = ['UDP', 'TCP'].map((protocol) => ({protocol, port: DNS_PORT}));
   return {
     why: `Packets of these pods go to pods of the cluster and to its resolver only, so ${what} is the only way out: for UDP, for programs that run as the proxy's user, and before the sidecar is up too. It takes a network plugin that enforces NetworkPolicy.`,
@@ -18,7 +25,7 @@ export function onlyWayOut(mesh: MeshEgressDocument, scope: Scope, what: string)
       `sallyport-only-way-out${scope.suffix}`,
       scope.namespace,
       {
-        podSelector: Object.keys(scope.labels).length === 0 ? {} : {matchLabels: scope.labels},
+        podSelector,
         policyTypes: ['Egress'],
         egress: [
           {

@@ -93,6 +93,20 @@ describe('MeshEgress', () => {
       'labels of its pods',
     ],
     ['names to decrypt that are none', 'spec: {egressGateway: {inspect: {hosts: ["a b"]}}}', '4:42', 'BadHost', ''],
+    [
+      'a pattern for a waypoint',
+      'spec: {enforcement: [{at: Waypoint, namespace: a, hosts: ["*.example"]}]}',
+      '4:59',
+      'BadHost',
+      'each name',
+    ],
+    [
+      'names that are to be decrypted and are not',
+      'spec: {egressGateway: {inspect: {hosts: [a.example], except: [a.example]}}}',
+      '4:63',
+      'Contradiction',
+      'one of the two',
+    ],
     ['a waypoint without names', 'spec: {enforcement: [{at: Waypoint, namespace: a}]}', '4:22', 'NoHosts', 'hosts'],
     [
       'names where every name is asked about',

@@ -129,8 +129,19 @@ function enforcementOf(
         );
         return null;
       }
-      return {at, namespace, labels: {}, hosts: trail.within(entry, 'hosts', () => readHosts(hosts, trail))};
+      return {at, namespace, labels: {}, hosts: trail.within(entry, 'hosts', () => readBound(hosts, trail))};
   }
+}
+
+/** A name that is bound to a waypoint has an address in the mesh, and a pattern has none. */
+function readBound(list: readonly string[], trail: Trail): readonly string[] {
+  list.forEach((name, i) =>
+    trail.within(list, i, () => {
+      if (name.includes('*'))
+        trail.error('BadHost', `${quote(name)} is a pattern, and a waypoint has names bound to it`, 'Write each name.');
+    }),
+  );
+  return readHosts(list, trail);
 }
 
 function readGateway(raw: RawGateway, trail: Trail): EgressGatewayIntent {

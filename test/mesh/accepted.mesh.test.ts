@@ -10,8 +10,8 @@ const folder = new URL('../../mesh-config/testdata/', import.meta.url);
 const NAMES = readdirSync(folder)
   .filter((file) => file.endsWith('.out.yaml'))
   .map((file) => file.slice(0, -'.out.yaml'.length))
-  // Nothing comes out of these.
-  .filter((name) => name !== 'refused' && name !== 'misspelt');
+  // Of some nothing comes out but findings.
+  .filter((name) => readFileSync(new URL(`${name}.out.yaml`, folder), 'utf8').includes('apiVersion: '));
 
 /** Without what istioctl says to every EnvoyFilter there is, and without its summaries. */
 const findings = (text: string): readonly string[] =>
