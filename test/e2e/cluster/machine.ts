@@ -48,6 +48,8 @@ export interface Ran {
 }
 
 const CGROUPS = '/sys/fs/cgroup';
+/** Then the number of the process whose machine it is. */
+const CGROUP = 'sallyport-e2e-';
 /** Written by the kubelet at its start; inside they are files of the node's own. */
 const KERNEL_SETTINGS = ['vm/overcommit_memory', 'kernel/panic', 'kernel/panic_on_oops', 'kernel/keys/root_maxkeys'];
 /** Where daemons and hostPath volumes write: the node sees this machine's files there, and what it writes is its own. */
@@ -58,7 +60,7 @@ const MOUNTS_TIMEOUT_MS = 10_000;
 export async function startMachine(): Promise<Machine> {
   // kube-proxy translates between pods of one bridge too.
   const lab = await createLab({name: 'e2e', pods: [], bridgeNetfilter: true});
-  const dir = mkdtempSync(join(tmpdir(), 'sallyport-e2e-'));
+  const dir = mkdtempSync(join(tmpdir(), `${CGROUP}${process.pid}-`));
   for (const folder of ['log', 'kernel']) mkdirSync(join(dir, folder));
   removeOldCgroups();
   const cgroup = `/${basename(dir)}`;
@@ -205,7 +207,9 @@ function removeCgroup(name: string): void {
     }
 }
 
+/** Those of processes that live are empty too until their containers start. */
 function removeOldCgroups(): void {
   const names = new Set(hierarchies().flatMap((hierarchy) => readdirSync(hierarchy)));
-  for (const name of names) if (name.startsWith('sallyport-e2e-')) removeCgroup(name);
+  for (const name of names)
+    if (name.startsWith(CGROUP) && !existsSync(`/proc/${name.slice(CGROUP.length).split('-')[0]}`)) removeCgroup(name);
 }
