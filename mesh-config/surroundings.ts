@@ -25,6 +25,7 @@ export interface ServiceEntry extends Named {
     readonly ports?: readonly Port[];
     readonly exportTo?: readonly string[];
     readonly resolution?: string;
+    readonly location?: string;
   };
 }
 

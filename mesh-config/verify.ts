@@ -2,6 +2,7 @@
 import {parse} from 'yaml';
 import type {MeshEgressDocument} from '../policy/index.ts';
 import {extauthzHost} from './check.ts';
+import {aroundGateway} from './gateway/around.ts';
 import type {ProxyService} from './external-proxy.ts';
 import {OWNED} from './objects.ts';
 import {isSeenIn, nameOf, type Named, type Port, type Surroundings} from './surroundings.ts';
@@ -27,6 +28,7 @@ export function conflicts(
     ...hidden(mesh, proxies, around),
     ...(mesh.enforcement.length === 0 ? [] : othersFilters(around)),
     ...openProviders(around.mesh),
+    ...aroundGateway(mesh, around),
   ];
 }
 
