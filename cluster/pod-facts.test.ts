@@ -1,6 +1,6 @@
 import {describe, expect, test} from '@jest/globals';
 import type {KubernetesObject} from '@kubernetes/client-node';
-import {guardOf, podFacts} from './pod-facts.ts';
+import {guardOf, mtlsOf, podFacts} from './pod-facts.ts';
 
 const pod = (more: {metadata?: object; spec?: object; status?: object} = {}): KubernetesObject =>
   ({
@@ -28,6 +28,7 @@ test('what matters of a pod, its addresses canonical and each once', () => {
     createdAt: '2026-11-21T00:00:00.000Z',
     asking: {},
     injectedForTproxy: false,
+    injectedMtls: null,
     sidecar: false,
   });
 });
@@ -119,5 +120,78 @@ describe('by whom it wants to be guarded', () => {
     ['nobody: a label makes no sidecar', {labels: {'sallyport.dev/mode': 'mesh'}}, 'unasked'],
   ])('%s', (_title, {labels, annotations, spec, namespace = {}}, expected) => {
     expect(guardOf(podFacts(pod({metadata: {labels, annotations}, ...(spec && {spec})}))!, namespace)).toBe(expected);
+  });
+});
+
+describe('what it says about mTLS', () => {
+  const LABEL = 'sallyport.dev/mtls';
+  const PORTS = 'sallyport.dev/mtls-plain-ports';
+  const statusOf = (mtls: string, mtlsPlainPorts: number[] = []): Record<string, string> => ({
+    'sallyport.dev/status': JSON.stringify({mode: 'tproxy', mtls, mtlsPlainPorts}),
+  });
+  const ENABLED = {'sallyport.dev/injection': 'enabled'};
+  test.each<[string, {labels?: object; annotations?: object}, Record<string, string> | null, unknown]>([
+    ['nothing', {}, {}, null],
+    ['its label', {labels: {[LABEL]: 'Permissive'}}, {}, {mode: 'Permissive', plainPorts: []}],
+    ['a word that does not exist is Strict', {labels: {[LABEL]: 'yes'}}, {}, {mode: 'Strict', plainPorts: []}],
+    [
+      'its annotation counts where the namespace lets it',
+      {annotations: {[LABEL]: 'Strict'}},
+      ENABLED,
+      {mode: 'Strict', plainPorts: []},
+    ],
+    ['and nowhere else', {annotations: {[LABEL]: 'Strict'}}, {}, null],
+    [
+      'and while the namespace is not known yet',
+      {annotations: {[LABEL]: 'Strict'}},
+      null,
+      {mode: 'Strict', plainPorts: []},
+    ],
+    ["its namespace's", {}, {...ENABLED, [LABEL]: 'Strict'}, {mode: 'Strict', plainPorts: []}],
+    [
+      "its own before its namespace's",
+      {labels: {[LABEL]: 'Off'}},
+      {...ENABLED, [LABEL]: 'Strict'},
+      {mode: 'Off', plainPorts: []},
+    ],
+    [
+      'ports that stay plain',
+      {labels: {[LABEL]: 'Strict'}, annotations: {[PORTS]: '9090, 8081'}},
+      {},
+      {mode: 'Strict', plainPorts: [9090, 8081]},
+    ],
+    [
+      'ports that cannot be read leave none plain',
+      {labels: {[LABEL]: 'Strict'}, annotations: {[PORTS]: '9090, all'}},
+      {},
+      {mode: 'Strict', plainPorts: []},
+    ],
+    [
+      'a label that was taken away frees nobody',
+      {annotations: statusOf('Strict')},
+      {},
+      {mode: 'Strict', plainPorts: []},
+    ],
+    [
+      'nor one that was changed',
+      {labels: {[LABEL]: 'Off'}, annotations: statusOf('Strict')},
+      {},
+      {mode: 'Strict', plainPorts: []},
+    ],
+    [
+      'but one that asks for more is heard',
+      {labels: {[LABEL]: 'Strict'}, annotations: statusOf('Off')},
+      {},
+      {mode: 'Strict', plainPorts: []},
+    ],
+    [
+      'a port that was added while it runs is not left plain, one that was taken away is taken',
+      {labels: {[LABEL]: 'Strict'}, annotations: {...statusOf('Strict', [9090, 8081]), [PORTS]: '9090, 5432'}},
+      {},
+      {mode: 'Strict', plainPorts: [9090]},
+    ],
+  ])('%s', (_title, metadata, namespaceLabels, expected) => {
+    const words = mtlsOf(podFacts(pod({metadata}))!, namespaceLabels);
+    expect(words === null ? null : {mode: words.mode, plainPorts: [...words.plainPorts]}).toEqual(expected);
   });
 });

@@ -2,8 +2,9 @@
 import type {KubernetesObject} from '@kubernetes/client-node';
 import {canonicalAddress, type Address} from '../policy/index.ts';
 import {ANNOTATIONS, LABELS} from '../runtime/names.ts';
+import {mtlsModeOf, parsePlainPorts, stricter, type MtlsMode, type MtlsWords} from '../sources/mtls-words.ts';
 import type {Guarded} from '../sources/workload-table.ts';
-import {askedMode, type Mode} from './asked-mode.ts';
+import {askedMode, wish, type Mode} from './asked-mode.ts';
 
 export interface PodFacts {
   readonly namespace: string;
@@ -21,6 +22,8 @@ export interface PodFacts {
   readonly asking: Readonly<Record<string, string>>;
   /** The webhook has put it under our guard: whatever its labels say by now. */
   readonly injectedForTproxy: boolean;
+  /** How it was to speak mTLS when it was made, by the webhook's word; null: nothing was said. */
+  readonly injectedMtls: {readonly mode: MtlsMode; readonly plainPorts: ReadonlySet<number>} | null;
   /** A container is called as Istio's sidecar is. */
   readonly sidecar: boolean;
 }
@@ -50,7 +53,10 @@ export function hasSidecar(spec: {readonly containers?: Named; readonly initCont
   return [...(spec.containers ?? []), ...(spec.initContainers ?? [])].some(({name}) => name === SIDECAR);
 }
 
-const ASKING: readonly string[] = [LABELS.inject, LABELS.mode, ANNOTATIONS.tutorial];
+const ASKING: readonly string[] = [
+  ...[LABELS.inject, LABELS.mode, LABELS.mtls, ANNOTATIONS.tutorial],
+  ANNOTATIONS.mtlsPlainPorts,
+];
 
 /**
  * null for a pod that sends nothing as itself: it has ended (its address may be another's by now), or it is on the node's
@@ -68,6 +74,7 @@ export function podFacts(object: KubernetesObject): PodFacts | null {
   }
   const {annotations = {}, creationTimestamp} = metadata;
   const said = annotations[ANNOTATIONS.trustsCa];
+  const injected = injectedStatus(annotations[ANNOTATIONS.status]);
   return {
     namespace: metadata.namespace,
     name: metadata.name,
@@ -80,16 +87,32 @@ export function podFacts(object: KubernetesObject): PodFacts | null {
     trustsCa: said === undefined ? annotations[ANNOTATIONS.status] !== undefined : said === 'true',
     createdAt: creationTimestamp === undefined ? '' : new Date(creationTimestamp).toISOString(),
     asking: Object.fromEntries(ASKING.flatMap((key) => (key in annotations ? [[key, annotations[key]!]] : []))),
-    injectedForTproxy: injectedMode(annotations[ANNOTATIONS.status]) === 'tproxy',
+    injectedForTproxy: injected?.mode === 'tproxy',
+    injectedMtls: injectedMtls(injected),
     sidecar: hasSidecar(spec ?? {}),
   };
 }
 
+interface Injected {
+  readonly mode?: unknown;
+  readonly mtls?: unknown;
+  readonly mtlsPlainPorts?: unknown;
+}
+
+function injectedMtls(injected: Injected | null): PodFacts['injectedMtls'] {
+  if (typeof injected?.mtls !== 'string') return null;
+  const ports = Array.isArray(injected.mtlsPlainPorts) ? (injected.mtlsPlainPorts as unknown[]) : [];
+  return {
+    mode: mtlsModeOf(injected.mtls),
+    plainPorts: new Set(ports.filter((port): port is number => typeof port === 'number')),
+  };
+}
+
 /** Of the status that the webhook wrote; null: it wrote none, or somebody else did. */
-function injectedMode(status: string | undefined): unknown {
+function injectedStatus(status: string | undefined): Injected | null {
   if (status === undefined) return null;
   try {
-    return (JSON.parse(status) as {mode?: unknown} | null)?.mode ?? null;
+    return JSON.parse(status) as Injected | null;
   } catch {
     return null;
   }
@@ -107,6 +130,26 @@ export function guardOf(pod: PodFacts, namespaceLabels: Readonly<Record<string, 
   const asksForUs = asked.kind === 'wrong' || (asked.kind === 'mode' && asked.mode === 'tproxy');
   if (asksForUs || pod.injectedForTproxy) return 'asked';
   return pod.sidecar && isOfTheMesh(namespaceLabels ?? {}) ? 'sidecar' : 'unasked';
+}
+
+/**
+ * What the pod says about mTLS; null: nothing. `namespaceLabels` null: not known yet, and annotations count until they are. A word
+ * that does not exist is Strict, and so is a pod that was made Strict and says something else by now: what is changed while it
+ * runs frees nobody, and leaves no further port plain. Ports that cannot be read leave none. Pure.
+ */
+export function mtlsOf(pod: PodFacts, namespaceLabels: Readonly<Record<string, string>> | null): MtlsWords | null {
+  const of = namespaceLabels ?? {[LABELS.injection]: 'enabled'};
+  const said = wish({labels: pod.labels, annotations: pod.asking}, of, LABELS.mtls);
+  const now = said === null ? null : mtlsModeOf(said.value);
+  const atStart = pod.injectedMtls;
+  const mode = now !== null && atStart !== null ? stricter(now, atStart.mode) : (now ?? atStart?.mode ?? null);
+  const text = pod.asking[ANNOTATIONS.mtlsPlainPorts];
+  if (mode === null && text === undefined) return null;
+  const ports = (text === undefined ? null : parsePlainPorts(text)) ?? new Set<number>();
+  return {
+    mode,
+    plainPorts: atStart === null ? ports : new Set([...ports].filter((port) => atStart.plainPorts.has(port))),
+  };
 }
 
 /**

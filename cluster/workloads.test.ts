@@ -4,7 +4,7 @@ import {tableOf} from './workloads.ts';
 
 const pod = (name: string, ips: string[], createdAt: string, more: Partial<PodFacts> = {}): PodFacts => ({
   ...{namespace: 'default', name, uid: name, labels: {}, serviceAccount: 'default', node: null, trustsCa: false},
-  ...{ips, createdAt, asking: {}, injectedForTproxy: false, sidecar: false, ...more},
+  ...{ips, createdAt, asking: {}, injectedForTproxy: false, injectedMtls: null, sidecar: false, ...more},
 });
 const addresses = (pods: PodFacts[]): string[] =>
   tableOf(pods, new Map()).map(({workload, ips}) => [workload.name, ...ips].join(' '));

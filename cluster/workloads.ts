@@ -2,7 +2,7 @@
 import type {KubeConfig} from '@kubernetes/client-node';
 import type {Address} from '../policy/index.ts';
 import type {WorkloadEntry} from '../sources/workload-table.ts';
-import {guardOf, podFacts, type PodFacts} from './pod-facts.ts';
+import {guardOf, mtlsOf, podFacts, type PodFacts} from './pod-facts.ts';
 import {startReflector, type Reflector} from './reflector.ts';
 
 export interface WorkloadsOptions {
@@ -85,6 +85,8 @@ export function tableOf(
       ...{namespace, name, uid, labels, serviceAccount, trustsCa, node: pod.node},
       namespaceLabels: labelsOfNamespace,
     };
-    return {workload, ips, interface: null, guarded: guardOf(pod, labelsOfNamespace)};
+    const mtls = mtlsOf(pod, labelsOfNamespace);
+    const guarded = guardOf(pod, labelsOfNamespace);
+    return {workload, ips, interface: null, guarded, ...(mtls === null ? {} : {mtls})};
   });
 }

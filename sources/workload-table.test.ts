@@ -21,10 +21,30 @@ test('a workload has its defaults filled in and is found by each of its addresse
   expect([index.get('10.0.0.7'), index.get('fd00::7'), index.get('10.0.0.8')]).toEqual([workload, workload, undefined]);
 });
 
+test('an entry says how it speaks mTLS, and which ports stay plain', () => {
+  const [entry, quiet] = parseWorkloads(
+    '- {ips: [10.0.0.7], namespace: shop, name: a, mtls: Strict, mtlsPlainPorts: [9090]}\n- {ips: [10.0.0.8], namespace: shop, name: b}\n',
+    'w.yaml',
+  );
+  expect([entry!.mtls, quiet!.mtls]).toEqual([{mode: 'Strict', plainPorts: new Set([9090])}, undefined]);
+});
+
 test('an empty file is an empty table', () => expect(parseWorkloads('', 'w.yaml')).toEqual([]));
 
 describe('a bad table is refused with its place and the fix', () => {
   test.each([
+    [
+      'a word about mTLS that does not exist',
+      '- {ips: [10.0.0.7], namespace: a, name: b, mtls: strict}',
+      'w.yaml:1:50: mtls is "strict"',
+      'Strict, Permissive, Off',
+    ],
+    [
+      'a port that is none',
+      '- {ips: [10.0.0.7], namespace: a, name: b, mtlsPlainPorts: [0]}',
+      'w.yaml:1:60: mtlsPlainPorts is no list',
+      '[9090]',
+    ],
     ['no list', 'a: 1', 'w.yaml:1:1: no list', 'YAML list'],
     [
       'an unknown field',

@@ -4,7 +4,7 @@ import {LineCounter, parseDocument, isMap, isSeq, type Node} from 'yaml';
 import {canonicalAddress, type Address, type Workload} from '../policy/index.ts';
 import {SallyportError} from '../runtime/errors.ts';
 import {closest} from '../runtime/closest.ts';
-import type {MtlsWords} from './mtls-words.ts';
+import {MAX_PLAIN_PORTS, MTLS_MODES, type MtlsWords} from './mtls-words.ts';
 import {readRegularFile} from './regular-file.ts';
 
 /** A workload with where it is plugged in. */
@@ -38,6 +38,8 @@ const FIELDS = [
   'labels',
   'serviceAccount',
   'trustsCa',
+  'mtls',
+  'mtlsPlainPorts',
 ] as const;
 
 /** Reads the file. Throws SallyportError `WorkloadsInvalid` with file:line:column. */
@@ -132,7 +134,9 @@ export function parseWorkloads(text: string, file: string): WorkloadEntry[] {
     });
     if (value.trustsCa !== undefined && typeof value.trustsCa !== 'boolean')
       throw bad(nodeOf('trustsCa'), 'trustsCa is neither true nor false', 'Write trustsCa: true.');
+    const mtls = mtlsOf(value, (key, message, fix) => bad(nodeOf(key), message, fix));
     return {
+      ...(mtls === null ? {} : {mtls}),
       ips,
       interface: value.interface === undefined ? null : textOr('interface', null),
       guarded: 'listed',
@@ -149,6 +153,31 @@ export function parseWorkloads(text: string, file: string): WorkloadEntry[] {
       },
     };
   });
+}
+
+/** What an entry says about mTLS; null: nothing. */
+function mtlsOf(
+  {mtls, mtlsPlainPorts}: Record<string, unknown>,
+  bad: (key: string, message: string, fix: string) => SallyportError,
+): MtlsWords | null {
+  if (mtls === undefined && mtlsPlainPorts === undefined) return null;
+  const mode = MTLS_MODES.find((one) => one === mtls) ?? null;
+  if (mtls !== undefined && mode === null)
+    throw bad('mtls', `mtls is ${JSON.stringify(mtls)}`, `Write one of ${MTLS_MODES.join(', ')}.`);
+  const ports: unknown[] = Array.isArray(mtlsPlainPorts) ? mtlsPlainPorts : [];
+  const isPort = (port: unknown): port is number =>
+    typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65_535;
+  if (
+    (mtlsPlainPorts !== undefined && !Array.isArray(mtlsPlainPorts)) ||
+    !ports.every(isPort) ||
+    ports.length > MAX_PLAIN_PORTS
+  )
+    throw bad(
+      'mtlsPlainPorts',
+      `mtlsPlainPorts is no list of up to ${MAX_PLAIN_PORTS} ports`,
+      'Write mtlsPlainPorts: [9090].',
+    );
+  return {mode, plainPorts: new Set(ports)};
 }
 
 /** Lookup by address. */

@@ -39,18 +39,41 @@ export function testIdentity(ca: Pair, spiffeId: string, lifeMs = 3_600_000, now
   return {spiffeId, keyPem, chainPem, rootsPem: rootPemOf(ca), notAfterMs};
 }
 
-/** A journal that keeps what it was told. */
+interface Heard {
+  readonly level: string;
+  readonly event: string;
+  readonly message: string;
+}
+
+/** A journal that keeps what it was told, and waits for what it has not been told yet. */
 export function heardJournal(): {
   readonly journal: Journal;
-  readonly heard: {readonly level: string; readonly event: string; readonly message: string}[];
+  readonly heard: readonly Heard[];
+  /** The first that fits, now or later. */
+  readonly said: (fits: (heard: Heard) => boolean) => Promise<Heard>;
 } {
-  const heard: {level: string; event: string; message: string}[] = [];
+  const heard: Heard[] = [];
+  let waiting: (() => void)[] = [];
   return {
     heard,
     journal: {
       decision: () => undefined,
       flow: () => undefined,
-      notice: (level, event, message) => void heard.push({level, event, message}),
+      notice(level, event, message) {
+        heard.push({level, event, message});
+        const asked = waiting;
+        waiting = [];
+        for (const one of asked) one();
+      },
     },
+    said: (fits) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          const found = heard.find(fits);
+          if (found === undefined) waiting.push(look);
+          else resolve(found);
+        };
+        look();
+      }),
   };
 }
