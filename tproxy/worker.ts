@@ -19,6 +19,7 @@ import {DescriptorWatch} from './descriptors.ts';
 import type {FilterOptions, RunningFilters} from '../filters/index.ts';
 import {holdOf} from './hold.ts';
 import type {State, ToSupervisor, ToWorker} from './messages.ts';
+import type {WorkerMtls} from './mtls/worker.ts';
 import {ownListener} from '../runtime/own-addresses.ts';
 import type {ParentProxy} from '../sources/refs.ts';
 import {createRelay, type Relay} from './relay/index.ts';
@@ -59,6 +60,7 @@ class Worker {
   #acceptFailedAt = -NOTICE_EVERY_MS;
   readonly #capturedServers: Server[] = [];
   readonly #explicitServers: Server[] = [];
+  #mtls: WorkerMtls | null = null;
 
   constructor(config: TproxyConfig, state: State, filtersOf: (journal: Journal) => RunningFilters | null) {
     this.#config = config;
@@ -95,8 +97,10 @@ class Worker {
       upstreamCa: config.upstreamCaFile === null ? null : readFileSync(config.upstreamCaFile, 'utf8'),
       isOwnListener,
       // Inside a pod every address of ours is the pod's.
-      mustUseOwnAddress: (address) => config.capture !== 'pod' && this.#mustUseOwnAddress(address),
-      connectTransparent: config.capture === 'node' ? connectTransparent : null,
+      mustUseOwnAddress: (address) =>
+        config.capture !== 'pod' && (this.#mustUseOwnAddress(address) || this.#mtls?.isPeer(address) === true),
+      connectTransparent:
+        config.capture === 'node' ? (options) => this.#mtls?.dial(options) ?? connectTransparent(options) : null,
     });
     this.#relay = createRelay({
       policies: () => this.#policies,
@@ -131,6 +135,11 @@ class Worker {
       return (filters = createFilters({dir, timeoutMs, onNotice}));
     });
     await (filters as RunningFilters | null)?.ready;
+    if (config.mtls !== null && state.mtls !== null) {
+      const {WorkerMtls} = await import('./mtls/worker.ts');
+      const count = (event: string): void => worker.#metrics.relayEvent(event);
+      worker.#mtls = new WorkerMtls(config.mtls, state.mtls, worker.#journal, count);
+    }
     return worker;
   }
 
@@ -140,6 +149,7 @@ class Worker {
     // Without capture nothing is handed over, and a transparent socket would need a capability that nobody has given us.
     if (capture !== 'none')
       await this.#accept('--listen', listen, this.#capturedServers, (socket) => this.#captured(socket));
+    await this.#mtls?.listen((error) => this.#acceptFailed(error));
     await this.#accept('--explicit', explicit, this.#explicitServers, (socket) => this.#relay.explicit(socket));
   }
 
@@ -221,6 +231,7 @@ class Worker {
       );
       return;
     }
+    if (state.mtls !== null) this.#mtls?.apply(state.mtls);
     this.#relay.workloadsChanged();
     this.#relay.policiesChanged();
     this.#upstream.closeIdle();
@@ -244,23 +255,26 @@ class Worker {
   }
 
   /**
-   * Lets what runs finish within the deadline, and is gone. Captured SYNs are dropped from now on, so that new connections
-   * wait for our successor; the explicit port, whose clients would be refused instead, is served for half of the time.
+   * Lets what runs finish within the deadline, and is gone. While an old connection keeps us, new ones are served, for half of
+   * the time. After that captured SYNs are dropped, so that those wait for our successor; on the explicit port they are refused.
    */
   async drain(deadlineMs: number): Promise<void> {
-    for (const server of this.#capturedServers) server.close();
+    this.#mtls?.stopListening();
     this.#relay.drain(deadlineMs);
     const started = performance.now();
-    while (this.#relay.connections() > 0 && performance.now() - started < deadlineMs) {
-      if (performance.now() - started > deadlineMs / 2)
-        for (const server of this.#explicitServers.splice(0)) server.close();
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    const within = (ms: number): boolean => performance.now() - started < ms;
+    while (this.#relay.undrained() > 0 && within(deadlineMs / 2)) await drainPoll();
+    for (const server of this.#capturedServers) server.close();
+    while (this.#relay.connections() + (this.#mtls?.connections() ?? 0) > 0 && within(deadlineMs)) {
+      if (!within(deadlineMs / 2)) for (const server of this.#explicitServers.splice(0)) server.close();
+      await drainPoll();
     }
     this.close();
   }
 
   close(): void {
     this.#relay.close();
+    this.#mtls?.close();
     this.#limited.close();
     this.#lines.flush();
     process.exit(0);
@@ -268,6 +282,7 @@ class Worker {
 }
 
 const DRAIN_POLL_MS = 20;
+const drainPoll = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
 
 // The supervisor decides when we end: a Ctrl-C on the terminal reaches the whole process group.
 process.on('SIGINT', () => {});

@@ -15,6 +15,8 @@ export interface Core {
   readonly audit: AuditMemory;
   /** Kept connections end with their next answer. */
   draining: boolean;
+  /** Nothing can be waited for any longer: what still lives is cut. */
+  drained: boolean;
   /** Milliseconds, monotonic. */
   now(): number;
 }

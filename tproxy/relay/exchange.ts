@@ -204,7 +204,11 @@ export class HttpExchange implements ResponseHandlers, RequestSink, LivingFlow {
   clientGone(): void {
     if (this.#phase === 'done' || this.#phase === 'upgraded') return;
     this.#upstream?.abort();
-    this.#finish({reason: 'ClientAborted', message: 'The client went away before the end of the answer.'});
+    this.#finish(
+      this.#connection.core.drained
+        ? {reason: 'LimitExceeded', message: 'The proxy was to end, and this took longer than it could wait.'}
+        : {reason: 'ClientAborted', message: 'The client went away before the end of the answer.'},
+    );
   }
 
   clientMalformed(message: string): void {

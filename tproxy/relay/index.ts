@@ -6,7 +6,7 @@ import type {Core} from './core.ts';
 import {acceptExplicit} from './explicit.ts';
 import {HandshakeTurns} from './handshake-turns.ts';
 import {RELAY_LIMITS, SWEEP_MS} from './limits.ts';
-import {Live} from './live.ts';
+import {Live, type LivingConnection} from './live.ts';
 import {RequestTurns} from './request-turns.ts';
 import type {Relay, RelayServices} from './services.ts';
 
@@ -26,10 +26,12 @@ export function createRelay(services: RelayServices): Relay {
     requestTurns: new RequestTurns(limits),
     audit: new AuditMemory(limits.auditMemory),
     draining: false,
+    drained: false,
     now: () => performance.now(),
   };
   const clock = setInterval(() => live.sweep(core.now()), SWEEP_MS);
   let deadline: NodeJS.Timeout | null = null;
+  let atDrain: readonly LivingConnection[] = [];
   const cutAll = (): void => {
     for (const connection of live.connections) connection.destroy();
   };
@@ -43,9 +45,21 @@ export function createRelay(services: RelayServices): Relay {
     },
     drain: (deadlineMs) => {
       core.draining = true;
+      atDrain = [...live.connections];
       for (const connection of live.connections) connection.drain();
-      deadline ??= setTimeout(cutAll, deadlineMs);
+      deadline ??= setTimeout(() => {
+        const open = live.connections.size;
+        core.drained = true;
+        if (open > 0)
+          services.journal.notice(
+            'warn',
+            'tproxy.cut',
+            `${open} connections still open after ${deadlineMs / 1000} s: cut`,
+          );
+        cutAll();
+      }, deadlineMs);
     },
+    undrained: () => atDrain.filter((connection) => live.connections.has(connection)).length,
     connections: () => live.connections.size,
     held: () => ({...live.usages.all, workloads: live.usages.workloads}),
     close: () => {

@@ -79,6 +79,8 @@ export interface Relay {
   workloadsChanged(): void;
   /** Stop keeping connections; what still lives after `deadlineMs` is cut. */
   drain(deadlineMs: number): void;
+  /** Of those that were open when drain() was called: how many still are. */
+  undrained(): number;
   /** Open client connections. */
   connections(): number;
   /** What all workloads hold together, for metrics and for those who look for leaks. */
