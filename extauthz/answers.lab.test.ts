@@ -10,7 +10,7 @@ import {
   type Server,
 } from 'node:http';
 import {connect as connectHttp2} from 'node:http2';
-import {connect, createServer as createTcpServer, type AddressInfo} from 'node:net';
+import {connect, type AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
@@ -20,6 +20,8 @@ import {ENVOY_VERSIONS, envoyBinary} from '../test/envoy/index.ts';
 import {envoyTest} from '../test/envoy/require.ts';
 import {SITE, SITE_IP} from './testing/asking.ts';
 import {serve, type Serving} from './testing/serving.ts';
+import {freePorts} from '../test/cluster/ports.ts';
+import {closed, found} from '../test/waiting.ts';
 
 const POLICY = `
 apiVersion: sallyport.dev/v1alpha1
@@ -142,14 +144,6 @@ function bootstrap(ports: {http: number; tcp: number; checks: number; upstream: 
   };
 }
 
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const {port} = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 describe.each([...ENVOY_VERSIONS])('Envoy %s', (version) => {
   let serving: Serving;
   let upstream: Server;
@@ -172,9 +166,9 @@ describe.each([...ENVOY_VERSIONS])('Envoy %s', (version) => {
       response.end('theirs');
     });
     await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+    const [http, tcp] = (await freePorts(2)) as [number, number];
     ports = {
-      http: await freePort(),
-      tcp: await freePort(),
+      ...{http, tcp},
       checks: serving.listener.port,
       upstream: (upstream.address() as AddressInfo).port,
     };
@@ -194,17 +188,20 @@ describe.each([...ENVOY_VERSIONS])('Envoy %s', (version) => {
     ];
     envoy = spawn(envoyBinary(version)!, argv, {stdio: ['ignore', out, out]});
     closeSync(out);
-    for (;;) {
+    const said = (): string => readFileSync(join(dir, 'out'), 'utf8');
+    const listens = async (): Promise<boolean> => {
+      if (envoy.exitCode !== null) throw new Error(said());
       const socket = connect(ports.http, '127.0.0.1');
-      const up = await Promise.race([
-        once(socket, 'connect').then(() => true),
-        once(socket, 'error').then(() => false),
-      ]).catch(() => false);
-      socket.destroy();
-      if (up) break;
-      if (envoy.exitCode !== null) throw new Error(readFileSync(join(dir, 'out'), 'utf8'));
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+      try {
+        await once(socket, 'connect');
+        return true;
+      } catch {
+        return false;
+      } finally {
+        socket.destroy();
+      }
+    };
+    await found(listens, {said});
   }, TIMEOUT_MS);
 
   afterAll(async () => {
@@ -238,15 +235,11 @@ describe.each([...ENVOY_VERSIONS])('Envoy %s', (version) => {
       if (arrived![i]!.toLowerCase() === name) found.push(arrived![i + 1]!);
     return found;
   };
-  /** Waits for the line; the test's own time is the limit. */
-  const logged = async (part: string): Promise<string> => {
-    for (;;) {
-      const line = readFileSync(join(dir, 'out'), 'utf8')
-        .split('\n')
-        .find((text) => text.includes(part));
-      if (line !== undefined) return line;
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+  const logged = (part: string): Promise<string> => {
+    const lines = (): string[] => readFileSync(join(dir, 'out'), 'utf8').split('\n');
+    return found(() => lines().find((text) => text.includes(part)), {
+      ...{what: `a line with ${part}`, said: () => lines().slice(-20).join('\n')},
+    });
   };
   const run = envoyTest(version);
 
@@ -314,7 +307,7 @@ describe.each([...ENVOY_VERSIONS])('Envoy %s', (version) => {
     const socket = connect(ports.tcp, '127.0.0.1');
     socket.on('error', () => undefined).resume();
     socket.write('x');
-    await once(socket, 'close');
+    await closed(socket, 'the connection that is refused');
     expect(await logged('tcp verdict=deny')).toContain('reason=NoRuleMatched');
   });
 

@@ -7,6 +7,7 @@ import {clusterTest} from '../test/cluster/require.ts';
 import {startRole, type Role} from '../test/cluster/role.ts';
 import {question} from './testing/asking.ts';
 import {grpcClient} from './testing/serving.ts';
+import {until} from '../test/waiting.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const LONG_MS = 120_000;
@@ -113,9 +114,9 @@ async function started(...flags: string[]): Promise<Asked> {
   return asked;
 }
 
-/** Asks until the answer is that; the test's own time is the limit. */
+/** Asks until the answer is that. */
 async function soon(ask: () => Promise<unknown>, expected: unknown): Promise<void> {
-  while ((await ask()) !== expected) await new Promise((resolve) => setImmediate(resolve));
+  await until(ask, (answer) => answer === expected, {what: `${String(expected)} of ${ask.toString()}`});
 }
 const whole = ({ready}: Asked): Promise<void> => soon(async () => (await ready()).status, 200);
 

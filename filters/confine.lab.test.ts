@@ -1,5 +1,6 @@
 /** The kernel's walls, without Node's: what a filter could do that had broken out of both of Node's. Needs root. */
 import {execFile} from 'node:child_process';
+import {once} from 'node:events';
 import {chmodSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync} from 'node:fs';
 import {createServer} from 'node:net';
 import type {AddressInfo} from 'node:net';
@@ -11,6 +12,7 @@ import {labTest} from '../test/lab/require.ts';
 import {confinementGap, findConfinement} from './confine.ts';
 import type {Confinement} from './confine.ts';
 import {createFilters} from './index.ts';
+import {within} from '../test/waiting.ts';
 
 const test = labTest('unshare', 'setpriv', 'prlimit');
 // Each starts processes; on a loaded machine that takes its time.
@@ -151,11 +153,11 @@ describe('as root', () => {
       filters.request({id: 'x', workload: {namespace: '', name: '', labels: {}, serviceAccount: ''}, scheme: 'http', host: 'a', port: 80, method: 'GET', path: '/', query: null, headers: []}, () => undefined);
       setInterval(() => undefined, 1000);`;
     const child = execFile(process.execPath, ['--input-type=module', '-e', script, open]);
-    await new Promise((resolve) => child.stdout!.once('data', resolve));
+    await within(once(child.stdout!, 'data'), 'the filter spins');
     const pids = await processesOf(open);
     expect(pids).toHaveLength(1);
     child.kill('SIGKILL');
-    await new Promise((resolve) => child.once('exit', resolve));
+    await within(once(child, 'close'), 'the end of the process');
     await gone(pids[0]!);
   });
 });

@@ -11,6 +11,7 @@ import {PROOF} from '../runtime/names.ts';
 import {listenIn, UPLINK} from '../test/lab/index.ts';
 import {proxiedLab, type ProxiedLab} from '../test/lab/proxied.ts';
 import {labTest} from '../test/lab/require.ts';
+import {until} from '../test/waiting.ts';
 
 const it = labTest('setpriv');
 const CLI = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
@@ -54,7 +55,7 @@ async function guard(flags: readonly string[] = [], pod = 'app'): Promise<Ran> {
       ...['--pod-ips', w.lab.pod(pod).ips.join(','), '--node-ips', w.lab.node.ips.join(','), '--node-name', 'node-7'],
       ...['--termination-log', log, ...flags],
     ],
-    {timeoutMs: 60_000},
+    {timeoutMs: 120_000},
   );
   return {status, said: stdout + stderr, left: readFileSync(log, 'utf8')};
 }
@@ -62,13 +63,15 @@ const nft = async (text: string): Promise<void> => {
   const {status, stderr} = await w.lab.exec('node', ['nft', '-f', '-'], {stdin: text});
   if (status !== 0) throw new Error(stderr);
 };
-/** Until the guard fails, the change that is waited for being in force; the test's own timeout is the limit. */
+/** Until the guard fails, the change that is waited for being in force. */
 async function failure(pod = 'app'): Promise<Ran> {
-  for (;;) {
-    const ran = await guard(['--timeout', '1'], pod);
-    if (ran.status === 1) return ran;
-    expect(ran).toMatchObject({status: 0});
-  }
+  return until(
+    () => guard(['--timeout', '1'], pod),
+    (ran) => {
+      if (ran.status !== 1) expect(ran).toMatchObject({status: 0});
+      return ran.status === 1;
+    },
+  );
 }
 
 /**

@@ -15,6 +15,7 @@ import {startControlPlane, type ControlPlane, type Ran} from '../test/cluster/co
 import {freePorts} from '../test/cluster/ports.ts';
 import {clusterTest} from '../test/cluster/require.ts';
 import type {Container, Pod} from './pod.ts';
+import {until, within, WITHIN_MS} from '../test/waiting.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const ca = ephemeralCa();
@@ -29,13 +30,15 @@ const waiting: (() => void)[] = [];
 
 /** A line of the injector's log, now or later. */
 function logged(event: string): Promise<void> {
-  return new Promise((resolve) => {
+  const line = new Promise<void>((resolve, reject) => {
     const look = (): void => {
       if (said.some((line) => line.includes(`"${event}"`))) resolve();
+      else if (injector.exitCode !== null) reject(new Error(`the injector has ended:\n${said.join('\n')}`));
       else waiting.push(look);
     };
     look();
   });
+  return within(line, `the injector says ${event}`, {said: () => said.join('\n')});
 }
 
 beforeAll(async () => {
@@ -59,19 +62,24 @@ beforeAll(async () => {
     said.push(line);
     for (const look of waiting.splice(0)) look();
   });
+  injector.once('close', () => {
+    for (const look of waiting.splice(0)) look();
+  });
   await logged('injector.listening');
   expect(cluster.kubectl(['apply', '-f', '-'], JSON.stringify(webhooks())).status).toBe(0);
   expect(cluster.kubectl(['create', 'serviceaccount', 'default']).status).toBe(0);
   // The API server reads its webhooks from a watch of its own.
-  for (const deadline = Date.now() + 30_000; stored({labels: {'sallyport.dev/inject': 'true'}}).status !== 'injected';)
-    if (Date.now() > deadline) throw new Error('the webhook is not asked');
+  await until(
+    () => stored({labels: {'sallyport.dev/inject': 'true'}}),
+    ({status}) => status === 'injected',
+  );
 }, 180_000);
 
 afterAll(async () => {
   if (injector !== undefined && injector.exitCode === null) {
     const ended = new Promise((resolve) => injector.once('exit', resolve));
     injector.kill('SIGTERM');
-    await ended;
+    await within(ended, 'the end of the injector');
   }
   await cluster?.stop();
   if (dir !== undefined) rmSync(dir, {recursive: true, force: true});
@@ -205,8 +213,10 @@ describe('a pod that is created', () => {
     expect(stored(pod)).toMatchObject({status: 'refused', message: expect.stringMatching(/no UpstreamProxy "corp"/)});
     const applied = cluster.kubectl(['apply', '-f', join(import.meta.dirname, 'testdata/proxies.yaml')]);
     expect(applied).toMatchObject({status: 0});
-    let seen = stored(pod);
-    for (const deadline = Date.now() + 10_000; seen.status === 'refused' && Date.now() < deadline;) seen = stored(pod);
+    const seen = await until(
+      () => stored(pod),
+      ({status}) => status !== 'refused',
+    );
     expect(variable(seen.pod!.spec.containers[0]!, 'http_proxy')).toBe('http://10.1.2.3:3128');
   });
 });
@@ -338,14 +348,12 @@ describe('a captured pod that runs', () => {
   clusterTest('helm')('that captures itself lets nobody start a program as its proxy', async () => {
     make('asked', {});
     const exec = (name: string): Ran => cluster.kubectl(['exec', 'asked', '-c', name, '--', 'true']);
+    // The API server reads its policies from a watch of its own.
     for (const name of ['sallyport-capture', 'sallyport-proxy'])
-      for (const deadline = Date.now() + 30_000; ;) {
-        // The API server reads its policies from a watch of its own.
-        const {stderr} = exec(name);
-        if (stderr.includes('sallyport-exec')) break;
-        if (Date.now() > deadline) throw new Error(`nobody holds it back: ${stderr}`);
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
+      await until(
+        () => exec(name),
+        ({stderr}) => stderr.includes('sallyport-exec'),
+      );
     expect(exec('app').stderr).not.toContain('sallyport-exec');
   });
 
@@ -418,7 +426,7 @@ async function withOtherInjector(use: () => Promise<void>): Promise<void> {
 function storedMeanwhile(pod: object): Promise<Pod> {
   return new Promise((resolve, reject) => {
     const argv = ['--kubeconfig', cluster.kubeconfig, 'create', '--dry-run=server', '-o', 'json', '-f', '-'];
-    const ran = execFile(programPath('kubectl')!, argv, (error, stdout) =>
+    const ran = execFile(programPath('kubectl')!, argv, {timeout: 2 * WITHIN_MS}, (error, stdout) =>
       error === null ? resolve(JSON.parse(stdout) as Pod) : reject(new Error(error.message)),
     );
     ran.stdin!.end(JSON.stringify(pod));
@@ -447,10 +455,11 @@ clusterTest('helm')(
           metadata: {name: 'web', namespace: 'both', ...metadata},
           spec: {containers: [{name: 'app', image: 'a'}], serviceAccountName: 'default'},
         };
-        let made = await storedMeanwhile(pod);
         // The API server reads its webhooks from a watch of its own.
-        for (const deadline = Date.now() + 30_000; made.spec.containers.length < 2 && Date.now() < deadline;)
-          made = await storedMeanwhile(pod);
+        const made = await until(
+          () => storedMeanwhile(pod),
+          ({spec}) => spec.containers.length === 2,
+        );
         expect(made.spec.containers.map((container) => [container.name, variable(container, 'http_proxy')])).toEqual([
           ['app', 'http://$(SALLYPORT_NODE_IP):15081'],
           ['late', 'http://$(SALLYPORT_NODE_IP):15081'],

@@ -15,6 +15,7 @@ import {POD_PROXY_UID} from '../runtime/names.ts';
 import {datagram, firstLine, greeter, udpEcho} from '../test/lab/capture-rig.ts';
 import {createLab, listenIn, udpIn, type Lab} from '../test/lab/index.ts';
 import {labTest} from '../test/lab/require.ts';
+import {until, within} from '../test/waiting.ts';
 
 const it = labTest('curl', 'setpriv');
 const CLI = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
@@ -33,7 +34,7 @@ const as = (uid: number, ...argv: string[]): string[] => [
   ...['--no-new-privs', ...argv],
 ];
 const curl = async (url: string, uid = 1000, ...more: string[]): Promise<string> => {
-  const argv = as(uid, 'curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}', ...more, url);
+  const argv = as(uid, 'curl', '-s', '-m', '20', '-o', '/dev/null', '-w', '%{http_code}', ...more, url);
   const {status, stdout} = await lab.exec('app', argv);
   return status === 0 ? stdout : `curl exit ${status}`;
 };
@@ -47,12 +48,13 @@ async function startProxy(): Promise<void> {
     stdio: ['ignore', 'pipe', 'inherit'],
     cwd: dir,
   });
-  await new Promise<void>((resolve, reject) => {
+  const listening = new Promise<void>((resolve, reject) => {
     createInterface({input: proxy.stdout!}).on('line', (line) => {
       if (line.includes('tproxy.listening')) resolve();
     });
     proxy.once('exit', (code) => reject(new Error(`the proxy ended with ${code}`)));
   });
+  await within(listening, 'the proxy listens');
 }
 
 beforeAll(async () => {
@@ -163,11 +165,12 @@ describe('a pod that captures itself', () => {
     const before = readFileSync(join(dir, 'trust', 'ca.crt'), 'utf8');
     const gone = new Promise((resolve) => proxy.once('exit', resolve));
     proxy.kill('SIGKILL');
-    await gone;
-    // The workers end with it, in a moment.
-    let last = await curl('http://a.test/');
-    while (last === '200') last = await curl('http://a.test/');
-    expect(last).toBe('curl exit 7');
+    await within(gone, 'the end of the supervisor');
+    // The workers end with it, in a moment: until then they answer, or end in the middle of an answer.
+    await until(
+      () => curl('http://a.test/'),
+      (answer) => answer === 'curl exit 7',
+    );
     expect(await curl(`http://[${SITE[6]}]/`)).toBe('curl exit 7');
     await startProxy();
     expect(await curl('http://a.test/')).toBe('200');

@@ -12,6 +12,7 @@ import {clusterTest} from '../../test/cluster/require.ts';
 import {startRole, type Role} from '../../test/cluster/role.ts';
 import {startEventRecorder, type EventRecorder} from './recorder.ts';
 import {denialOf} from './testing.ts';
+import {until as soon} from '../../test/waiting.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const LONG_MS = 120_000;
@@ -59,15 +60,6 @@ const eventsOf = (name: string): Event[] => {
   };
   return all.items.filter(({regarding}) => regarding.name === name);
 };
-const SOON_MS = 60_000;
-async function soon<T>(look: () => T, holds: (now: T) => boolean): Promise<T> {
-  for (const deadline = Date.now() + SOON_MS; ;) {
-    const now = look();
-    if (holds(now)) return now;
-    if (Date.now() > deadline) throw new Error(`it never came to that: ${JSON.stringify(now)}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 describe('the recorder', () => {
   interface Recording {
@@ -166,7 +158,10 @@ describe('sallyport extauthz', () => {
     );
     await role.logged(({event}) => event === 'extauthz.listening');
     const admin = `http://127.0.0.1:${adminPort}`;
-    while ((await fetch(`${admin}/readyz`)).status !== 200) await new Promise((resolve) => setTimeout(resolve, 50));
+    await soon(
+      async () => (await fetch(`${admin}/readyz`)).status,
+      (status) => status === 200,
+    );
     const ask = async (source: string, ip: string, host: string): Promise<unknown> =>
       (await client.check(question({source, host, ip}))).dynamicMetadata?.reason;
     return {role, ask, admin};
@@ -190,7 +185,10 @@ describe('sallyport extauthz', () => {
       });
       const {ask, admin} = await asked('--workers', workers);
       const until = async (ip: string, reason: string): Promise<void> => {
-        while ((await ask(source, ip, ip)) !== reason) await new Promise((resolve) => setTimeout(resolve, 50));
+        await soon(
+          () => ask(source, ip, ip),
+          (told) => told === reason,
+        );
       };
       await until('203.0.113.9', 'RuleAllowed');
       await until('203.0.113.66', 'RuleDenied');

@@ -9,6 +9,7 @@ import {clusterTest} from '../cluster/require.ts';
 import {startRole, type LogLine, type Role} from '../cluster/role.ts';
 import {CHART, EVERYTHING, find, helm, NAMESPACE, rendered, withValues} from './helm.ts';
 import {kubeconfigOfAccount} from './service-account.ts';
+import {found as until, until as seen} from '../waiting.ts';
 
 const LONG_MS = 90_000;
 const NODE = 'worker-1';
@@ -188,12 +189,10 @@ describe('an agent writes of its own node alone', () => {
       return asAgent(['create', '--dry-run=server', '-f', '-'], JSON.stringify(object));
     };
     // The API server reads its policies from a watch of its own.
-    for (const deadline = Date.now() + 30_000; ;) {
-      const {stderr} = request('example.org/clients');
-      if (stderr.includes('an agent asks for certificates of sallyport.dev/node-ca alone')) break;
-      if (Date.now() > deadline) throw new Error(`it was not refused: ${stderr}`);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    await seen(
+      () => request('example.org/clients').stderr,
+      (stderr) => stderr.includes('an agent asks for certificates of sallyport.dev/node-ca alone'),
+    );
     expect(request('sallyport.dev/node-ca')).toMatchObject({status: 0});
   });
 
@@ -285,10 +284,3 @@ describe('and no more', () => {
     expect(can('node', ['create', 'certificatesigningrequests'])).toBe('yes');
   });
 });
-
-async function until(holds: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !holds();) {
-    if (Date.now() > deadline) throw new Error(`not so in time: ${holds.toString()}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}

@@ -19,7 +19,7 @@ beforeAll(async () => {
   expect(cluster.kubectl(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']).status).toBe(0);
   // The document follows the definitions a moment later.
   const kinds = readdirSync(join(CHART, 'crds')).length;
-  for (const deadline = Date.now() + 60_000; ;) {
+  for (const deadline = Date.now() + 120_000; ;) {
     const text = cluster.kubectl(['get', '--raw', '/openapi/v2']).stdout;
     const ours = new Set(
       text.match(/"dev\.sallyport\.v1alpha1\.[A-Za-z]+"/g)?.filter((name) => !name.endsWith('List"')),

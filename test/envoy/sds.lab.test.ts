@@ -13,6 +13,7 @@ import {connectIn, createLab, type Lab} from '../lab/index.ts';
 import {readSample} from './governed.ts';
 import {ENVOY_VERSIONS, startEnvoy, type Envoy} from './index.ts';
 import {envoyTest} from './require.ts';
+import {found as until} from '../waiting.ts';
 
 const SEEN = policies('  - {name: seen, to: {hosts: ["*.example"]}}');
 const ca = ephemeralCa();
@@ -96,11 +97,6 @@ async function world(version: string, change: (leaf: Leaf) => Leaf = (leaf) => l
   envoy = await startEnvoy(lab, 'node', readSample('transparent.yaml', dir), {version});
   ends.push(() => envoy.stop());
   return here;
-}
-
-/** Waits until it holds; the test's own timeout is the limit. */
-async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 describe.each([...ENVOY_VERSIONS])('certificates in Envoy %s', (version) => {

@@ -2,6 +2,7 @@
 import {once} from 'node:events';
 import {connect as connectTls} from 'node:tls';
 import {connectIn, type Lab} from '../lab/index.ts';
+import {until, within} from '../waiting.ts';
 
 /**
  * Sends bytes from the pod; answers the first that come back, or '' where the connection is closed before. With `first`, that
@@ -34,15 +35,21 @@ export async function webSocket(lab: Lab, servername: string, ip: string, path: 
   let got = '';
   tls.on('data', (chunk: Buffer) => (got += chunk.toString()));
   tls.on('error', () => undefined);
-  await once(tls, 'secureConnect');
+  await within(once(tls, 'secureConnect'), `the TLS handshake with ${servername}`);
   const fields = `Host: ${servername}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n`;
   tls.write(`GET ${path} HTTP/1.1\r\n${fields}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`);
-  while (!got.includes('\r\n\r\n')) await once(tls, 'data');
+  await until(
+    () => got,
+    (text) => text.includes('\r\n\r\n'),
+  );
   const status = Number(got.split(' ')[1]);
   got = got.slice(got.indexOf('\r\n\r\n') + 4);
   if (status === 101) {
     tls.write(text);
-    while (got.length < text.length) await once(tls, 'data');
+    await until(
+      () => got,
+      (said) => said.length >= text.length,
+    );
   }
   tls.destroy();
   return {status, said: got};

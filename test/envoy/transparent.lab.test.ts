@@ -4,6 +4,7 @@ import {ENVOY_VERSIONS} from './index.ts';
 import {governed, type Governed} from './governed.ts';
 import {envoyTest} from './require.ts';
 import {ECHO_PORT} from './sites.ts';
+import {until} from '../waiting.ts';
 
 const policyOf = (rules: readonly object[]): object => ({
   apiVersion: 'sallyport.dev/v1alpha1',
@@ -206,11 +207,13 @@ describe.each([...ENVOY_VERSIONS])('samples/envoy/transparent.yaml in Envoy %s',
       [...(await world.envoy.stats('cert_active')).values()].reduce((sum, n) => sum + n, 0);
     const before = await active();
     world.setPolicy(policyOf([PLAIN, {name: 'unread', to: {hosts: ['other.test'], schemes: ['tls']}}]));
-    while ((await active()) >= before) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(active, (certificates) => certificates < before);
     expect(await curl('https://other.test/after')).toMatchObject({status: NO_HANDSHAKE, connected: []});
     world.setPolicy(POLICY);
-    while ((await curl('https://other.test/again')).status !== 0)
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(
+      () => curl('https://other.test/again'),
+      ({status}) => status === 0,
+    );
     expect(world.arrived.at(-1)!.path).toBe('/again');
   }, 30_000);
 

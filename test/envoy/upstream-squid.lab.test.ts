@@ -7,6 +7,7 @@ import {connectIn, type Lab} from '../lab/index.ts';
 import {RESOLVER, governed, type Governed} from './governed.ts';
 import {ENVOY_VERSIONS} from './index.ts';
 import {envoyTest} from './require.ts';
+import {until} from '../waiting.ts';
 
 const POLICIES = [
   {
@@ -90,7 +91,7 @@ describe.each([...ENVOY_VERSIONS])('samples/envoy/upstream-squid.yaml in Envoy %
     ).toMatchObject({answer: [200, 'allowed.test GET /public/a'], reached: ['allowed.test/public/a']});
     const {answer, reached} = await world.tried('https://impostor.test/secret');
     expect([answer[0], reached]).toEqual([503, []]);
-    while (!carried().includes('CONNECT impostor.test:443')) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(carried, (heads) => heads.includes('CONNECT impostor.test:443'));
     expect(world.connected).not.toContain('evil.test');
   }, 30_000);
 

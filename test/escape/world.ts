@@ -26,7 +26,7 @@ import {createWitness, type Ears, type Witness} from './witness.ts';
 import {createZone} from './zone.ts';
 
 const PROGRAMS = join(import.meta.dirname, 'programs');
-const READY_TIMEOUT_MS = 30_000;
+const READY_TIMEOUT_MS = 60_000;
 /** A way that is closed by silence is given up after this. */
 const PATIENCE_SECONDS = 2;
 /** What of the node a pod might want: ssh, http, https, etcd, an API server, what the rule for literals holds, the kubelet. */

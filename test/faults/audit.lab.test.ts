@@ -13,6 +13,7 @@ import {labTest} from '../lab/require.ts';
 import {connectIn} from '../lab/sockets.ts';
 import {curl, metric, policy, readyz} from './fault-lab.ts';
 import {sealed, tlsEchoServer, webSocket, webSocketEchoServer, type Living} from './living.ts';
+import {heard} from '../waiting.ts';
 
 const it = labTest('curl', 'ping');
 
@@ -100,10 +101,7 @@ it('an upstream that is not verified, and a client that pins: one failure, and p
 
 it('who speaks first is heard, pings and datagrams pass and are counted, what is never reachable is not', async () => {
   const socket = connectIn(world.lab.pod('app').path, {ip: sites['first']!, port: 2525});
-  const greeting = await new Promise<string>((resolve) =>
-    socket.once('data', (chunk: Buffer) => resolve(chunk.toString())),
-  );
-  expect(greeting).toBe('220 ready\r\n');
+  expect(await heard(socket, (text) => text.endsWith('\n'))).toBe('220 ready\r\n');
   socket.destroy();
   const before = await passed();
   expect((await world.lab.exec('app', ['ping', '-c', '2', '-W', '2', sites['first']!])).status).toBe(0);

@@ -58,7 +58,7 @@ afterAll(async () => {
 });
 
 const status = async (url: string): Promise<string> => {
-  const argv = ['curl', '-s', '-m', '10', '-o', '/dev/null', '-w', '%{http_code}', url];
+  const argv = ['curl', '-s', '-m', '30', '-o', '/dev/null', '-w', '%{http_code}', url];
   const {stdout, status} = await world.lab.exec('app', argv, {env: {...world.trust, ...clock}});
   return status === 0 ? stdout : `curl exit ${status}`;
 };

@@ -7,6 +7,7 @@ import {proxiedLab, type ProxiedLab} from '../lab/proxied.ts';
 import {labTest} from '../lab/require.ts';
 import {connectIn} from '../lab/sockets.ts';
 import {curl, descriptors, httpTo, lives, page, policy, workersOf} from './fault-lab.ts';
+import {heard} from '../waiting.ts';
 
 const it = labTest('curl', 'prlimit');
 
@@ -47,7 +48,7 @@ it('a worker without a descriptor left: the next connections are closed, it neit
     socket.on('error', () => undefined);
     return socket;
   });
-  const said = await w.seen((line) => line.event === 'worker.descriptors', 20_000);
+  const said = await w.seen((line) => line.event === 'worker.descriptors');
   expect(said['message']).toMatch(/descriptor/);
   const ticks = cpuTicks(worker!);
   const started = performance.now();
@@ -69,7 +70,6 @@ it('no descriptor for the upstream: the request that needs one is answered 502, 
   const limit = (count: number) => w.lab.exec('node', ['prlimit', '--pid', String(worker), `--nofile=${count}:`]);
   // The client's connection first, so that the limit meets the upstream's.
   const client = connectIn(w.lab.pod('app').path, {ip: await w.addSite('a.test', 81, createServer()), port: 80});
-  const answer = new Promise<string>((resolve) => client.on('data', (chunk: Buffer) => resolve(chunk.toString())));
   client.write('GET /');
   await eventually(async () =>
     (await w.lab.exec('app', ['ss', '-Htn', 'state', 'established'])).stdout.includes(':80'),
@@ -81,7 +81,7 @@ it('no descriptor for the upstream: the request that needs one is answered 502, 
   );
   expect((await limit(highest(worker!) + 1)).status).toBe(0);
   client.write(' HTTP/1.1\r\nHost: a.test\r\n\r\n');
-  const text = await answer;
+  const text = await heard(client, (answer) => answer.includes('\r\n\r\n'));
   expect(text).toMatch(/^HTTP\/1.1 (502|200)/);
   expect((await limit(1024)).status).toBe(0);
   client.destroy();

@@ -1,6 +1,7 @@
 /** What the fault tests look at: processes, descriptors, readiness and metrics of a running proxy, and load that goes on. */
 import {readdirSync, readFileSync} from 'node:fs';
 import type {ProxiedLab} from '../lab/proxied.ts';
+import {until} from '../waiting.ts';
 
 /** The pids of a supervisor's workers. */
 export function workersOf(supervisor: number): number[] {
@@ -61,10 +62,17 @@ export interface Readiness {
 
 /** What the admin port answers under `path`; '' where nobody does. */
 export const admin = async (world: ProxiedLab, path: string): Promise<string> =>
-  (await world.lab.exec('node', ['curl', '-s', '-m', '5', `http://127.0.0.1:15084${path}`])).stdout;
+  (await world.lab.exec('node', ['curl', '-s', '-m', '20', `http://127.0.0.1:15084${path}`])).stdout;
 
+/** Asked again where nobody answers: it is the supervisor's, and busy as everybody. */
 export const readyz = async (world: ProxiedLab): Promise<Readiness> =>
-  JSON.parse(await admin(world, '/readyz')) as Readiness;
+  JSON.parse(
+    await until(
+      () => admin(world, '/readyz'),
+      (text) => text !== '',
+      {what: '/readyz answers'},
+    ),
+  ) as Readiness;
 
 /** The value of one line of /metrics, labels included in `name` as they are printed; 0 where there is none. */
 export async function metric(world: ProxiedLab, name: string): Promise<number> {
@@ -83,14 +91,14 @@ export async function curlFrom(
   url: string,
   ...flags: readonly string[]
 ): Promise<string> {
-  const argv = ['curl', '-s', '-m', '10', '-o', '/dev/null', '-w', '%{http_code}', ...flags, url];
+  const argv = ['curl', '-s', '-m', '30', '-o', '/dev/null', '-w', '%{http_code}', ...flags, url];
   const {stdout, status} = await world.lab.exec(pod, argv, {env: world.trust});
   return status === 0 ? stdout : `curl exit ${status}`;
 }
 
 /** The status and body that curl was answered. */
 export async function page(world: ProxiedLab, url: string): Promise<{status: string; body: string}> {
-  const {stdout, status} = await world.lab.exec('app', ['curl', '-s', '-m', '20', '-w', '\n%{http_code}', url], {
+  const {stdout, status} = await world.lab.exec('app', ['curl', '-s', '-m', '30', '-w', '\n%{http_code}', url], {
     env: world.trust,
   });
   const at = stdout.lastIndexOf('\n');

@@ -61,25 +61,31 @@ it('a policy file: garbage, half of it, a dangling link, a pipe, a device, the f
   const dir = join(w.dir, 'policies');
   const file = join(dir, 'policy.yaml');
   const good = readFileSync(file);
+  // At once: a moment in which the file is not there, or empty, is a load without documents, and good.
+  const beside = `${file}.new~`;
+  const swap = (make: () => void) => (): void => {
+    make();
+    renameSync(beside, file);
+  };
   const faults: [what: string, make: () => void, undo: () => void][] = [
-    ['garbage', () => writeFileSync(file, Buffer.from([0, 255, 254, 1, 2, 0x7b, 0x5b, 0])), () => unlinkSync(file)],
+    ['garbage', swap(() => writeFileSync(beside, Buffer.from([0, 255, 254, 1, 2, 0x7b, 0x5b, 0]))), () => undefined],
     [
       'half of a document',
-      () => writeFileSync(file, good.subarray(0, good.indexOf('elector'))),
-      () => unlinkSync(file),
+      swap(() => writeFileSync(beside, good.subarray(0, good.indexOf('elector')))),
+      () => undefined,
     ],
     [
       'a dangling link, as of a ConfigMap half swapped',
-      () => (unlinkSync(file), symlinkSync('..data/policy.yaml', file)),
-      () => unlinkSync(file),
+      swap(() => symlinkSync('..data/policy.yaml', beside)),
+      () => undefined,
     ],
-    ['a pipe', () => (unlinkSync(file), execFileSync('mkfifo', [file])), () => unlinkSync(file)],
-    ['a device', () => (unlinkSync(file), symlinkSync('/dev/zero', file)), () => unlinkSync(file)],
-    ['the folder gone', () => renameSync(dir, `${dir}.away`), () => (renameSync(`${dir}.away`, dir), unlinkSync(file))],
+    ['a pipe', swap(() => execFileSync('mkfifo', [beside])), () => undefined],
+    ['a device', swap(() => symlinkSync('/dev/zero', beside)), () => undefined],
+    ['the folder gone', () => renameSync(dir, `${dir}.away`), () => renameSync(`${dir}.away`, dir)],
     [
       'the folder a link to itself',
       () => (renameSync(dir, `${dir}.away`), symlinkSync(dir, dir)),
-      () => (unlinkSync(dir), renameSync(`${dir}.away`, dir), unlinkSync(file)),
+      () => (unlinkSync(dir), renameSync(`${dir}.away`, dir)),
     ],
   ];
   for (const [what, make, undo] of faults) {
@@ -92,7 +98,7 @@ it('a policy file: garbage, half of it, a dangling link, a pipe, a device, the f
     expect([what, policies.findings.length + policies.unreadable.length]).toEqual([what, 1]);
     const loaded = next(w, 'policy.loaded');
     undo();
-    writeFileSync(file, good);
+    swap(() => writeFileSync(beside, good))();
     await loaded;
     await eventually(async () => (await readyz(w)).policies.lastLoad === 'ok');
   }

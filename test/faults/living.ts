@@ -11,10 +11,11 @@ import {WebSocket, WebSocketServer} from 'ws';
 import type {LeafSource} from '../../pki/index.ts';
 import type {ProxiedLab} from '../lab/proxied.ts';
 import {connectIn} from '../lab/sockets.ts';
+import {heard, within} from '../waiting.ts';
 
 export interface Living {
   /** Sends a text and resolves with whether it came back before the connection was cut. */
-  echo(text: string): Promise<boolean>;
+  readonly echo: (text: string) => Promise<boolean>;
   /** Resolves when it is gone. */
   readonly gone: Promise<void>;
   readonly isGone: boolean;
@@ -33,14 +34,22 @@ function living(
   const gone = new Promise<void>((resolve) => (tell = resolve));
   return {
     living: {
-      gone,
+      // Whoever waits for it waits for a moment that comes, or is told.
+      get gone() {
+        return within(gone, 'the connection is cut');
+      },
       get isGone() {
         return isGone;
       },
       async echo(text) {
         if (isGone) return false;
         send(text);
-        while (!all.includes(text) && !isGone) await new Promise<void>((resolve) => (look = resolve));
+        const come = async (): Promise<void> => {
+          while (!all.includes(text) && !isGone) await new Promise<void>((resolve) => (look = resolve));
+        };
+        await within(come(), `${JSON.stringify(text)} comes back, or the connection is cut`, {
+          said: () => `it said ${JSON.stringify(all)}`,
+        });
         return all.includes(text);
       },
       end,
@@ -79,13 +88,13 @@ async function dialled(world: ProxiedLab, by: By, ip: string, name: string, port
   const pod = world.lab.pod('app').path;
   if (by === 'captured') {
     const socket = connectIn(pod, {ip, port});
-    await once(socket, 'connect');
+    await within(once(socket, 'connect'), `a connection to ${ip}:${port}`);
     return socket;
   }
   const socket = connectIn(pod, {ip: world.lab.node.ips[0]!, port: 15081});
   socket.write(`CONNECT ${name}:${port} HTTP/1.1\r\nHost: ${name}:${port}\r\n\r\n`);
-  const [answer] = (await once(socket, 'data')) as [Buffer];
-  if (!answer.toString().startsWith('HTTP/1.1 200')) throw new Error(`CONNECT ${name}: ${answer.toString()}`);
+  const answer = await heard(socket, (text) => text.includes('\r\n\r\n'));
+  if (!answer.startsWith('HTTP/1.1 200')) throw new Error(`CONNECT ${name}: ${answer}`);
   return socket;
 }
 
@@ -93,7 +102,7 @@ async function secured(world: ProxiedLab, by: By, ip: string, name: string, alpn
   const socket = await dialled(world, by, ip, name, 443);
   const tls = connectTls({socket, servername: name, ca: trust(world), ALPNProtocols: alpn});
   tls.on('error', () => undefined);
-  await once(tls, 'secureConnect');
+  await within(once(tls, 'secureConnect'), `the TLS handshake with ${name}`);
   return tls;
 }
 
@@ -115,7 +124,7 @@ export async function webSocket(world: ProxiedLab, by: By, ip: string, name: str
   socket.on('error', () => undefined);
   socket.on('message', (message) => one.heard((message as Buffer).toString()));
   socket.on('close', () => one.cut());
-  await once(socket, 'open');
+  await within(once(socket, 'open'), `the WebSocket of ${name}`);
   return one.living;
 }
 
@@ -139,9 +148,12 @@ export async function streams(
         te: 'trailers',
       });
       const one = overStream(stream);
-      await once(stream, 'response');
+      await within(once(stream, 'response'), `the answer to ${path}`);
       return {
-        ...one,
+        echo: one.echo,
+        get gone() {
+          return one.gone;
+        },
         get isGone() {
           return one.isGone;
         },

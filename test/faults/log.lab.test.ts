@@ -6,6 +6,7 @@ import {eventually} from '../lab/capture-rig.ts';
 import {proxiedLab, type ProxiedLab, type ProxiedOptions} from '../lab/proxied.ts';
 import {labTest} from '../lab/require.ts';
 import {admin, curl, descriptors, httpTo, metric, policy, readyz, residentKb, workersOf} from './fault-lab.ts';
+import {within} from '../waiting.ts';
 
 const it = labTest('curl', 'mount');
 const DROPPED = 'sallyport_log_lines_dropped_total';
@@ -28,8 +29,8 @@ async function open(options: Partial<ProxiedOptions> = {}): Promise<ProxiedLab> 
 
 /** Many requests on one connection: lines without a process each. */
 async function requests(w: ProxiedLab, count: number): Promise<string> {
-  const {stdout} = await w.lab.exec('app', ['curl', '-s', '-m', '60', `http://a.test/[1-${count}]`], {
-    timeoutMs: 60_000,
+  const {stdout} = await w.lab.exec('app', ['curl', '-s', '-m', '120', `http://a.test/[1-${count}]`], {
+    timeoutMs: 130_000,
   });
   return stdout;
 }
@@ -85,7 +86,7 @@ it('the reader of the log is gone: requests are answered, and the lost lines are
   expect(await admin(w, '/healthz')).toBe('ok\n');
   const ended = new Promise((resolve) => w.proxy.once('exit', resolve));
   w.proxy.kill('SIGTERM');
-  expect(await ended).toBe(0);
+  expect(await within(ended, 'the end of the proxy')).toBe(0);
 }, 40_000);
 
 it('the reader of the log stands still: requests are answered, nothing piles up, and the process can end', async () => {
@@ -100,6 +101,6 @@ it('the reader of the log stands still: requests are answered, nothing piles up,
   expect(residentKb(worker!) - before.kb).toBeLessThan(64 * 1024);
   const ended = new Promise((resolve) => w.proxy.once('exit', resolve));
   w.proxy.kill('SIGTERM');
-  expect(await ended).toBe(0);
+  expect(await within(ended, 'the end of the proxy')).toBe(0);
   w.proxy.stdout!.destroy();
 }, 60_000);

@@ -18,6 +18,7 @@ import {
   type Living,
 } from './living.ts';
 import {http1Traffic, http2Traffic} from './traffic.ts';
+import {within} from '../waiting.ts';
 
 const it = labTest('curl');
 
@@ -118,7 +119,7 @@ it('SIGTERM in the middle: what runs goes on, kept connections end between reque
   // Somebody who does not want to wait.
   w.proxy.kill('SIGTERM');
   await Promise.all(Object.values(kept).map((living) => living.gone));
-  expect(await ended).toBe(0);
+  expect(await within(ended, 'the end of the proxy')).toBe(0);
   // Away: no way out, and none past it.
   expect(await curl(w, 'http://web.test/', '-m', '2')).toBe('curl exit 28');
 }, 60_000);

@@ -10,6 +10,7 @@ import {labTest} from '../lab/require.ts';
 import {listenIn} from '../lab/sockets.ts';
 import {curl, metric, policy, readyz} from './fault-lab.ts';
 import {sealed, tlsEchoServer} from './living.ts';
+import {within} from '../waiting.ts';
 
 const it = labTest('curl');
 
@@ -117,7 +118,7 @@ it('a resolver that is slow: the request waits, others do not', async () => {
     };
   });
   const waiting = curl(world, `http://${name}/`, '--resolve', `${name}:80:${ip}`);
-  await asked;
+  await within(asked, 'the proxy asks for the name');
   await world.addSite('quick.name.test', 81, createTcp());
   expect(await curl(world, 'http://one.name.test/', '--resolve', `one.name.test:80:${site}`)).not.toBe('curl exit 28');
   late();

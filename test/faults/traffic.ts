@@ -7,6 +7,7 @@ import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ProxiedLab} from '../lab/proxied.ts';
 import {connectIn} from '../lab/sockets.ts';
+import {within} from '../waiting.ts';
 
 export interface Traffic {
   readonly answered: number;
@@ -45,7 +46,7 @@ export function http1Traffic(world: ProxiedLab, ip: string, name: string): Traff
     async stop() {
       if (stopping || socket.destroyed) return;
       stopping = true;
-      await once(socket, 'close');
+      await within(once(socket, 'close'), `the end of the traffic to ${name}`);
     },
   };
 }
@@ -53,7 +54,7 @@ export function http1Traffic(world: ProxiedLab, ip: string, name: string): Traff
 /** Streams of one HTTP/2 connection, some at a time. */
 export async function http2Traffic(world: ProxiedLab, ip: string, name: string): Promise<Traffic> {
   const socket = connectIn(world.lab.pod('app').path, {ip, port: 443});
-  await once(socket, 'connect');
+  await within(once(socket, 'connect'), `a connection to ${name}`);
   const ca = readFileSync(join(world.caDir, 'bundle.pem'), 'utf8');
   const tls = connectTls({socket, servername: name, ca, ALPNProtocols: ['h2']});
   const session: ClientHttp2Session = connectH2(`https://${name}`, {createConnection: () => tls});
@@ -90,7 +91,7 @@ export async function http2Traffic(world: ProxiedLab, ip: string, name: string):
       if (stopping || session.destroyed) return;
       stopping = true;
       session.close();
-      await once(session, 'close');
+      await within(once(session, 'close'), `the end of the traffic to ${name}`);
     },
   };
 }

@@ -1,6 +1,6 @@
 /** Workers and their supervisor: killed, hung, and back. */
 import {createServer, type Server} from 'node:http';
-import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import type {Socket} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
@@ -10,6 +10,7 @@ import {proxiedLab, type ProxiedLab} from '../lab/proxied.ts';
 import {labTest} from '../lab/require.ts';
 import {connectIn} from '../lab/sockets.ts';
 import {curl, curlFrom, descriptors, httpTo, lives, metric, policy, readyz, workersOf} from './fault-lab.ts';
+import {within} from '../waiting.ts';
 
 const it = labTest('curl', 'prlimit');
 
@@ -54,7 +55,7 @@ class Kept {
     const before = this.#answers;
     const heard = new Promise<void>((resolve) => (this.#waiting = resolve));
     this.socket.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
-    await heard;
+    await within(heard, 'an answer, or the end of the connection');
     return this.#answers > before;
   }
 }
@@ -87,7 +88,7 @@ it('a worker that hangs shows in readiness, is killed and replaced', async () =>
   // Nobody decides any more: not ready, long before it is given up.
   await eventually(async () => !(await readyz(w)).ready);
   const waiting = curl(w, 'http://a.test/', '--retry', '3', '--retry-all-errors', '-m', '20');
-  const said = await w.seen((line) => line.event === 'worker.hung', 20_000);
+  const said = await w.seen((line) => line.event === 'worker.hung');
   expect(said['message']).toMatch(/has not answered for \d+ s/);
   await w.seen((line) => line.event === 'worker.restarted');
   expect(await waiting).toBe('200');
@@ -99,20 +100,33 @@ it('a worker that hangs shows in readiness, is killed and replaced', async () =>
 it('a policy that changes while a worker starts is in force when it serves', async () => {
   const filters = mkdtempSync(join(tmpdir(), 'sallyport-faults-'));
   try {
-    // A worker serves when its filters are loaded; these take their time.
+    // A worker serves when its filters are loaded; these wait until the test lets them.
+    const gate = join(filters, 'gate', 'open.mjs');
+    mkdirSync(join(filters, 'gate'));
+    writeFileSync(gate, '');
     writeFileSync(
       join(filters, 'slow.mjs'),
-      'await new Promise((done) => setTimeout(done, 1500));\nexport function response() {}\n',
+      `for (let n = 0; ; n++)
+  try {
+    await import('./gate/open.mjs?' + n);
+    break;
+  } catch {
+    await new Promise((done) => setTimeout(done, 20));
+  }
+export function response() {}
+`,
     );
     const w = await open(1, '--filters', filters);
     expect(await curl(w, 'http://a.test/')).toBe('200');
     const loads = w.journal.length;
+    rmSync(gate);
     process.kill(workersOf(w.proxy.pid!)[0]!, 'SIGKILL');
     await w.seen((line) => line.event === 'worker.restarted');
     await eventually(() => workersOf(w.proxy.pid!).length === 1);
     w.setPolicy(policy(httpTo('other.test')));
     await w.seen((line) => line.event === 'policy.loaded' && w.journal.indexOf(line) >= loads);
     expect((await readyz(w)).workers.listening).toBe(0);
+    writeFileSync(gate, '');
     await eventually(async () => (await readyz(w)).workers.current);
     expect(await curl(w, 'http://a.test/')).toBe('403');
   } finally {
@@ -143,7 +157,7 @@ it('with the supervisor killed nothing leaves until it is back, and then all is 
   const workers = workersOf(w.proxy.pid!);
   const gone = new Promise((resolve) => w.proxy.once('exit', resolve));
   w.proxy.kill('SIGKILL');
-  await gone;
+  await within(gone, 'the end of the supervisor');
   await eventually(() => !workers.some(lives));
   expect(await kept.ask()).toBe(false);
   expect(await curl(w, 'http://a.test/', '-m', '3')).toBe('curl exit 28');

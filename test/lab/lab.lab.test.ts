@@ -4,6 +4,7 @@ import {createServer} from 'node:net';
 import {once} from 'node:events';
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import {connectIn, createLab, hasLabPrivileges, labTests, listenIn, sweepLabs, udpIn, type Lab} from './index.ts';
+import {until} from '../waiting.ts';
 
 const labTest = labTests(test);
 
@@ -114,11 +115,16 @@ describe('the end of a lab', () => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    const [first] = (await once(child.stdout, 'data')) as [Buffer];
+    let first = '';
+    child.stdout.on('data', (chunk: Buffer) => (first += chunk.toString()));
+    await until(
+      () => first,
+      (id) => id.endsWith('\n'),
+    );
     child.kill('SIGTERM');
     const [, signal] = (await once(child, 'close')) as [number | null, string | null];
     expect(signal).toBe('SIGTERM');
-    expect(readdirSync('/run/netns').filter((name) => name.startsWith(`sp-${first.toString().trim()}-`))).toEqual([]);
+    expect(readdirSync('/run/netns').filter((name) => name.startsWith(`sp-${first.trim()}-`))).toEqual([]);
   });
 });
 

@@ -145,7 +145,7 @@ export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
       const done = (): void => {
         clearTimeout(timer);
         waiting.delete(look);
-        watched.off('exit', ended);
+        watched.off('close', ended);
       };
       const look = (line: JournalLine): void => {
         if (!fits(line)) return;
@@ -168,7 +168,8 @@ export async function proxiedLab(options: ProxiedOptions): Promise<ProxiedLab> {
         () => fail(`no such journal line within ${WITHIN_MS / 1000} s: ${fits.toString()}`),
         WITHIN_MS,
       );
-      watched.once('exit', ended);
+      // Not its exit: what it said last is read after that.
+      watched.once('close', ended);
       waiting.add(look);
     });
   };

@@ -10,7 +10,7 @@ import {answerQuery} from '../../cli/demo/dns.ts';
 import {usage} from '../bench/processes.ts';
 import {connectIn} from '../lab/index.ts';
 import {proxiedLab, type ProxiedLab} from '../lab/proxied.ts';
-import {found} from '../waiting.ts';
+import {closed, found as foundSoon} from '../waiting.ts';
 import {FrameReader, PREFACE, settings, type ReadFrame} from './frames.ts';
 
 const POLICY = {
@@ -191,7 +191,7 @@ export async function limitsWorld(name: string, under: readonly string[] = []): 
       let text = '';
       socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
       socket.write(`GET ${pathname} HTTP/1.1\r\nHost: ${hostname}\r\nConnection: close\r\n\r\n`);
-      await new Promise((resolve) => socket.once('close', resolve));
+      await closed(socket, `the end of the answer to ${url}`, {said: () => text});
       // Interim responses come before the one that counts.
       while (text.startsWith('HTTP/1.1 1')) text = text.slice(text.indexOf('\r\n\r\n') + 4);
       const split = text.indexOf('\r\n\r\n');
@@ -202,10 +202,8 @@ export async function limitsWorld(name: string, under: readonly string[] = []): 
       let text = '';
       socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
       socket.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
-      await new Promise((resolve, reject) => {
-        socket.once('close', resolve);
-        socket.once('error', reject);
-      });
+      await closed(socket, 'the end of the metrics');
+      if (socket.errored !== null) throw socket.errored;
       const found = new Map<string, number>();
       for (const line of text.split('\n')) {
         const space = line.lastIndexOf(' ');
@@ -258,5 +256,5 @@ async function addOther(lab: ProxiedLab): Promise<void> {
   renameSync(`${file}.new~`, file);
   const captured = async (): Promise<boolean> =>
     (await lab.lab.exec('node', ['nft', 'list', 'table', 'inet', 'sallyport'])).stdout.includes(other.ip4);
-  await found(captured);
+  await foundSoon(captured);
 }

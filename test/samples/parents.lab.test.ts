@@ -9,6 +9,7 @@ import {parseAllDocuments, stringify} from 'yaml';
 import {proxiedLab, RESOLVER, type ProxiedLab} from '../lab/proxied.ts';
 import {labTest} from '../lab/require.ts';
 import {startSquid, startTinyproxy, type Parent} from '../mesh/parents.ts';
+import {until} from '../waiting.ts';
 
 const TIMEOUT_MS = 120_000;
 const SAMPLES = join(import.meta.dirname, '../../samples');
@@ -55,15 +56,17 @@ async function open(name: string, policies: object[], pod: object, sites: readon
 
 /** `200 www.example.com`. */
 async function curl(url: string): Promise<string> {
-  const argv = ['curl', '-s', '-m', '10', '-w', ' %{http_code}', url];
+  const argv = ['curl', '-s', '-m', '30', '-w', ' %{http_code}', url];
   const {stdout, status} = await world.lab.exec('app', argv, {env: world.trust});
   return status === 0 ? stdout : `curl exit ${status}`;
 }
 /** Until the workload table, or a Secret, has been taken over. */
 async function eventually(url: string, answer: string): Promise<void> {
-  let last = '';
-  for (const until = Date.now() + TIMEOUT_MS / 4; last !== answer && Date.now() < until;) last = await curl(url);
-  expect(last).toBe(answer);
+  await until(
+    () => curl(url),
+    (last) => last === answer,
+    {what: `${answer} of ${url}`},
+  );
 }
 
 labTest('curl', 'squid')(
