@@ -2,6 +2,7 @@
 import type {ParentProxy} from '../sources/refs.ts';
 import type {ToWorker as Generic} from '../runtime/worker-messages.ts';
 import type {TproxyConfig} from './settings.ts';
+import type {MtlsState} from './mtls/node.ts';
 import type {Known} from '../sources/knowledge.ts';
 
 /** Everything that may change while it runs. Sent whole: a worker is never between two states. */
@@ -12,6 +13,8 @@ export interface State {
   readonly parents: readonly ParentProxy[];
   /** The node's own addresses now, as CIDRs, beside those of the installation: a node gets some while we run. */
   readonly ownCidrs: readonly string[];
+  /** null: without --mtls. */
+  readonly mtls: MtlsState | null;
 }
 
 export type ToWorker = Generic<TproxyConfig, State>;

@@ -12,6 +12,7 @@ import {parseListen, parseResolver, type Listen} from '../runtime/listen.ts';
 import {JOURNAL_LIMITS} from '../runtime/journal-limits.ts';
 import {PORTS} from '../runtime/names.ts';
 import {SOURCE_FLAGS, sourceOf, type SourceSettings} from '../sources/settings.ts';
+import {MTLS_FLAGS, mtlsOf, type MtlsConfig} from './mtls/settings.ts';
 
 export const TPROXY_FLAGS = {
   ...SOURCE_FLAGS,
@@ -83,6 +84,7 @@ export const TPROXY_FLAGS = {
     help: 'The DNS resolver for us and for locked pods. Default: the first of /etc/resolv.conf.',
   },
   ...INSTALLATION_FLAGS,
+  ...MTLS_FLAGS,
   'log-format': {kind: 'text', value: 'json|text', help: 'Default: text on a terminal, else json.'},
   'log-lines': {
     kind: 'text',
@@ -119,6 +121,8 @@ export interface TproxyConfig {
   readonly intercept: 'tproxy' | 'redirect';
   readonly resolver: {readonly ip: string; readonly port: number} | null;
   readonly installation: Installation;
+  /** null: pods speak to each other as they do. */
+  readonly mtls: MtlsConfig | null;
   readonly logFormat: 'json' | 'text';
   readonly logLinesPerSecond: number;
   readonly drainDeadlineMs: number;
@@ -181,6 +185,11 @@ export function tproxySettings(argv: readonly string[], env: NodeJS.ProcessEnv, 
     ),
     resolver: settings.resolver === null ? null : parseResolver(settings.resolver, at('resolver')),
     installation: installationOf(settings, at, [listen.port, explicit.port, admin.port, PORTS.mtls, PORTS.dns]),
+    mtls: mtlsOf(settings, at, {
+      capture,
+      clusterDomain: settings['cluster-domain'] ?? 'cluster.local',
+      files: source.kind === 'files',
+    }),
     logLinesPerSecond: wholeNumber(
       settings['log-lines'] ?? String(JOURNAL_LIMITS.linesPerSecond),
       0,

@@ -22,6 +22,7 @@ import type {KnowledgeSource} from '../sources/knowledge.ts';
 import {refsOf, resolveParents, type MissingRef, type Refs} from '../sources/refs.ts';
 import type {State} from './messages.ts';
 import {showCapture} from './capture-metrics.ts';
+import {NodeMtls} from './mtls/node.ts';
 import {NodeCapture} from './node-capture.ts';
 import {nodeReport} from './node-report.ts';
 import {shareTrust} from './pod-trust.ts';
@@ -39,6 +40,7 @@ export class Supervisor {
   #node: OwnNode | null = null;
   #telling: Telling | null = null;
   #ca: RoleCa | null = null;
+  #mtls: NodeMtls | null = null;
   readonly #refs: Refs;
   /** Policies, workloads and what they name have been told. */
   #whole = false;
@@ -91,6 +93,7 @@ export class Supervisor {
     // Watched before anything is started: what changes meanwhile is not lost.
     await this.#source.watch(() => this.#publish());
     await this.#refs.watch(() => this.#publish());
+    await this.#openMtls();
     const shared = (): void => {
       if (config.trustDir !== null) shareTrust(config.caDir, config.trustDir);
     };
@@ -116,6 +119,8 @@ export class Supervisor {
       const {known} = this.#state;
       if (known === null) await this.#capture?.lockUnknown();
       else await this.#capture?.start(known);
+      // Its packets are led to us by the capture's routes.
+      if (this.#state.mtls !== null) await this.#mtls?.enforce(this.#state.mtls);
     } catch (error) {
       this.#admin.close();
       await this.#workers.drain(0);
@@ -135,6 +140,20 @@ export class Supervisor {
       'tproxy.listening',
       `captured ${listenText(config.listen)}, explicit ${listenText(config.explicit)}, admin ${listenText(config.admin)}, ${config.workers} workers, capture ${config.capture}`,
     );
+  }
+
+  async #openMtls(): Promise<void> {
+    const {mtls, source, installation} = this.#config;
+    if (mtls === null) return;
+    const {clusterDomain} = installation;
+    const cluster =
+      source.kind === 'files'
+        ? null
+        : await openKnowledge(source, {node: null, clusterDomain, journal: this.#journal, metrics: this.#metrics});
+    this.#mtls = await NodeMtls.open(mtls, this.#journal, cluster, () => this.#publish());
+    // What the workers start with.
+    this.#state = this.#nextState();
+    this.#workers = new Workers(this.#config, this.#state, this.#journal, () => this.#metrics.workerRestarts.inc());
   }
 
   /** In a cluster: what the Node object says of us, and we of it. */
@@ -202,7 +221,9 @@ export class Supervisor {
     // At first a parent without its secret would answer 502 for want of a moment.
     this.#whole ||= known !== null && this.#refs.settled;
     this.#missingRefs = missing;
-    return {version: ++this.#version, known: this.#whole ? known : null, parents, ownCidrs: this.#ownCidrs.now};
+    const told = this.#whole ? known : null;
+    const mtls = this.#mtls?.state(told?.workloads ?? []) ?? null;
+    return {version: ++this.#version, known: told, parents, ownCidrs: this.#ownCidrs.now, mtls};
   }
 
   #publish(): void {
@@ -214,6 +235,7 @@ export class Supervisor {
     this.#sayMissing();
     this.#workers.apply(this.#state);
     if (this.#state.known !== null) this.#capture?.update(this.#state.known);
+    if (this.#state.mtls !== null) this.#mtls?.follow(this.#state.mtls);
     this.#telling?.changed();
   }
 
@@ -231,6 +253,8 @@ export class Supervisor {
     for (const {kind} of documents) this.#metrics.policyDocuments.inc({kind});
     this.#metrics.workloads.set(workloads.length);
     for (const [counter, packets] of (await this.#capture?.counters()) ?? [])
+      this.#metrics.capturePackets.set({counter}, packets);
+    for (const [counter, packets] of (await this.#mtls?.counters()) ?? [])
       this.#metrics.capturePackets.set({counter}, packets);
     if (this.#capture !== null) showCapture(this.#capture.status(), this.#capture.census(), this.#metrics);
     this.#metrics.certificates.show('signing', this.#ca?.validity() ?? null);
@@ -250,6 +274,7 @@ export class Supervisor {
     this.#unwatch();
     await this.#workers.drain(deadlineMs);
     await this.#capture?.close();
+    await this.#mtls?.close();
     this.#admin?.close();
     this.#admin?.closeAllConnections();
   }

@@ -3,10 +3,14 @@
  * first that connects wins and the others are closed.
  */
 import {connect, isIP, type Socket} from 'node:net';
+import {TLSSocket} from 'node:tls';
 import type {Address, Endpoint} from '../../policy/index.ts';
 import type {Failure} from './contract.ts';
 import {hostPort, unreachable} from './failures.ts';
 import {LIMITS} from './limits.ts';
+
+/** What a dialled TLSSocket emits once its peer may be spoken to. */
+export const VERIFIED = 'verified';
 
 export interface DialOptions {
   /** Whether that is a listener of ours: such an address is never dialled (no request through the proxy to the proxy). */
@@ -155,7 +159,8 @@ class Attempts {
     socket.setTimeout(this.#options.connectTimeoutMs ?? LIMITS.connectTimeoutMs, () =>
       this.#lost(socket, 'no answer in time'),
     );
-    socket.once('connect', () => {
+    // Wrapped for an enrolled pod (tproxy/mtls): nothing is said before its peer was verified.
+    socket.once(socket instanceof TLSSocket ? VERIFIED : 'connect', () => {
       if (this.#over) return;
       if (source !== null && isThisMachine(socket)) {
         this.#lost(socket, 'that is an address of this node');

@@ -1,11 +1,4 @@
-/**
- * Nodes of a cluster for tests of mTLS: each a lab with a pod, all on one wire, and the mTLS capture and wire of each in this process.
- *
- *   pod a -- node a --+
- *   pod b -- node b --+-- the wire (a bridge in a namespace of its own, where packets are recorded)
- *   pod c -- node c --+
- */
-import type {ChildProcess} from 'node:child_process';
+/** The mTLS capture and wire of three nodes, in this process: what tests of them share. The network is that of labs.ts. */
 import {once} from 'node:events';
 import {createServer, type Server} from 'node:net';
 import {PORTS, TPROXY_ROUTE_TABLE} from '../../../runtime/names.ts';
@@ -23,10 +16,10 @@ import type {Identity} from '../../../tproxy/mtls/identity/identity.ts';
 import {testIdentity, testWorkloadCa} from '../../../tproxy/mtls/identity/testing.ts';
 import {WIRE_LIMITS, type WireLimits} from '../../../tproxy/mtls/wire/limits.ts';
 import {createWire, type Wire} from '../../../tproxy/mtls/wire/wire.ts';
-import {createLab, type Lab, type LabPod} from '../index.ts';
+import type {Lab, LabPod} from '../index.ts';
+import {createMtlsLabs, NODES, podIps, spiffeIdOf, type MtlsLabs, type NodeName} from './labs.ts';
 
-export const NODES = ['a', 'b', 'c'] as const;
-export type NodeName = (typeof NODES)[number];
+export {nodeIps, podIps, spiffeIdOf, type NodeName} from './labs.ts';
 
 export interface PodMtls {
   readonly mode: MtlsMode | null;
@@ -69,36 +62,21 @@ export interface MtlsClusterOptions {
   readonly strictCidrs?: readonly string[];
 }
 
-const numberOf = (node: NodeName): number => NODES.indexOf(node) + 1;
-export const podIps = (node: NodeName): [string, string] => [
-  `10.77.${numberOf(node)}.10`,
-  `fd77:0:0:${numberOf(node)}::10`,
-];
-export const nodeIps = (node: NodeName): [string, string] => [`10.80.0.${numberOf(node)}`, `fd80::${numberOf(node)}`];
-
 export async function createMtlsCluster(options: MtlsClusterOptions = {}): Promise<MtlsCluster> {
   const ca = testWorkloadCa();
-  const labs: Lab[] = [];
+  let network: MtlsLabs | null = null;
   const closing: (() => Promise<void> | void)[] = [];
   const close = async (): Promise<void> => {
     for (const one of closing.splice(0).reverse()) await one();
-    for (const lab of labs) await lab.close();
+    await network?.close();
   };
   try {
-    const wireLab = await createLab({name: 'mtlsw', pods: []});
-    labs.push(wireLab);
-    await ip(wireLab, wireLab.node.name, ['link add name br0 type bridge', 'link set dev br0 up']);
+    network = await createMtlsLabs();
+    const {labs, record} = network;
     const table = new Map<NodeName, PodMtls>(NODES.map((name) => [name, {mode: null}]));
     const nodes = {} as Record<NodeName, MtlsNode>;
     for (const name of NODES) {
-      const lab = await createLab({
-        name: `mtls${name}`,
-        pods: [{name: 'app', ips: podIps(name)}],
-        nodeIps: [`10.78.0.${numberOf(name)}`, `fd78::${numberOf(name)}`],
-      });
-      labs.push(lab);
-      await plugIn(wireLab, lab, name);
-      nodes[name] = await startNode(name, lab, table, options, closing);
+      nodes[name] = await startNode(name, labs[name], table, options, closing);
     }
     return {
       nodes,
@@ -114,7 +92,7 @@ export async function createMtlsCluster(options: MtlsClusterOptions = {}): Promi
           node.wire.recheck();
         }
       },
-      record: () => record(wireLab),
+      record,
       close,
     };
   } catch (cause) {
@@ -122,8 +100,6 @@ export async function createMtlsCluster(options: MtlsClusterOptions = {}): Promi
     throw cause;
   }
 }
-
-export const spiffeIdOf = (serviceAccount: string): string => `spiffe://cluster.local/ns/shop/sa/${serviceAccount}`;
 
 async function startNode(
   name: NodeName,
@@ -220,50 +196,4 @@ function told(
   const who = enrolment(all, {trustDomain: 'cluster.local', defaultMode: 'Off', cidrs: []});
   const here = new Map(pod.ips.map((ip) => [ip, pod.interface]));
   return [{entries: all, enrolment: who, here, strictCidrs}];
-}
-
-async function plugIn(wire: Lab, lab: Lab, name: NodeName): Promise<void> {
-  await ip(wire, wire.node.name, [
-    `link add dev ${name} type veth peer name link netns ${lab.node.name}`,
-    `link set dev ${name} master br0 up`,
-  ]);
-  const [ip4, ip6] = nodeIps(name);
-  await ip(lab, lab.node.name, [
-    `addr add ${ip4}/24 dev link`,
-    `addr add ${ip6}/64 dev link nodad`,
-    'link set dev link up',
-    ...NODES.filter((other) => other !== name).flatMap((other) => [
-      `route add ${podIps(other)[0]}/32 via ${nodeIps(other)[0]}`,
-      `-6 route add ${podIps(other)[1]}/128 via ${nodeIps(other)[1]}`,
-    ]),
-  ]);
-}
-
-async function ip(lab: Lab, namespace: string, lines: readonly string[]): Promise<void> {
-  for (const line of lines) {
-    const {status, stderr} = await lab.exec({name: namespace, path: ''}, ['ip', ...line.split(' ')]);
-    if (status !== 0) throw new Error(`ip ${line}: ${stderr}`);
-  }
-}
-
-/** tcpdump on the bridge: everything between nodes crosses it. */
-async function record(wire: Lab): Promise<() => Promise<string>> {
-  const argv = ['tcpdump', '--immediate-mode', '-U', '-s', '0', '-i', 'br0', '-w', '-'];
-  const child: ChildProcess = wire.spawn('node', argv);
-  const chunks: Buffer[] = [];
-  child.stdout!.on('data', (chunk: Buffer) => chunks.push(chunk));
-  await new Promise<void>((resolve, reject) => {
-    let text = '';
-    child.once('exit', (code) => reject(new Error(`tcpdump ended with ${code}: ${text}`)));
-    child.stderr!.on('data', (chunk: Buffer) => {
-      text += chunk.toString();
-      if (text.includes('listening on')) resolve();
-    });
-  });
-  return async () => {
-    const ended = once(child.stdout!, 'end');
-    child.kill('SIGINT');
-    await ended;
-    return Buffer.concat(chunks).toString('latin1');
-  };
 }

@@ -1,5 +1,5 @@
 /** The mTLS table of this node: put into the kernel, kept there, and told who is enrolled. The rules outlive the process. */
-import type {MtlsCidr, Enrolment} from '../enrolment.ts';
+import type {Enrolment} from '../enrolment.ts';
 import {SallyportError} from '../../../runtime/errors.ts';
 import type {WorkloadEntry} from '../../../sources/workload-table.ts';
 import {mustRun, type Commands} from '../../capture/commands.ts';
@@ -160,7 +160,3 @@ class Rules implements MtlsRules {
     return run;
   }
 }
-
-/** Of the CIDRs with a mode: those whose addresses are closed until somebody is known to have them. */
-export const strictCidrsOf = (cidrs: readonly MtlsCidr[], text: (cidr: MtlsCidr) => string): string[] =>
-  cidrs.filter(({mode}) => mode === 'Strict').map(text);

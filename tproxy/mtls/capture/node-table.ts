@@ -4,10 +4,11 @@
  * The way of a packet, behind kube-proxy's translation (so that a ClusterIP is a pod by then):
  *   1. what the capture took, and answers to our own dials, are the capture's
  *   2. answers to what an enrolled pod dialled itself pass
- *   3. towards an enrolled pod of this node: TCP to the mTLS listener, which unwraps; from pods of this node it passes
- *   4. from an enrolled pod of this node to one elsewhere: TCP to the same listener, which wraps
- *   5. of other protocols with ports, what touches a Strict pod is refused, the rest counted
- *   6. towards addresses of a Strict CIDR that nobody is known to have: dropped, until somebody is
+ *   3. an enrolled pod's address from another interface than its own is dropped
+ *   4. towards an enrolled pod of this node: TCP to the mTLS listener, which unwraps; from pods of this node it passes
+ *   5. from an enrolled pod of this node to one elsewhere: TCP to the same listener, which wraps
+ *   6. of other protocols with ports, what touches a Strict pod is refused, the rest counted
+ *   7. towards addresses of a Strict CIDR that nobody is known to have: dropped, until somebody is
  */
 import {isV6} from '../../capture/config.ts';
 import {hex, marking, type Marks} from '../../capture/marks.ts';
@@ -49,6 +50,8 @@ export const MTLS_COUNTERS = {
   mtls_midstream: 'dropped: a connection to or from a Strict pod that was not seen opening',
   mtls_refused_other: 'refused: UDP and the like to or from a Strict pod',
   mtls_passed_other: 'passed: UDP and the like between Permissive pods',
+  mtls_spoofed:
+    'dropped: the address of an enrolled pod of this node, from where that is not plugged in (or not yet known to be)',
   mtls_unknown: 'dropped: an address of a Strict CIDR that nobody is known to have',
 } as const;
 
@@ -76,6 +79,7 @@ export function mtlsTable(capture: MtlsCapture): string {
   ].join('\n');
 }
 
+/** Everything of ours removed. "add" first, so that "delete" cannot fail. */
 export const MTLS_REMOVAL = `add table ${MTLS_TABLE}\ndelete table ${MTLS_TABLE}\n`;
 
 /** What changes the sets of `before` to those of `after`. */
@@ -133,6 +137,8 @@ function prerouting(capture: MtlsCapture): string[] {
     'iifname "lo" accept',
     `${marking(capture).is(capture.marks.taken)} accept`,
     'ct direction reply accept',
+    // Forged, or its place is not known yet: what a Strict pod sends is wrapped or not sent.
+    ...both((ip, set) => `${ip} saddr @here${set} iifname . ${ip} saddr != @from${set} counter name mtls_spoofed drop`),
     ...both((ip, set) => `${ip} daddr @here${set} goto inbound`),
     ...both((ip, set) => `iifname . ${ip} saddr @from${set} ${ip} daddr @away${set} goto outbound`),
     ...both((ip, set) => `${ip} daddr @closed${set} ${ip} daddr != @known${set} counter name mtls_unknown drop`),

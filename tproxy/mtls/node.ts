@@ -1,0 +1,167 @@
+/** mTLS as the supervisor runs it: who is enrolled into the kernel, and what workers need of it into their state. */
+import type {KnowledgeSource} from '../../sources/knowledge.ts';
+import {readWorkloads, type WorkloadEntry} from '../../sources/workload-table.ts';
+import {SallyportError} from '../../runtime/errors.ts';
+import type {Journal} from '../../runtime/journal.ts';
+import {PORTS} from '../../runtime/names.ts';
+import {watchPaths} from '../../runtime/watch.ts';
+import {systemCommands} from '../capture/commands.ts';
+import {DEFAULT_MARKS} from '../capture/marks.ts';
+import {place} from '../capture/topology.ts';
+import {createMtlsRules, type MtlsRules} from './capture/node-mtls.ts';
+import {enrolment} from './enrolment.ts';
+import {openFileIdentity} from './identity/files.ts';
+import type {Identity, IdentitySource} from './identity/identity.ts';
+import {openNodeIdentities, type NodeIdentities} from './identity/issued.ts';
+import type {MtlsConfig} from './settings.ts';
+
+/** What a worker is told, whole. */
+export interface MtlsState {
+  /** Everybody who is known, of this node first. */
+  readonly entries: readonly WorkloadEntry[];
+  /** Uids of this node's pods by address. */
+  readonly here: ReadonlyMap<string, string>;
+  readonly identities: ReadonlyMap<string, Identity>;
+}
+
+/** Where a pod's interface is not known yet it is looked for again. */
+const PLACE_AGAIN_MS = 500;
+
+export class NodeMtls {
+  readonly #config: MtlsConfig;
+  readonly #journal: Journal;
+  readonly #rules: MtlsRules;
+  readonly #identities: IdentitySource | NodeIdentities;
+  /** The pods of other nodes; null: a file says. */
+  readonly #cluster: KnowledgeSource | null;
+  readonly #closing: (() => void)[] = [];
+  readonly #commands = systemCommands();
+  #peers: readonly WorkloadEntry[] = [];
+  #own: readonly WorkloadEntry[] = [];
+  #again: NodeJS.Timeout | null = null;
+
+  private constructor(config: MtlsConfig, journal: Journal, cluster: KnowledgeSource | null) {
+    this.#config = config;
+    this.#journal = journal;
+    this.#cluster = cluster;
+    this.#rules = createMtlsRules({
+      port: PORTS.mtls,
+      marks: DEFAULT_MARKS,
+      commands: this.#commands,
+      onNotice: (level, event, message) => journal.notice(level, event, message),
+    });
+    const {identity, trustDomain} = config;
+    this.#identities =
+      identity.kind === 'files'
+        ? openFileIdentity({dir: identity.dir, journal})
+        : openNodeIdentities({issuer: identity, trustDomain, journal});
+  }
+
+  /** `changed`: the state is another. Throws SallyportError where the table of peers is bad. */
+  static async open(
+    config: MtlsConfig,
+    journal: Journal,
+    cluster: KnowledgeSource | null,
+    changed: () => void,
+  ): Promise<NodeMtls> {
+    const mtls = new NodeMtls(config, journal, cluster);
+    mtls.#closing.push(mtls.#identities.onChange(changed));
+    if (config.peersFile !== null) await mtls.#watchPeers(config.peersFile, changed);
+    await cluster?.watch(changed);
+    return mtls;
+  }
+
+  /** `own`: the pods of this node. */
+  state(own: readonly WorkloadEntry[]): MtlsState {
+    this.#own = own;
+    const here = new Map(own.flatMap(({ips, workload}) => ips.map((ip) => [ip, workload.uid] as const)));
+    const elsewhere = (this.#cluster?.known?.workloads ?? this.#peers).filter(
+      ({ips}) => !ips.some((ip) => here.has(ip)),
+    );
+    const entries = [...own, ...elsewhere];
+    const who = enrolment(entries, this.#config);
+    const enrolled = own.filter(({ips}) => ips.some((ip) => who.of(ip) !== null));
+    if ('want' in this.#identities) this.#want(this.#identities, enrolled);
+    const identities = new Map<string, Identity>();
+    for (const {workload} of enrolled) {
+      const identity = this.#identities.current(workload.uid);
+      if (identity !== null) identities.set(workload.uid, identity);
+    }
+    return {entries, here, identities};
+  }
+
+  #wanted = '';
+  #want(identities: NodeIdentities, enrolled: readonly WorkloadEntry[]): void {
+    const pods = enrolled.map(({workload: {uid, namespace, name, serviceAccount}}) => ({
+      uid,
+      namespace,
+      name,
+      serviceAccount,
+    }));
+    const now = JSON.stringify(pods);
+    // want() tells of a change, and so asks for the state again.
+    if (now === this.#wanted) return;
+    this.#wanted = now;
+    identities.want(pods);
+  }
+
+  /** Resolves when the kernel knows; rejects where it refuses. */
+  async enforce({entries, here}: MtlsState): Promise<void> {
+    if (this.#again !== null) clearTimeout(this.#again);
+    this.#again = null;
+    const interfaces = new Map(this.#own.flatMap((own) => own.ips.map((ip) => [ip, own.interface] as const)));
+    const members = [...here].map(([ip, uid]) => ({
+      ip,
+      uid,
+      interface: interfaces.get(ip) ?? null,
+      mode: 'free' as const,
+    }));
+    const {members: placed} = await place(this.#commands, members);
+    const at = new Map(placed.map((member) => [member.ip, member.interface]));
+    await this.#rules.update({
+      entries,
+      enrolment: enrolment(entries, this.#config),
+      here: at,
+      strictCidrs: this.#config.cidrs.filter(({mode}) => mode === 'Strict').map(({text}) => text),
+    });
+    if ([...at.values()].includes(null))
+      this.#again = setTimeout(() => this.follow({entries, here, identities: new Map()}), PLACE_AGAIN_MS);
+  }
+
+  /** enforce(), where what fails is said. */
+  follow(state: MtlsState): void {
+    this.enforce(state).catch((error: unknown) => {
+      const message = error instanceof SallyportError ? error.describe() : String(error);
+      this.#journal.notice('error', 'mtls.failed', `${message} The former table stays.`);
+      this.#again ??= setTimeout(() => this.follow(state), PLACE_AGAIN_MS);
+    });
+  }
+
+  counters(): Promise<Map<string, number>> {
+    return this.#rules.counters();
+  }
+
+  /** The table stays: Strict pods get nothing plain while we are away. */
+  async close(): Promise<void> {
+    if (this.#again !== null) clearTimeout(this.#again);
+    for (const one of this.#closing) one();
+    this.#identities.stop();
+    this.#cluster?.close();
+    await this.#rules.close();
+  }
+
+  async #watchPeers(file: string, changed: () => void): Promise<void> {
+    this.#peers = readWorkloads(file);
+    const watch = watchPaths([file], () => {
+      try {
+        this.#peers = readWorkloads(file);
+        changed();
+      } catch (error) {
+        const message = error instanceof SallyportError ? error.describe() : String(error);
+        this.#journal.notice('error', 'mtls.peers', `${message} The former table stays in force.`);
+      }
+    });
+    this.#closing.push(() => watch.close());
+    await watch.ready;
+  }
+}

@@ -1,0 +1,118 @@
+/** The wire in a worker: fed with whole states, as the rest of it. */
+import {createServer, type Server, type Socket} from 'node:net';
+import type {Address, Endpoint} from '../../policy/index.ts';
+import type {Journal} from '../../runtime/journal.ts';
+import {PORTS} from '../../runtime/names.ts';
+import {listenTransparent} from '../capture/sockets.ts';
+import {dialAs} from './capture/dial.ts';
+import {enrolment, type Enrolment} from './enrolment.ts';
+import type {Identity} from './identity/identity.ts';
+import type {MtlsState} from './node.ts';
+import type {MtlsConfig} from './settings.ts';
+import {dialled} from './wire/dialled.ts';
+import {WIRE_LIMITS} from './wire/limits.ts';
+import type {WireServices} from './wire/services.ts';
+import {createWire, type Wire} from './wire/wire.ts';
+
+/** Connections that wait to be accepted, in the kernel. */
+const BACKLOG = 4096;
+
+export class WorkerMtls {
+  readonly #config: MtlsConfig;
+  readonly #services: WireServices;
+  readonly #wire: Wire;
+  readonly #servers: Server[] = [];
+  #state: MtlsState;
+  #enrolment: Enrolment;
+
+  constructor(config: MtlsConfig, state: MtlsState, journal: Journal, count: (event: string) => void) {
+    this.#config = config;
+    this.#state = state;
+    this.#enrolment = enrolment(state.entries, config);
+    this.#services = {
+      enrolment: () => this.#enrolment,
+      isHere: (address) => this.#state.here.has(address),
+      identityOf: (address) => this.#identityOf(address),
+      // A node's own connections meet no prerouting; nobody else may.
+      mayBePlain: () => false,
+      dial: dialAs,
+      journal,
+      count,
+      limits: WIRE_LIMITS,
+    };
+    this.#wire = createWire(this.#services);
+  }
+
+  /** What a pod shows is its own: a certificate of another ServiceAccount (of files, say) is none. */
+  #identityOf(address: Address): Identity | null {
+    const identity = this.#state.identities.get(this.#state.here.get(address) ?? '') ?? null;
+    if (identity === null || identity.notAfterMs <= Date.now()) return null;
+    return identity.spiffeId === this.#enrolment.of(address)?.spiffeId ? identity : null;
+  }
+
+  /** Listens, or throws SallyportError `PortInUse`, `MissingCapability` ... */
+  async listen(onError: (error: Error) => void): Promise<void> {
+    for (const ip of ['0.0.0.0', '::']) {
+      const options = {allowHalfOpen: true, noDelay: true, pauseOnConnect: true};
+      const server = createServer(options, (socket) => this.#accept(socket));
+      const fd = listenTransparent({ip, port: PORTS.mtls, transparent: true, reusePort: true, backlog: BACKLOG});
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen({fd}, () => {
+          server.off('error', reject);
+          resolve();
+        });
+      });
+      server.on('error', onError);
+      this.#servers.push(server);
+    }
+  }
+
+  #accept(socket: Socket): void {
+    const {remoteAddress, remotePort, localAddress, localPort} = socket;
+    // Gone before it was accepted, or dialled straight to our own port: dialling on would be a loop.
+    if (remoteAddress === undefined || localAddress === undefined || localPort === PORTS.mtls) {
+      socket.on('error', () => undefined);
+      socket.resetAndDestroy();
+      return;
+    }
+    this.#wire.accept(socket, {ip: remoteAddress, port: remotePort!}, {ip: localAddress, port: localPort!});
+  }
+
+  /** Whether the address is an enrolled pod's of another node: it has to see the pod's own address. */
+  isPeer(address: Address): boolean {
+    return !this.#state.here.has(address) && this.#enrolment.of(address) !== null;
+  }
+
+  /** As dialled(). */
+  dial({source, destination}: {readonly source: Endpoint; readonly destination: Endpoint}): Socket | null {
+    return dialled(this.#services, source, destination);
+  }
+
+  apply(state: MtlsState): void {
+    const before = new Map([...this.#state.identities.values()].map((identity) => [identity.chainPem, identity]));
+    // The same object as long as nothing changed: its TLS context is kept by it.
+    const identities = new Map(
+      [...state.identities].map(([uid, identity]) => {
+        const known = before.get(identity.chainPem);
+        return [uid, known?.rootsPem === identity.rootsPem ? known : identity];
+      }),
+    );
+    this.#state = {...state, identities};
+    this.#enrolment = enrolment(state.entries, this.#config);
+    this.#wire.recheck();
+  }
+
+  connections(): number {
+    return this.#wire.connections();
+  }
+
+  /** SYNs are dropped from now on, and wait for our successor. */
+  stopListening(): void {
+    for (const server of this.#servers.splice(0)) server.close();
+  }
+
+  close(): void {
+    this.#wire.close();
+  }
+}
