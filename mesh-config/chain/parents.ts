@@ -53,7 +53,8 @@ export const HEADER = {
 } as const;
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
-const CONNECT_TIMEOUT = '5s';
+/** Proxies are near; whoever waits for one that is away waits so long for each endpoint. */
+const CONNECT_TIMEOUT = '2s';
 /** Who does not answer is passed over for so long, and tried again then. Nobody is probed: a mesh has many sidecars. */
 const PASSED_OVER = {
   split_external_local_origin_errors: true,

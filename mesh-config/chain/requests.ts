@@ -66,7 +66,9 @@ export function requestRoutes({parents}: Chain, scheme: Scheme): readonly Value[
     match: {prefix: '/', dynamic_metadata: [says('sends', {string_match: {exact: 'address'}})]},
     ...tunnel,
   };
-  const inTheClear = parents.flatMap((parent) =>
+  // By the address that was checked (`resolve: Local`) it is a CONNECT, of plain HTTP too.
+  const named = parents.filter(({document}) => document.resolve !== 'Local');
+  const inTheClear = named.flatMap((parent) =>
     PORT_IS_SAID.map((said) => ({
       match: {prefix: '/', dynamic_metadata: [says('via', {string_match: {exact: parent.document.name}})], ...said},
       route: {cluster: parentCluster(parent), timeout: '0s', ...failover(parent)},
