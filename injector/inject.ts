@@ -3,6 +3,7 @@ import {ANNOTATIONS, LABELS} from '../runtime/names.ts';
 import {choose, type Mode, type SkipReason} from './choice.ts';
 import {hidesEnvFrom} from './environment.ts';
 import {latchCapture, ourContainers, placeGuard} from './guard.ts';
+import {mtlsOf, mtlsStatus, type MtlsSaid} from './mtls.ts';
 import {capturesItself, keepUser} from './pod-capture.ts';
 import {containersOf, type Container, type Namespace, type Pod} from './pod.ts';
 import {noProxyEntries, type Installation} from './settings.ts';
@@ -37,8 +38,10 @@ export function inject(
   if (choice.kind === 'refuse') return {kind: 'refuse', messages: [choice.message]};
   const {mode} = choice;
   if (mode === 'tproxy' && running === null) latchCapture(out, namespace);
-  const wrong = [...wrongWords(out), ...waysToSlip(out, mode)];
-  if (wrong.length > 0) return {kind: 'refuse', messages: wrong};
+  // What runs already has its word, and keeps it.
+  const mtls = running === null ? mtlsOf(out, namespace, mode, installation) : {mode: null, plainPorts: []};
+  const wrong = [...wrongWords(out), ...('wrong' in mtls ? mtls.wrong : []), ...waysToSlip(out, mode)];
+  if (wrong.length > 0 || 'wrong' in mtls) return {kind: 'refuse', messages: wrong};
 
   const proxy = mode === 'tproxy' ? null : proxyEnvironment(out, namespace, installation);
   if (proxy?.kind === 'bad') return {kind: 'refuse', messages: [proxy.message]};
@@ -64,7 +67,7 @@ export function inject(
   if (running === null) {
     // As a label, which a webhook's objectSelector sees whatever becomes of the namespace while the pod runs.
     (out.metadata.labels ??= {})[LABELS.mode] = mode;
-    writeStatus(out, mode, touched, warnings);
+    writeStatus(out, mode, mtls, touched, warnings);
   }
   return {kind: 'inject', mode, pod: running === null ? out : {...out, metadata: pod.metadata}, warnings};
 }
@@ -125,7 +128,17 @@ function warnOfEnvFrom(container: Container, names: readonly string[], warnings:
     );
 }
 
-function writeStatus(pod: Pod, mode: Mode, touched: readonly Container[], warnings: readonly string[]): void {
-  const status = {mode, containers: touched.map(({name}) => name), ...(warnings.length > 0 ? {warnings} : {})};
+function writeStatus(
+  pod: Pod,
+  mode: Mode,
+  mtls: MtlsSaid,
+  touched: readonly Container[],
+  warnings: readonly string[],
+): void {
+  const status = {
+    ...{mode, ...mtlsStatus(mtls)},
+    containers: touched.map(({name}) => name),
+    ...(warnings.length > 0 ? {warnings} : {}),
+  };
   (pod.metadata.annotations ??= {})[ANNOTATIONS.status] = JSON.stringify(status);
 }

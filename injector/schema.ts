@@ -138,6 +138,11 @@ export const INJECTOR_CONFIG = {
     trust: {shape: TRUST, doc: 'Where trust in the CA comes from.', default: {}},
     guard: {shape: GUARD, doc: 'The init container that proves the capture.', default: {}},
     podCapture: {shape: POD_CAPTURE, doc: 'Of pods with sallyport.dev/capture: pod.', default: {}},
+    mtls: {
+      shape: {kind: 'text', oneOf: ['Enabled', 'Disabled']},
+      doc: "Whether the nodes' agents speak mTLS between pods (their --mtls).",
+      default: 'Disabled',
+    },
     skipContainers: {
       shape: texts,
       doc: 'Containers that are left alone in every pod.',

@@ -58,6 +58,8 @@ export interface Installation {
   readonly trust: {readonly configMap: string; readonly mountPath: string};
   readonly guard: GuardSettings;
   readonly podCapture: PodCaptureSettings;
+  /** Whether the nodes' agents speak mTLS between pods: else who asks for it is refused. */
+  readonly mtls: boolean;
   readonly skipContainers: ReadonlySet<string>;
   /** From the cluster, or from policy files where a pod is injected offline. */
   readonly upstreamProxies: ReadonlyMap<string, UpstreamProxyDocument>;
@@ -126,6 +128,7 @@ function installationOf(
         limits: raw.podCapture?.resources?.limits ?? {memory: '512Mi'},
       },
     },
+    mtls: raw.mtls === 'Enabled',
     skipContainers: new Set(raw.skipContainers ?? ['istio-proxy', 'istio-init', 'istio-validation']),
     upstreamProxies,
   };

@@ -12,11 +12,6 @@ describe('a word that does not exist is named with those that do', () => {
     ['none', pod({'sallyport.dev/capture': 'node', 'sallyport.dev/mtls': 'Off'}), []],
     ['capture', pod({'sallyport.dev/capture': 'nodes'}), ['sallyport.dev/capture is "nodes": write one of node, pod.']],
     [
-      'mtls, which is not there yet: nobody is to think that it is',
-      pod({'sallyport.dev/mtls': 'Strict'}),
-      ['sallyport.dev/mtls is "Strict": write one of Off.'],
-    ],
-    [
       'an annotation',
       pod({}, {'sallyport.dev/trusts-ca': 'no', 'sallyport.dev/all-proxy': 'True'}),
       [

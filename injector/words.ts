@@ -5,11 +5,9 @@ import type {Pod} from './pod.ts';
 
 const BOOLEAN = ['true', 'false'] as const;
 
-/** The keys whose values are words of a list; a choice of mode is read, and refused, in choice.ts. */
+/** The keys whose values are words of a list; a choice of mode is read, and refused, in choice.ts, and mTLS in mtls.ts. */
 const WORDS: readonly (readonly [string, readonly string[]])[] = [
   [LABELS.capture, ['node', 'pod']],
-  // Strict and Permissive promise what is not there yet: who writes them would think that it is.
-  [LABELS.mtls, ['Off']],
   [ANNOTATIONS.allProxy, BOOLEAN],
   [ANNOTATIONS.systemTrust, BOOLEAN],
   [ANNOTATIONS.trustsCa, BOOLEAN],
