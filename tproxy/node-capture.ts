@@ -94,7 +94,7 @@ export class NodeCapture {
   /** Follows a change, and starts with the first one; what fails is said in the journal, and the former members stay held. */
   update(known: Known): void {
     this.#known = known;
-    this.#following(known).catch((error: Error) => this.#failed(error, known));
+    this.#following(known).catch((error: Error) => this.#failed(error));
   }
 
   /**
@@ -166,9 +166,10 @@ export class NodeCapture {
     this.#journal.notice('error', 'capture.failed', `${message} The former members stay held.`);
   }
 
-  #failed(error: Error, known: Known): void {
+  /** Tried again with what is known then: of two tries that wait for each other the first fails first, and knows less. */
+  #failed(error: Error): void {
     this.#say(error);
-    if (!this.#started) this.#again ??= setTimeout(() => this.update(known), START_AGAIN_MS);
+    if (!this.#started) this.#again ??= setTimeout(() => this.update(this.#known!), START_AGAIN_MS);
   }
 
   /** Each at the interface that the CNI plugin named, where nobody else did: on a bridge the route does not tell. */

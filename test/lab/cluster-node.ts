@@ -49,6 +49,8 @@ export interface ClusterNode {
   readonly dir: string;
   /** Starts the agent on the node, as `kubeconfig`'s user. Resolves when it runs, whatever it knows. */
   startAgent(...flags: readonly string[]): Promise<Agent>;
+  /** As startAgent(), behind a command that becomes the agent (exec): `env PATH=...`. */
+  startAgentUnder(under: readonly string[], ...flags: readonly string[]): Promise<Agent>;
   /** The pod's object, without an address. */
   createPod(pod: PodSpec): void;
   /** Plugs the pod in: its namespace, veth and addresses. */
@@ -135,8 +137,9 @@ export async function clusterNode({cluster, name, kubeconfig, sites}: ClusterNod
 
   const node: ClusterNode = {
     ...{lab, name, dir},
-    async startAgent(...flags) {
-      const agent = start(lab, [
+    startAgent: (...flags) => node.startAgentUnder([], ...flags),
+    async startAgentUnder(under, ...flags) {
+      const agent = start(lab, under, [
         ...[
           '--kubeconfig',
           kubeconfig,
@@ -202,8 +205,8 @@ export async function clusterNode({cluster, name, kubeconfig, sites}: ClusterNod
   return node;
 }
 
-function start(lab: Lab, flags: readonly string[]): Agent {
-  const child = lab.spawn('node', tproxyCommand(flags));
+function start(lab: Lab, under: readonly string[], flags: readonly string[]): Agent {
+  const child = lab.spawn('node', [...under, ...tproxyCommand(flags)]);
   const journal: JournalLine[] = [];
   const waiting = new Set<() => void>();
   const look = (): void => {
