@@ -23,6 +23,8 @@ export interface ProxyOptions {
   readonly certificates?: string;
   /** Variables of its container. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** A socket that leads to istiod, where it is not on the node. */
+  readonly xds?: string;
   /** More of the node's metadata. */
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
@@ -33,7 +35,7 @@ export async function startSidecar(
   pod: LabPod,
   {name, namespace, labels}: Identity,
   istiodIp: string,
-  {kind = 'sidecar', certificates, environment = {}, metadata = {}}: ProxyOptions = {},
+  {kind = 'sidecar', certificates, xds, environment = {}, metadata = {}}: ProxyOptions = {},
 ): Promise<Envoy> {
   const bootstrap = {
     node: {
@@ -70,7 +72,10 @@ export async function startSidecar(
     },
     static_resources: {
       clusters: [
-        grpcCluster('xds-grpc', {socket_address: {address: istiodIp, port_value: XDS_PORT}}),
+        grpcCluster(
+          'xds-grpc',
+          xds === undefined ? {socket_address: {address: istiodIp, port_value: XDS_PORT}} : {pipe: {path: xds}},
+        ),
         ...(certificates === undefined ? [] : [grpcCluster('sds-grpc', {pipe: {path: certificates}})]),
       ],
     },
