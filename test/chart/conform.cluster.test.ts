@@ -68,6 +68,7 @@ const VALUES: readonly (readonly [string, object])[] = [
         podAnnotations: {a: 'b'},
         podLabels: {c: 'd'},
       },
+      mtls: {enabled: true},
       extauthz: {enabled: true, plaintextFrom: [{namespaceSelector: {}}], filters: {configMap: 'filters'}},
       networkPolicy: {apiServerCidrs: ['10.0.0.1/32'], metricsFrom: [{namespaceSelector: {}}]},
       injector: {httpProxyEnvs: {upstreamProxy: 'Node'}, namespaces: {a: {httpProxyEnvs: {httpProxy: 'http://p:1'}}}},

@@ -13,6 +13,7 @@ const VALUES = parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')) as Record
 const SEEN: Record<string, unknown> = {
   extauthz: {enabled: true, tls: {clientCa: {configMap: 'mesh-ca'}}},
   monitoring: {serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}},
+  mtls: {enabled: true},
 };
 
 /** What else a value can be, where its kind does not tell; and beside which others it is seen. */
@@ -52,6 +53,13 @@ const OTHERWISE: Readonly<Record<string, readonly [value: unknown, beside?: obje
     'other',
     {extauthz: {plaintextFrom: [{podSelector: {}}], tls: {clientCa: {configMap: ''}}}},
   ],
+  // Nobody speaks mTLS without them.
+  'node.enabled': [false, {mtls: {enabled: false}}],
+  'controller.enabled': [false, {mtls: {enabled: false}}],
+  'mtls.mode': ['Strict'],
+  'mtls.identityLife': ['1h'],
+  'mtls.rootLife': ['30d'],
+  'extauthz.tls.mesh': [true, {extauthz: {plaintextFrom: [{podSelector: {}}], tls: {clientCa: {configMap: ''}}}}],
   'networkPolicy.metricsFrom': [[{podSelector: {}}]],
   'monitoring.serviceMonitor.interval': ['7s'],
   'monitoring.prometheusRule.disabled': [['SallyportAgentDown']],
@@ -63,6 +71,7 @@ const ITEMS: Readonly<Record<string, unknown>> = {
   nodeCidrs: '10.9.0.0/16',
   nat64Prefixes: '2001:db8:64::/96',
   apiServerCidrs: '10.9.0.1/32',
+  cidrs: '10.9.0.0/16=Permissive',
   tolerations: {key: 'x', operator: 'Exists'},
   topologySpreadConstraints: {maxSkew: 2, topologyKey: 'rack', whenUnsatisfiable: 'ScheduleAnyway'},
   extraArgs: '--log-format=text',
@@ -156,6 +165,8 @@ describe('a value that is wrong is refused', () => {
     ['two sources of one file', {node: {upstreamCa: {configMap: 'a', secret: 'b'}}}, /\/node\/upstreamCa/],
     ['arguments that are no flags', {node: {extraArgs: ['-x']}}, /\/node\/extraArgs\/0/],
     ['credentials in a key that is none', {injector: {httpProxyEnvs: {password: 'x'}}}, /'password' not allowed/],
+    ['mTLS that nobody speaks', {mtls: {enabled: true}, node: {enabled: false}}, /enable controller and node/],
+    ['a mode of mTLS in lower case', {mtls: {mode: 'strict'}}, /'Strict', 'Permissive', 'Off'/],
     ['an ext_authz that everybody may ask', {extauthz: {enabled: true}}, /nobody is named who may ask/],
     [
       'plain text without a wall',
