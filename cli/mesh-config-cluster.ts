@@ -1,7 +1,9 @@
 /** `sallyport mesh-config diff|apply|verify`: what is generated, beside what a cluster has. */
 import {lookup} from 'node:dns/promises';
 import {NAMELESS, type ProxyService} from '../mesh-config/external-proxy.ts';
-import {addressDrift, conflicts} from '../mesh-config/verify.ts';
+import {addressDrift, conflicts, type Conflict} from '../mesh-config/verify.ts';
+import {namesToResolve, unresolvable} from '../mesh-config/others.ts';
+import type {Surroundings} from '../mesh-config/surroundings.ts';
 import {differences, idOf, planFor, type Live, type Plan} from '../mesh-config/plan.ts';
 import {mergeMesh} from '../mesh-config/merge.ts';
 import {meshSettings} from '../mesh-config/mesh-settings.ts';
@@ -67,8 +69,10 @@ export type LookUp = (name: string) => Promise<readonly string[] | null>;
 /** Says what keeps the generated objects from doing what they are for; exit code 1 where that is something. */
 export async function verify(wanted: Wanted, store: Store, out: Out, lookUp: LookUp = systemLookUp): Promise<number> {
   const {mesh, proxies} = wanted;
+  const around = await store.surroundings(mesh.istio.rootNamespace, mesh.istio.revision);
   const found = [
-    ...conflicts(mesh, proxies, await store.surroundings(mesh.istio.rootNamespace, mesh.istio.revision)),
+    ...conflicts(mesh, proxies, around),
+    ...(await withoutAddress(around, lookUp)),
     // Where the endpoint is an address, the host is only a name that Istio wants.
     ...(
       await Promise.all(
@@ -85,6 +89,19 @@ export async function verify(wanted: Wanted, store: Store, out: Out, lookUp: Loo
     out.stdout('NotApplied: the cluster does not hold what is generated. See mesh-config diff, then apply.\n');
   if (found.length === 0 && current) out.stdout('Nothing is in the way.\n');
   return found.length === 0 && current ? EXIT.ok : EXIT.finding;
+}
+
+/** Look-ups of one verify: more would take minutes where a resolver does not answer. */
+const MAX_LOOKUPS = 200;
+
+async function withoutAddress({serviceEntries}: Surroundings, lookUp: LookUp): Promise<readonly Conflict[]> {
+  const asked = serviceEntries
+    .flatMap((entry) => namesToResolve(entry).map((name) => ({entry, name})))
+    .slice(0, MAX_LOOKUPS);
+  const found = await Promise.all(
+    asked.map(async ({entry, name}) => ((await lookUp(name)) === null ? unresolvable(entry, name) : null)),
+  );
+  return found.filter((one) => one !== null);
 }
 
 const systemLookUp: LookUp = async (name) => {

@@ -2,7 +2,8 @@
 import {CoreV1Api, CustomObjectsApi, PatchStrategy, setHeaderOptions, type KubeConfig} from '@kubernetes/client-node';
 import {SallyportError} from '../runtime/errors.ts';
 import {idOf, type Live} from './plan.ts';
-import type {EnvoyFilter, Named, Service, ServiceEntry, SidecarResource, Surroundings} from './surroundings.ts';
+import {versionIn} from './versions.ts';
+import type {EnvoyFilter, Named, Proxy, Service, ServiceEntry, SidecarResource, Surroundings} from './surroundings.ts';
 import type {IstioObject} from './objects.ts';
 
 const GROUP = 'networking.istio.io';
@@ -71,7 +72,12 @@ export function clusterStore(config: KubeConfig): Store {
     list: async () => (await Promise.all(Object.entries(KINDS).map(([kind, where]) => all<Live>(kind, where)))).flat(),
     async surroundings(namespace, revision) {
       const services = asked('services', () => core.listServiceForAllNamespaces());
+      // The injector gives every pod with a proxy this label.
+      const injected = pods(core, 'security.istio.io/tlsMode', 'istio-proxy', null);
+      const istiods = pods(core, `app=istiod,istio.io/rev=${revision}`, 'discovery', namespace);
       return {
+        istiods: await istiods,
+        proxies: await injected,
         serviceEntries: await all<ServiceEntry>('ServiceEntry', KINDS.ServiceEntry),
         services: (await services).items.map((item) => ({...item, kind: 'Service'})) as unknown as Service[],
         sidecars: await all<SidecarResource>('Sidecar', {group: GROUP, version: 'v1', plural: 'sidecars'}),
@@ -91,6 +97,27 @@ export function clusterStore(config: KubeConfig): Store {
     },
     mesh,
   };
+}
+
+/** Pods by label, with the version of one container's image. */
+async function pods(
+  core: CoreV1Api,
+  labelSelector: string,
+  container: string,
+  namespace: string | null,
+): Promise<Proxy[]> {
+  const {items} = await asked('pods', () =>
+    namespace === null
+      ? core.listPodForAllNamespaces({labelSelector})
+      : core.listNamespacedPod({namespace, labelSelector}),
+  );
+  return items.map(({metadata = {}, spec}) => {
+    const {name = '', namespace: of = '', labels = {}} = metadata;
+    const found = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].find((one) => one.name === container);
+    // The label is the chart's of istiod; on a pod with a sidecar it is the application's own version.
+    const label = container === 'discovery' ? labels['app.kubernetes.io/version'] : undefined;
+    return {kind: 'Pod', metadata: {name, namespace: of, labels}, version: versionIn(label, found?.image)};
+  });
 }
 
 async function asked<T>(what: string, ask: () => Promise<T>): Promise<T> {

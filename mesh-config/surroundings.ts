@@ -1,4 +1,5 @@
 /** What stands beside our objects in a cluster, as far as it can get in their way. */
+import {OWNED} from './objects.ts';
 
 export interface Named {
   readonly kind: string;
@@ -25,6 +26,7 @@ export interface ServiceEntry extends Named {
     readonly ports?: readonly Port[];
     readonly exportTo?: readonly string[];
     readonly resolution?: string;
+    readonly endpoints?: readonly {readonly address?: string}[];
     readonly location?: string;
   };
 }
@@ -44,15 +46,37 @@ export interface SidecarResource extends Named {
 export interface EnvoyFilter extends Named {
   readonly spec: {
     readonly priority?: number;
+    readonly workloadSelector?: {readonly labels?: Readonly<Record<string, string>>};
+    readonly targetRefs?: readonly object[];
     readonly configPatches?: readonly {
       readonly applyTo?: string;
-      readonly match?: {readonly context?: string};
+      readonly match?: {
+        readonly context?: string;
+        readonly proxy?: {readonly proxyVersion?: string};
+        readonly listener?: {
+          readonly name?: string;
+          readonly portNumber?: number;
+          readonly filterChain?: {
+            readonly filter?: {readonly name?: string; readonly subFilter?: {readonly name?: string}};
+          };
+        };
+        readonly cluster?: {readonly name?: string; readonly service?: string; readonly portNumber?: number};
+      };
       readonly patch?: {readonly operation?: string; readonly value?: unknown};
     }[];
   };
 }
 
+/** A pod of Istio's: istiod, or one with a proxy. */
+export interface Proxy extends Named {
+  /** `1.30`; null: it does not tell. */
+  readonly version: string | null;
+}
+
 export interface Surroundings {
+  readonly istiods: readonly Proxy[];
+  /** Pods with a proxy. */
+  readonly proxies: readonly Proxy[];
   readonly serviceEntries: readonly ServiceEntry[];
   readonly services: readonly Service[];
   readonly sidecars: readonly SidecarResource[];
@@ -60,6 +84,8 @@ export interface Surroundings {
   /** The `mesh` of Istio's ConfigMap; null: there is none. */
   readonly mesh: string | null;
 }
+
+export const isOurs = ({metadata}: Named): boolean => metadata.labels?.[OWNED.managedBy] === 'sallyport';
 
 export const nameOf = ({kind, metadata}: Named): string => `${kind} ${metadata.namespace}/${metadata.name}`;
 

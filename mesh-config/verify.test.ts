@@ -25,7 +25,16 @@ const EXTAUTHZ = {
   ...at('Service', 'sallyport-extauthz', 'sallyport'),
   spec: {ports: [{port: 9000, appProtocol: 'grpc'}]},
 };
-const NOTHING: Surroundings = {serviceEntries: [], services: [EXTAUTHZ], sidecars: [], envoyFilters: [], mesh: null};
+const WEB = {...at('Pod', 'web', 'shop', {app: 'web'}), version: '1.31'};
+const NOTHING: Surroundings = {
+  istiods: [],
+  proxies: [WEB],
+  serviceEntries: [],
+  services: [EXTAUTHZ],
+  sidecars: [],
+  envoyFilters: [],
+  mesh: null,
+};
 const SHOP = '{enforcement: [{at: Sidecar, namespace: shop}]}';
 const codes = (around: Partial<Surroundings>, spec = SHOP, proxies = [PROXY]): readonly string[] =>
   conflicts(meshOf(spec), proxies, {...NOTHING, ...around}).map(({code}) => code);

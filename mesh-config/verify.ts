@@ -4,8 +4,10 @@ import type {MeshEgressDocument} from '../policy/index.ts';
 import {extauthzHost} from './check.ts';
 import {aroundGateway} from './gateway/around.ts';
 import type {ProxyService} from './external-proxy.ts';
-import {OWNED} from './objects.ts';
-import {isSeenIn, nameOf, type Named, type Port, type Surroundings} from './surroundings.ts';
+import {matchesNothing} from './matching.ts';
+import {lookedUpFirst, othersFilters} from './others.ts';
+import {isOurs, isSeenIn, nameOf, type Port, type Surroundings} from './surroundings.ts';
+import {tooOld} from './versions.ts';
 
 export interface Conflict {
   /** Stable, CamelCase. */
@@ -26,7 +28,10 @@ export function conflicts(
     ...(mesh.enforcement.length === 0 ? [] : asked(mesh, around)),
     ...proxies.flatMap((proxy) => besideProxy(proxy, around)),
     ...hidden(mesh, proxies, around),
-    ...(mesh.enforcement.length === 0 ? [] : othersFilters(around)),
+    ...(mesh.enforcement.length === 0
+      ? []
+      : [...othersFilters(around), ...lookedUpFirst(around), ...tooOld(mesh, around)]),
+    ...matchesNothing(mesh.istio.rootNamespace, around),
     ...openProviders(around.mesh),
     ...aroundGateway(mesh, around),
   ];
@@ -56,6 +61,8 @@ function asked(mesh: MeshEgressDocument, {services}: Surroundings): readonly Con
         fix: 'Correct spec.extauthz.port.',
       },
     ];
+  const certificate = certificateFault(service.metadata.annotations?.['sallyport.dev/certificate'], mesh);
+  if (certificate !== null) return [{code: 'ExtauthzCertificate', object, ...certificate}];
   if (isGrpc(found)) return [];
   return [
     {
@@ -65,6 +72,37 @@ function asked(mesh: MeshEgressDocument, {services}: Surroundings): readonly Con
       fix: 'Call the port grpc, or give it appProtocol: grpc.',
     },
   ];
+}
+
+/** `told` is what our chart writes on the Service: of what its certificate is. Of a Service of somebody else's nothing is known. */
+function certificateFault(
+  told: string | undefined,
+  {extauthz: {identity, name, namespace}, istio: {trustDomain}}: MeshEgressDocument,
+): {readonly message: string; readonly fix: string} | null {
+  const id = `spiffe://${trustDomain}/ns/${namespace}/sa/${name}`;
+  switch (told) {
+    case 'mesh':
+      return identity !== null
+        ? null
+        : {
+            message: 'it is asked in the clear, and wants certificates of the mesh: every question fails',
+            fix: `Write spec.extauthz.identity: ${id}.`,
+          };
+    case 'own':
+      return {
+        message: 'its certificate is not of the mesh, and no proxy believes it: every question fails',
+        fix: 'Install it with extauthz.tls.mesh: true.',
+      };
+    case 'none':
+      return identity === null
+        ? null
+        : {
+            message: `it is asked by TLS as ${identity}, and has no certificate: every question fails`,
+            fix: 'Install it with extauthz.tls.mesh: true, or take spec.extauthz.identity out.',
+          };
+    default:
+      return null;
+  }
 }
 
 /** How Istio chooses a protocol: appProtocol, else the name up to its first dash. */
@@ -175,39 +213,6 @@ function matches(pattern: string, owner: string, host: string, own: string): boo
   return there && (name === '*' || name === host || (name.startsWith('*.') && host.endsWith(name.slice(1))));
 }
 
-/** Filters of others that answer in our place, or take ours away. */
-function othersFilters({envoyFilters}: Surroundings): readonly Conflict[] {
-  return envoyFilters
-    .filter((one) => !isOurs(one))
-    .flatMap((filter) =>
-      (filter.spec.configPatches ?? []).flatMap(({match, patch}, i): readonly Conflict[] => {
-        const {context} = match ?? {};
-        if (context !== undefined && context !== 'ANY' && context !== 'SIDECAR_OUTBOUND') return [];
-        const text = JSON.stringify([match, patch]);
-        const object = nameOf(filter);
-        if (patch?.operation === 'REMOVE' && text.includes('ext_authz'))
-          return [
-            {
-              code: 'QuestionRemoved',
-              object,
-              message: `configPatches[${i}] takes ext_authz away`,
-              fix: 'Take the patch out.',
-            },
-          ];
-        if (/"failure_mode_allow":true/.test(text))
-          return [
-            {
-              code: 'FailsOpen',
-              object,
-              message: `configPatches[${i}] lets everything pass while its service is away`,
-              fix: 'Set failure_mode_allow: false.',
-            },
-          ];
-        return [];
-      }),
-    );
-}
-
 function openProviders(mesh: string | null): readonly Conflict[] {
   if (mesh === null) return [];
   let providers: readonly Provider[];
@@ -235,5 +240,3 @@ interface Provider {
   readonly envoyExtAuthzGrpc?: {readonly failOpen?: boolean};
   readonly envoyExtAuthzHttp?: {readonly failOpen?: boolean};
 }
-
-const isOurs = ({metadata}: Named): boolean => metadata.labels?.[OWNED.managedBy] === 'sallyport';

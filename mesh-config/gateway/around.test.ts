@@ -18,7 +18,15 @@ const mesh = (enforcement: object[]) =>
 const GATEWAY = mesh([{at: 'EgressGateway', namespace: 'shop'}]);
 const SIDECAR = mesh([{at: 'Sidecar'}]);
 
-const NOTHING: Surroundings = {serviceEntries: [], services: [], sidecars: [], envoyFilters: [], mesh: null};
+const NOTHING: Surroundings = {
+  istiods: [],
+  proxies: [],
+  serviceEntries: [],
+  services: [],
+  sidecars: [],
+  envoyFilters: [],
+  mesh: null,
+};
 const entry = (spec: ServiceEntry['spec'], labels: Record<string, string> = {}): Surroundings => ({
   ...NOTHING,
   serviceEntries: [{kind: 'ServiceEntry', metadata: {name: 'direct', namespace: 'shop', labels}, spec}],

@@ -117,21 +117,37 @@ describe('a cluster', () => {
   }, 60_000);
 
   it('verify says what is in the way, and its fix', async () => {
+    const unseen = (await run('verify', FULL)).stdout;
+    expect(unseen).toContain(
+      'FilterMatchesNothing: EnvoyFilter shop/sallyport-sidecar-tcp: there is no proxy in namespace shop',
+    );
+    // Without a controller manager nobody makes the account that a pod has.
+    kubectl('create', 'serviceaccount', 'default', '-n', 'shop');
+    const web = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {name: 'web', namespace: 'shop', labels: {'security.istio.io/tlsMode': 'istio'}},
+      spec: {containers: [{name: 'istio-proxy', image: 'docker.io/istio/proxyv2:1.28.3'}]},
+    };
+    expect(cluster.kubectl(['apply', '--server-side', '-f', '-'], stringify(web))).toMatchObject({status: 0});
+    expect((await run('verify', FULL)).stdout).toContain('VersionTooOld: Pod shop/web: it is Istio 1.28');
+    web.spec.containers[0]!.image = 'docker.io/istio/proxyv2:1.31.0';
+    expect(cluster.kubectl(['apply', '--server-side', '-f', '-'], stringify(web))).toMatchObject({status: 0});
     const without = await run('verify', FULL);
     expect(without.stdout).toBe(
-      'NoExtauthz: Service sallyport/extauthz: there is no such Service, so every question fails. Install sallyport extauthz, or correct spec.extauthz.\n',
+      'NoExtauthz: Service sallyport/sallyport-extauthz: there is no such Service, so every question fails. Install sallyport extauthz, or correct spec.extauthz.\n',
     );
     const service = (name: string) => ({
       apiVersion: 'v1',
       kind: 'Service',
-      metadata: {name: 'extauthz', namespace: 'other'},
+      metadata: {name: 'sallyport-extauthz', namespace: 'other'},
       spec: {ports: [{name, port: 9000}]},
     });
     const there = {...FULL, extauthz: {namespace: 'other'}};
     expect((await run('apply', there)).code).toBe(0);
     expect(cluster.kubectl(['apply', '-f', '-'], stringify(service('api')))).toMatchObject({status: 0});
     expect((await run('verify', there)).stdout).toMatch(
-      /^ExtauthzNotGrpc: Service other\/extauthz: .* appProtocol: grpc\.\n$/,
+      /^ExtauthzNotGrpc: Service other\/sallyport-extauthz: .* appProtocol: grpc\.\n$/,
     );
     expect(cluster.kubectl(['apply', '-f', '-'], stringify(service('grpc')))).toMatchObject({status: 0});
     expect(await run('verify', there)).toEqual({code: 0, stdout: 'Nothing is in the way.\n', stderr: ''});

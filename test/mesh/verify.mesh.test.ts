@@ -37,6 +37,29 @@ const networking = (kind: string, name: string, namespace: string, spec: object,
 const entry = (name: string, spec: object): Named => networking('ServiceEntry', name, 'app', spec);
 const sidecar = (hosts: readonly string[]): Named => networking('Sidecar', 'default', 'app', {egress: [{hosts}]});
 
+const theirs = (...configPatches: readonly object[]): Named =>
+  networking('EnvoyFilter', 'theirs', 'app', {priority: 20, configPatches}, 'v1alpha3');
+const MANAGER = 'envoy.filters.network.http_connection_manager';
+const outbound = (listener: object) => ({context: 'SIDECAR_OUTBOUND', listener});
+const question = (more: object, service: object) => ({
+  applyTo: 'HTTP_FILTER',
+  match: outbound({filterChain: {filter: {name: MANAGER, subFilter: {name: 'envoy.filters.http.router'}}}}),
+  patch: {
+    operation: 'INSERT_BEFORE',
+    value: {
+      name: 'theirs',
+      typed_config: {
+        '@type': 'type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz',
+        transport_api_version: 'V3',
+        grpc_service: {timeout: '2s', envoy_grpc: service},
+        ...more,
+      },
+    },
+  },
+});
+const HOST = `${EXTAUTHZ.name}.${EXTAUTHZ.namespace}.svc.cluster.local`;
+const CLUSTER = `outbound|${EXTAUTHZ.port}||${HOST}`;
+
 const CONFLICTS: readonly (readonly [string, Named, string])[] = [
   [
     'the proxy’s host as HTTP',
@@ -81,6 +104,36 @@ const CONFLICTS: readonly (readonly [string, Named, string])[] = [
     ),
     'QuestionRemoved',
   ],
+  [
+    'a question of others that waits for bodies, which a CONNECT never ends',
+    theirs(question({with_request_body: {max_request_bytes: 8192}}, {cluster_name: CLUSTER, authority: HOST})),
+    'BodyAwaited',
+  ],
+  ['a question of others without an authority', theirs(question({}, {cluster_name: CLUSTER})), 'NoAuthority'],
+];
+
+/** Patches that no name in the world of this test fits, and what they would change where one did. */
+const UNMATCHED: readonly (readonly [string, object, object])[] = [
+  [
+    'by the name of a listener',
+    outbound({name: '10.9.9.8_3128', filterChain: {filter: {name: 'envoy.filters.network.tcp_proxy'}}}),
+    outbound({name: `${SQUID}_${PORT}`, filterChain: {filter: {name: MANAGER}}}),
+  ],
+  [
+    'by a port',
+    outbound({portNumber: 81, filterChain: {filter: {name: MANAGER}}}),
+    outbound({portNumber: 80, filterChain: {filter: {name: MANAGER}}}),
+  ],
+  [
+    'by a name that filters had once',
+    outbound({filterChain: {filter: {name: 'envoy.http_connection_manager'}}}),
+    outbound({filterChain: {filter: {name: MANAGER}}}),
+  ],
+  [
+    'by a version',
+    {...outbound({filterChain: {filter: {name: MANAGER}}}), proxy: {proxyVersion: '^1\\.28.*'}},
+    {...outbound({filterChain: {filter: {name: MANAGER}}}), proxy: {proxyVersion: '^1\\.31.*'}},
+  ],
 ];
 
 describe('verify', () => {
@@ -112,6 +165,10 @@ describe('verify', () => {
     ports: [{number: 80, name: 'http', protocol: 'HTTP'}],
   });
   const around = (...objects: readonly Named[]): Surroundings => ({
+    istiods: [],
+    proxies: [
+      {kind: 'Pod', metadata: {name: 'app', namespace: 'app', labels: {app: 'web', egress: 'asked'}}, version: '1.31'},
+    ],
     serviceEntries: [KNOWN, ...objects].filter(({kind}) => kind === 'ServiceEntry') as never,
     services: [
       {
@@ -155,6 +212,40 @@ describe('verify', () => {
     async (_what, object, code) => {
       expect(await broken(object)).not.toBeNull();
       expect(codes(generated, object)).toEqual([code]);
+    },
+    60_000,
+  );
+
+  it.each(UNMATCHED)(
+    'an EnvoyFilter of others that matches nothing, %s, changes nothing, and is found',
+    async (_what, wrong, right) => {
+      const changing = (match: object): Named =>
+        theirs({
+          applyTo: 'NETWORK_FILTER',
+          match,
+          patch: {
+            operation: 'MERGE',
+            value: {
+              typed_config: {
+                '@type':
+                  'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+                server_name: 'seen-in-the-configuration',
+              },
+            },
+          },
+        });
+      for (const [match, seen] of [
+        [wrong, false],
+        [right, true],
+      ] as const) {
+        const objects = [KNOWN, changing(match)].map((one) => stringify(one));
+        const mesh = await world.mesh([...objects, generated.yaml], generated.settings);
+        expect((await mesh.envoy.admin('/config_dump')).includes('seen-in-the-configuration')).toBe(seen);
+        await mesh.stop();
+        // What is generated stands in the cluster beside it, as its listeners' names do.
+        const ours = generated.objects.filter(({object}) => object.kind === 'ServiceEntry').map(({object}) => object);
+        expect(codes(generated, changing(match), ...(ours as never[]))).toEqual(seen ? [] : ['FilterMatchesNothing']);
+      }
     },
     60_000,
   );
