@@ -24,9 +24,8 @@ const VALUES = {
   controller: {replicas: 1, extraCa: {configMap: 'internet-root'}},
 };
 
-/** The namespace with the roots of the internet that this cluster has. */
+/** What the installation finds there: the roots of the internet that this cluster has. */
 export async function prepare(cluster: Cluster, internetRootPem: string): Promise<void> {
-  await cluster.must(['create', 'namespace', NAMESPACE]);
   const root = {
     ...{apiVersion: 'v1', kind: 'ConfigMap', metadata: {name: 'internet-root', namespace: NAMESPACE}},
     data: {'ca.crt': internetRootPem},
@@ -34,14 +33,18 @@ export async function prepare(cluster: Cluster, internetRootPem: string): Promis
   await cluster.must(['apply', '-f', '-'], JSON.stringify(root));
 }
 
-/** `helm install` or `helm upgrade`; `more` are values over the usual ones. */
-export async function helm(cluster: Cluster, verb: 'install' | 'upgrade', more: object = {}): Promise<void> {
-  const files = [VALUES, more].map((values, i) => {
+/** The flags by which helm is given this cluster's values, and `more` over them. */
+export function valuesFlags(cluster: Cluster, more: object = {}): string[] {
+  return [VALUES, more].flatMap((values, i) => {
     const file = join(cluster.machine.dir, `values-${i}.yaml`);
     writeFileSync(file, stringify(values));
     return ['-f', file];
   });
-  const ran = await cluster.helm([verb, 'sallyport', CHART, '-n', NAMESPACE, ...files.flat()]);
+}
+
+/** `helm upgrade`; `more` are values over the usual ones. */
+export async function upgrade(cluster: Cluster, more: object): Promise<void> {
+  const ran = await cluster.helm(['upgrade', 'sallyport', CHART, '-n', NAMESPACE, ...valuesFlags(cluster, more)]);
   expect(ran.status === 0, ran.stderr);
 }
 
@@ -55,4 +58,12 @@ export async function rolledOut(cluster: Cluster): Promise<void> {
   const workloads = ['deployment/sallyport-controller', 'deployment/sallyport-injector', 'daemonset/sallyport-node'];
   for (const workload of workloads)
     await cluster.must(['-n', NAMESPACE, 'rollout', 'status', workload, '--timeout=120s']);
+}
+
+/** The name of the node's agent. */
+export function agentPod(cluster: Cluster): Promise<string> {
+  return cluster.must([
+    ...['-n', NAMESPACE, 'get', 'pods', '-l', 'app.kubernetes.io/component=node'],
+    ...['-o', 'jsonpath={.items[0].metadata.name}'],
+  ]);
 }

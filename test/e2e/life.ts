@@ -1,16 +1,19 @@
 /** The chart's life under load: upgrade, an agent that is killed, an API server and a webhook that are away, uninstall. */
 import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {startApiServer} from './cluster/control.ts';
+import {kubeconfigOf, startApiServer} from './cluster/control.ts';
 import type {Cluster} from './cluster/cluster.ts';
-import {helm, NAMESPACE, rolledOut, uninstall} from './installation.ts';
+import {agentPod, NAMESPACE, rolledOut, uninstall, upgrade} from './installation.ts';
 import type {Internet} from './internet.ts';
 import {curlIn, curlInContainer, makePod} from './pods.ts';
 import {eventually, expect, type Report} from './report.ts';
 
+const CLI = join(import.meta.dirname, '../../cli/main.ts');
 const APP = 'life';
 const LOCKED = {'sallyport.dev/mode': 'tproxy', app: 'locked'};
 const OBJECT = 'https://storage.googleapis.com/public/index.html';
+const STREAM_SERVER = 'storage.googleapis.com';
+const STREAM = `https://${STREAM_SERVER}/bytes/200000000`;
 const REFUSED = 'https://www.google.com/';
 /** How long the API server is away. */
 const AWAY_MS = 120_000;
@@ -30,7 +33,13 @@ const POLICY = {
   metadata: {name: 'storage', namespace: APP},
   spec: {
     podSelector: {matchLabels: {app: 'locked'}},
-    rules: [{name: 'public', to: {hosts: ['storage.googleapis.com']}, http: {methods: ['GET'], paths: ['/public/**']}}],
+    rules: [
+      {
+        name: 'public',
+        to: {hosts: ['storage.googleapis.com']},
+        http: {methods: ['GET'], paths: ['/public/**', '/bytes/*']},
+      },
+    ],
     deny: {status: 418},
   },
 };
@@ -85,17 +94,36 @@ export async function life(cluster: Cluster, internet: Internet, report: Report)
     });
     expect((await counts()).errors !== undefined, 'no counts');
   });
-  await report.step('helm test', async () => {
-    const ran = await cluster.helm(['test', 'sallyport', '-n', NAMESPACE, '--timeout', '120s']);
-    expect(ran.status === 0, ran.stderr + ran.stdout);
+  await report.step('sallyport doctor finds nothing wrong with the installation', async () => {
+    const argv = [process.execPath, CLI, 'doctor', 'cluster', '--kubeconfig', kubeconfigOf(cluster.machine, 'admin')];
+    const ran = await cluster.machine.run(argv);
+    expect(ran.status === 0, ran.stdout + ran.stderr);
+    return ran.stdout.trim().split('\n').at(-1)!;
   });
   await report.step('an upgrade of the agent under load', async () => {
     const {asked, failed} = await under(async () => {
-      await helm(cluster, 'upgrade', {node: {podAnnotations: {'e2e/version': 'next'}}});
+      await upgrade(cluster, {node: {podAnnotations: {'e2e/version': 'next'}}});
       await rolledOut(cluster);
     });
     expect(failed === '', failed);
     return `${asked} requests, none failed`;
+  });
+  await report.step('an upgrade while a stream goes on that is longer than the drain deadline', async () => {
+    const stream = curlIn(cluster, APP, 'probe', STREAM, '--max-time', '600', '--limit-rate', '100k');
+    await eventually('the stream has begun', async () =>
+      internet.ledger.take().some(({server}) => server === STREAM_SERVER),
+    );
+    // Gone with its pod: read while it lives.
+    const said = cluster.kubectl(['-n', NAMESPACE, 'logs', '-f', await agentPod(cluster), '--tail=1']);
+    const {asked, failed} = await under(async () => {
+      await upgrade(cluster, {node: {podAnnotations: {'e2e/version': 'over-a-stream'}}});
+      await rolledOut(cluster);
+    });
+    expect(failed === '', failed);
+    expect(/^curl/.test(await stream), 'the stream was not cut');
+    const cut = /"event":"tproxy\.cut","message":"(\d+) connections/.exec((await said).stdout);
+    expect(cut?.[1] === '1', `cut: ${cut?.[0] ?? 'nothing was said'}`);
+    return `${asked} requests, none failed; 1 stream cut, and counted`;
   });
   await report.step('an agent that is killed: nothing gets out meanwhile, and it goes on', async () => {
     const outside = internet.ledger;
@@ -103,10 +131,7 @@ export async function life(cluster: Cluster, internet: Internet, report: Report)
     let sawOpen = '';
     let recovered = 0;
     const {asked, failed} = await under(async () => {
-      const agent = await cluster.must([
-        ...['-n', NAMESPACE, 'get', 'pods', '-l', 'app.kubernetes.io/component=node'],
-        ...['-o', 'jsonpath={.items[0].metadata.name}'],
-      ]);
+      const agent = await agentPod(cluster);
       await cluster.killContainer(await cluster.containerOf(NAMESPACE, agent, 'tproxy'));
       const killed = Date.now();
       await eventually('the agent answers again', async () => {

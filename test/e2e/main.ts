@@ -1,17 +1,18 @@
 /**
  * `npm run e2e`: the whole of it in a real one-node Kubernetes, installed as its users install it.
  *   npm run e2e [-- SUITE...] [--keep-logs DIR] [--markdown FILE]
+ * With --markdown the tables are written between the marks of the file.
  */
-import {cpSync, writeFileSync} from 'node:fs';
+import {cpSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {attack} from './attack/suite.ts';
 import {startCluster, type Cluster} from './cluster/cluster.ts';
-import {helm, prepare, rolledOut} from './installation.ts';
 import {startInternet, type Internet} from './internet.ts';
 import {life} from './life.ts';
 import {proxies} from './proxies.ts';
-import {Report} from './report.ts';
+import {quickStart} from './quick-start.ts';
+import {Report, withTables} from './report.ts';
 import {tutorial} from './tutorial.ts';
 
 const SUITES: Readonly<Record<string, (cluster: Cluster, internet: Internet, report: Report) => Promise<void>>> = {
@@ -39,13 +40,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => void cluster.stop().then(() => process.exit(1)));
 try {
   const internet = await startInternet(cluster.machine.lab);
-  report.suite('Installation');
-  const installed = await report.step('helm install, and everything is ready', async () => {
-    await prepare(cluster, internet.rootPem);
-    await helm(cluster, 'install');
-    await rolledOut(cluster);
-  });
-  if (installed)
+  if (await quickStart(cluster, internet, report))
     for (const [name, suite] of Object.entries(SUITES))
       if (positionals.length === 0 || positionals.includes(name))
         await suite(cluster, internet, report).catch((error: Error) =>
@@ -56,7 +51,8 @@ try {
 } finally {
   await cluster.stop();
 }
-if (values.markdown !== undefined) writeFileSync(values.markdown, report.markdown());
+if (values.markdown !== undefined)
+  writeFileSync(values.markdown, withTables(readFileSync(values.markdown, 'utf8'), report.markdown()));
 console.log(`\n${report.steps.length - report.failed} passed, ${report.failed} failed, 0 skipped`);
 process.exitCode = report.failed === 0 ? 0 : 1;
 

@@ -17,7 +17,8 @@ export interface PodSpec {
   readonly init?: readonly string[];
 }
 
-const TOOLS = {image: 'localhost/tools:1', imagePullPolicy: 'Never'};
+/** The image of the tests, for a container. */
+export const TOOLS = {image: 'localhost/tools:1', imagePullPolicy: 'Never'};
 
 /** Makes it and waits until it is ready. Rejects with what kubectl said. */
 export async function makePod(cluster: Cluster, spec: PodSpec): Promise<void> {

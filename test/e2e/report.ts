@@ -70,3 +70,13 @@ export async function eventually(what: string, holds: () => Promise<boolean>, ti
   }
   return Date.now() - started;
 }
+
+const BEGIN = '<!-- e2e: begin (npm run e2e -- --markdown docs/E2E.md) -->';
+const END = '<!-- e2e: end -->';
+
+/** The document with the tables in their place. Throws where the place is not marked. */
+export function withTables(document: string, tables: string): string {
+  const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)];
+  if (begin < 0 || end < begin) throw new Error(`there is no place for the tables: it is between ${BEGIN} and ${END}`);
+  return `${document.slice(0, begin)}${BEGIN}\n\n${tables}\n${document.slice(end)}`;
+}

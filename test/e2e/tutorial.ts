@@ -2,12 +2,12 @@
 import type {Cluster} from './cluster/cluster.ts';
 import {NAMESPACE} from './installation.ts';
 import type {Internet} from './internet.ts';
-import {curlIn, makePod} from './pods.ts';
+import {curlIn, makePod, TOOLS} from './pods.ts';
 import {eventually, expect, type Report} from './report.ts';
 
 /** The pod's own word, as the tutorial wrote it; annotations count where the namespace says so. */
 const TPROXY = {'initializer.kubernetes.io/tproxy': 'true'};
-const APP = 'tutorial';
+const APP = 'replay';
 
 const policy = (paths: readonly string[]): object => ({
   apiVersion: 'sallyport.dev/v1alpha1',
@@ -77,6 +77,14 @@ export async function tutorial(cluster: Cluster, internet: Internet, report: Rep
     const {status} = await inPod('locked', 'ls', '/var/run/secrets/kubernetes.io/serviceaccount');
     expect(status !== 0, 'there is one');
   });
+  await report.step('a Job on every node sees what it should, and one that expects too much fails', async () => {
+    const nodes = (await cluster.must(['get', 'nodes', '-o', 'jsonpath={.items[*].metadata.name}'])).split(' ');
+    for (const node of nodes) {
+      expect((await job(cluster, node, '418')) === 'Complete', `on ${node} the Job failed`);
+      expect((await job(cluster, node, '200')) === 'Failed', `on ${node} a Job that had to fail did not`);
+    }
+    return `${nodes.length} of ${nodes.length} nodes`;
+  });
   await report.step('a changed policy is in force', async () => {
     await cluster.must(['apply', '-f', '-'], JSON.stringify(policy(['/other/**'])));
     const ms = await eventually('the object is refused now', async () => (await curl('locked', object)) === '418');
@@ -121,4 +129,32 @@ export async function tutorial(cluster: Cluster, internet: Internet, report: Rep
       .at(-1)!
       .replaceAll(/\s+/g, ' ');
   });
+}
+
+/** Runs curl on the node as a captured pod's Job: `Complete` where google answers what is expected, `Failed` where it does not. */
+async function job(cluster: Cluster, node: string, expected: string): Promise<string> {
+  const name = `google-${expected}-${node}`;
+  const script = `test "$(curl -s -o /dev/null -m 10 -w '%{http_code}' https://www.google.com/)" = ${expected}`;
+  const object = {
+    ...{apiVersion: 'batch/v1', kind: 'Job', metadata: {name, namespace: APP}},
+    spec: {
+      backoffLimit: 0,
+      template: {
+        metadata: {labels: {app: 'locked'}, annotations: TPROXY},
+        spec: {
+          ...{nodeName: node, restartPolicy: 'Never', automountServiceAccountToken: false},
+          containers: [{name: 'app', ...TOOLS, command: ['sh', '-c', script]}],
+        },
+      },
+    },
+  };
+  await cluster.must(['apply', '-f', '-'], JSON.stringify(object));
+  let ended = '';
+  await eventually(`the Job ${name}`, async () => {
+    const path = 'jsonpath={.status.conditions[?(@.status=="True")].type}';
+    const types = (await cluster.must(['-n', APP, 'get', 'job', name, '-o', path])).split(' ');
+    ended = types.find((type) => type === 'Complete' || type === 'Failed') ?? '';
+    return ended !== '';
+  });
+  return ended;
 }

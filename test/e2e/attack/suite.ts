@@ -11,7 +11,7 @@ import {RESOLVER} from '../../conformance/world/world.ts';
 import {newToken} from '../../escape/token.ts';
 import {createWitness, type Witness} from '../../escape/witness.ts';
 import type {Cluster} from '../cluster/cluster.ts';
-import {NAMESPACE, rolledOut} from '../installation.ts';
+import {agentPod, NAMESPACE, rolledOut} from '../installation.ts';
 import type {Internet} from '../internet.ts';
 import {makePod} from '../pods.ts';
 import {eventually, expect, type Report} from '../report.ts';
@@ -54,6 +54,12 @@ async function scenarios(cluster: Cluster, witness: Witness, report: Report): Pr
   let all: readonly Way[] = [];
   const from = (pod: string, some: readonly Way[] = all): Promise<Attempted[]> =>
     attempt(cluster, witness, some, {namespace: APP, pod, free: pod === 'free'});
+  /** A pod has another address after a restart. */
+  const know = async (): Promise<void> => {
+    const field = (kind: string, path: string): Promise<string> =>
+      cluster.must(['-n', APP, 'get', kind, RELAY.name, '-o', `jsonpath=${path}`]);
+    all = ways({podIp: await field('pod', '{.status.podIP}'), serviceIp: await field('service', '{.spec.clusterIP}')});
+  };
   /** One round: first the free pod's, then the locked one's; what is told is how many were held. */
   const round = async (some: readonly Way[] = all): Promise<string> => {
     const missing = unproved(await from('free', some));
@@ -82,9 +88,7 @@ async function scenarios(cluster: Cluster, witness: Witness, report: Report): Pr
     await cluster.must(['apply', '-f', '-'], JSON.stringify(service));
     await makePod(cluster, {namespace: APP, name: 'free', labels: {app: 'free'}});
     await makePod(cluster, {namespace: APP, name: 'locked', labels: LOCKED});
-    const field = (kind: string, path: string): Promise<string> =>
-      cluster.must(['-n', APP, 'get', kind, RELAY.name, '-o', `jsonpath=${path}`]);
-    all = ways({podIp: await field('pod', '{.status.podIP}'), serviceIp: await field('service', '{.spec.clusterIP}')});
+    await know();
   });
   await report.step('as it is', () => round());
   await report.step('with the agent killed, again and again', async () => {
@@ -119,7 +123,8 @@ async function scenarios(cluster: Cluster, witness: Witness, report: Report): Pr
   );
   await report.step('when the agent is there again', async () => {
     await cluster.must(['-n', APP, 'wait', '--for=condition=Ready', 'pod/locked', 'pod/free', '--timeout=180s']);
-    await eventually('the relay', async () => (await from('free')).every(({out}) => out !== null), 120_000);
+    await cluster.must(['-n', APP, 'wait', '--for=condition=Ready', 'pod', RELAY.name, '--timeout=120s']);
+    await know();
     return round();
   });
 }
@@ -162,13 +167,6 @@ function killing(cluster: Cluster): () => Promise<void> {
 /** No node has it. */
 const NOWHERE = 'sallyport.dev/nowhere';
 const READY = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}';
-
-async function agentPod(cluster: Cluster): Promise<string> {
-  return cluster.must([
-    ...['-n', NAMESPACE, 'get', 'pods', '-l', 'app.kubernetes.io/component=node'],
-    ...['-o', 'jsonpath={.items[0].metadata.name}'],
-  ]);
-}
 
 /** How often our tables are deleted, and how long datagrams are sent around it. */
 const FLUSHES = 5;

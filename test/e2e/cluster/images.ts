@@ -32,6 +32,8 @@ const TOOLS = [
   ...['ca-certificates', 'curl', 'iputils-ping', 'iproute2', 'dnsutils', 'netcat-openbsd'],
   ...['python3-minimal', 'python3-requests', 'openjdk-17-jre-headless'],
 ];
+/** Debian with curl: what the README's pods are made of. */
+const SAMPLE_IMAGE = 'docker.io/library/buildpack-deps:bookworm-curl';
 const PROGRAMS = join(import.meta.dirname, '../programs');
 /** Packets that no ordinary socket sends. */
 const ESCAPE_PROGRAMS = join(import.meta.dirname, '../../escape/programs');
@@ -64,7 +66,7 @@ export async function makeImages(dir: string, say: (text: string) => void): Prom
     return [
       await image(dir, 'pause', [layerOf(scratch, pause)], {Entrypoint: ['/pause']}),
       await image(dir, 'coredns', [layerOf(scratch, coredns)], {Entrypoint: ['/coredns']}),
-      await image(dir, 'tools', [tools, clientsLayer(scratch)], {Env: [PATHS], Cmd: ['bash']}),
+      await image(dir, 'tools', [tools, clientsLayer(scratch)], {Env: [PATHS], Cmd: ['bash']}, [SAMPLE_IMAGE]),
       await image(dir, 'sallyport', [debian, ours], {Env: [PATHS], Entrypoint: ['sallyport'], WorkingDir: '/'}),
     ];
   } finally {
@@ -170,7 +172,13 @@ function pack(root: string, tar: string): void {
 }
 
 /** One archive: the layers, the image's configuration, and the manifest that names them. */
-async function image(dir: string, name: string, layers: readonly string[], config: Config): Promise<Image> {
+async function image(
+  dir: string,
+  name: string,
+  layers: readonly string[],
+  config: Config,
+  alsoNamed: readonly string[] = [],
+): Promise<Image> {
   const scratch = mkdtempSync(join(dirname(layers[0]!) === CACHE ? tmpdir() : dirname(layers[0]!), 'image-'));
   const digests = await Promise.all(layers.map(sha256));
   const files = digests.map((digest) => `${digest}.tar`);
@@ -186,7 +194,7 @@ async function image(dir: string, name: string, layers: readonly string[], confi
   writeFileSync(join(scratch, configFile), text);
   writeFileSync(
     join(scratch, 'manifest.json'),
-    JSON.stringify([{Config: configFile, RepoTags: [full], Layers: files}]),
+    JSON.stringify([{Config: configFile, RepoTags: [full, ...alsoNamed], Layers: files}]),
   );
   const tar = join(dir, `${name}.tar`);
   execFileSync('tar', ['-C', scratch, '-cf', tar, 'manifest.json', configFile, ...files]);
