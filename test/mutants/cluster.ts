@@ -64,8 +64,8 @@ export const CLUSTER_MUTANTS: readonly Mutant[] = [
     name: 'of two pods with one address the older has it',
     guards: 'DESIGN §4: the end of the one before has not been told yet',
     file: 'cluster/workloads.ts',
-    find: 'if (other === undefined || isYounger(pod, other)) owner.set(ip, pod);',
-    replace: 'if (other === undefined || isYounger(other, pod)) owner.set(ip, pod);',
+    find: 'if (other === undefined || pod.createdAt >= other.createdAt) owner.set(ip, pod);',
+    replace: 'if (other === undefined || pod.createdAt <= other.createdAt) owner.set(ip, pod);',
     tests: TABLE,
   },
   {

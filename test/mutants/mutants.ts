@@ -7,6 +7,8 @@ import {FILTER_MUTANTS} from './filters.ts';
 import {GUARD_MUTANTS} from './guard.ts';
 import {HTTP1_MUTANTS} from './http1.ts';
 import {INJECTOR_MUTANTS} from './injector.ts';
+import {MTLS_WIRE_MUTANTS} from './mtls-wire.ts';
+import {MTLS_IDENTITY_MUTANTS} from './mtls-identity.ts';
 import type {Mutant} from './mutant.ts';
 import {CONDITION_MUTANTS, LOAD_MUTANTS} from './policy-conditions.ts';
 import {DESTINATION_MUTANTS} from './policy-destinations.ts';
@@ -28,5 +30,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...INJECTOR_MUTANTS,
   ...CLUSTER_MUTANTS,
   ...GUARD_MUTANTS,
+  ...MTLS_IDENTITY_MUTANTS,
   ...AROUND_MUTANTS,
+  ...MTLS_WIRE_MUTANTS,
 ];
