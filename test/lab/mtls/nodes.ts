@@ -72,7 +72,8 @@ export async function createMtlsCluster(options: MtlsClusterOptions = {}): Promi
   };
   try {
     network = await createMtlsLabs();
-    const {labs, record} = network;
+    const made = network;
+    const {labs} = made;
     const table = new Map<NodeName, PodMtls>(NODES.map((name) => [name, {mode: null}]));
     const nodes = {} as Record<NodeName, MtlsNode>;
     for (const name of NODES) {
@@ -92,7 +93,7 @@ export async function createMtlsCluster(options: MtlsClusterOptions = {}): Promi
           node.wire.recheck();
         }
       },
-      record,
+      record: () => made.record(),
       close,
     };
   } catch (cause) {

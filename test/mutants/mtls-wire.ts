@@ -1,0 +1,97 @@
+/** Mutants of the wire between pods (docs/MTLS.md): each lets something through in plain, or somebody who is another. */
+import type {Mutant} from './mutant.ts';
+
+const CARRIED = ['tproxy/mtls/wire/wire.lab.test.ts'];
+const REFUSED = ['tproxy/mtls/wire/refused.lab.test.ts'];
+const NODE = ['tproxy/mtls/mtls.lab.test.ts'];
+
+export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'whoever has a certificate of our CA is taken for whose address he uses',
+    guards: 'MTLS: the peer is verified against what the workload table says of its address',
+    file: 'tproxy/mtls/wire/inbound.ts',
+    find: 'const wrong = wrongPeer(tls, identity, peer.spiffeId);',
+    replace: 'const wrong = null as string | null;',
+    tests: REFUSED,
+  },
+  {
+    name: 'a client speaks to a server that is somebody else',
+    guards: 'MTLS: the server is verified before a byte is said',
+    file: 'tproxy/mtls/wire/outbound.ts',
+    find: 'const wrong = wrongPeer(tls, identity, peer.spiffeId);',
+    replace: 'const wrong = null as string | null;',
+    tests: REFUSED,
+  },
+  {
+    name: 'Strict takes plain of an address that is not enrolled',
+    guards: 'MTLS: Strict refuses plain',
+    file: 'tproxy/mtls/wire/inbound.ts',
+    find: "if (own.mode === 'Permissive') plain(carried, null);",
+    replace: "if (own.mode !== 'Off') plain(carried, null);",
+    tests: REFUSED,
+  },
+  {
+    name: 'Strict takes plain of an enrolled address',
+    guards: 'MTLS: Strict refuses plain',
+    file: 'tproxy/mtls/wire/inbound.ts',
+    find: "if (own.mode === 'Permissive') plain(carried, first);",
+    replace: "if (own.mode !== 'Off') plain(carried, first);",
+    tests: REFUSED,
+  },
+  {
+    name: 'a Strict pod without a certificate speaks plain',
+    guards: 'MTLS: Strict fails closed',
+    file: 'tproxy/mtls/wire/outbound.ts',
+    find: "if (own.mode === 'Permissive' && peer.mode === 'Permissive') plain();",
+    replace: "if (own.mode !== 'Off') plain();",
+    tests: REFUSED,
+  },
+  {
+    name: 'while the listener is away a Strict pod is reached in plain',
+    guards: 'MTLS: Strict fails closed',
+    file: 'tproxy/mtls/capture/node-table.ts',
+    find: 'counter name mtls_away drop`',
+    replace: 'counter name mtls_away accept`',
+    tests: REFUSED,
+  },
+  {
+    name: 'datagrams reach a Strict pod',
+    guards: 'MTLS: UDP is refused where one of both is Strict (ADR 22)',
+    file: 'tproxy/mtls/capture/node-table.ts',
+    find: 'counter name mtls_refused_other reject with icmpx admin-prohibited',
+    replace: 'counter name mtls_refused_other accept',
+    tests: REFUSED,
+  },
+  {
+    name: 'what was plain stays so when the pod becomes Strict',
+    guards: 'MTLS: a change of mode reaches what lives',
+    file: 'tproxy/mtls/wire/wire.ts',
+    find: 'if (isOutdated(carried, services)) carried.destroy();',
+    replace: 'if (isOutdated(carried, services)) continue;',
+    tests: REFUSED,
+  },
+  {
+    name: 'the program sees another port than its peer has',
+    guards: 'MTLS: the source address and port are kept',
+    file: 'tproxy/mtls/capture/dial.ts',
+    find: 'bind(fd, sockaddr(ip, port));',
+    replace: 'bind(fd, sockaddr(ip, 0));',
+    tests: CARRIED,
+  },
+  {
+    name: 'a reset looks like the end of a stream',
+    guards: 'MTLS: RST is propagated',
+    file: 'tproxy/mtls/wire/joint.ts',
+    find: '  if (!raw.destroyed) raw.resetAndDestroy();',
+    replace: '  if (!raw.destroyed) raw.end();',
+    tests: CARRIED,
+  },
+  {
+    name: 'what a policy let a held pod dial crosses the wire in plain',
+    guards: 'MTLS: what the relay dials is wrapped',
+    file: 'tproxy/mtls/wire/dialled.ts',
+    find: 'if (own === null || peer === null ||',
+    replace: 'if (own !== null || peer === null ||',
+    tests: NODE,
+  },
+];
