@@ -3,6 +3,7 @@ import {KubeConfig} from '@kubernetes/client-node';
 import {startControlPlane, type ControlPlane} from '../test/cluster/control-plane.ts';
 import {clusterTest} from '../test/cluster/require.ts';
 import {startReflector, type Reflector} from './reflector.ts';
+import {found, until} from '../test/waiting.ts';
 
 let cluster: ControlPlane;
 beforeAll(async () => {
@@ -22,25 +23,21 @@ const configMap = (name: string, value: string): string =>
 /** What a reflector told, and a way to wait for something among it. */
 class Told {
   readonly lines: string[] = [];
-  #waiting: (() => void)[] = [];
 
   say(line: string): void {
     this.lines.push(line);
-    for (const check of this.#waiting.splice(0)) check();
   }
 
-  until(holds: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const check = (): void => {
-        if (holds()) resolve();
-        else this.#waiting.push(check);
-      };
-      check();
-    });
+  async until(holds: () => boolean): Promise<void> {
+    await found(holds, {said: () => this.lines.slice(-20).join('\n')});
   }
 
-  saw(line: string): Promise<void> {
-    return this.until(() => this.lines.includes(line));
+  async saw(line: string): Promise<void> {
+    await until(
+      () => this.lines.slice(-20),
+      () => this.lines.includes(line),
+      {what: line},
+    );
   }
 }
 

@@ -8,7 +8,7 @@ import {clusterTest} from '../test/cluster/require.ts';
 import {connectionOf} from './connection.ts';
 import {ClusterRefs} from './refs.ts';
 
-const LONG_MS = 30_000;
+const LONG_MS = 60_000;
 const USER = 'reader';
 const secret: Ref = {kind: 'secret', namespace: 'egress', name: 'corp', key: null};
 const roots: Ref = {kind: 'configMap', namespace: 'egress', name: 'roots', key: 'ca.crt'};

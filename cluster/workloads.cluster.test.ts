@@ -4,6 +4,7 @@ import type {WorkloadEntry} from '../sources/workload-table.ts';
 import {startControlPlane, type ControlPlane} from '../test/cluster/control-plane.ts';
 import {clusterTest} from '../test/cluster/require.ts';
 import {watchWorkloads} from './workloads.ts';
+import {found, within} from '../test/waiting.ts';
 
 let cluster: ControlPlane;
 beforeAll(async () => {
@@ -37,27 +38,19 @@ clusterTest()(
     config.loadFromFile(cluster.kubeconfig);
     cluster.kubectl(['create', 'serviceaccount', 'default']);
     let table: readonly WorkloadEntry[] = [];
-    let look: () => void = () => {};
     const workloads = watchWorkloads({
       config,
       node: 'here',
-      onChange: (entries) => {
-        table = entries;
-        look();
-      },
+      onChange: (entries) => (table = entries),
       onTrouble: () => {},
     });
-    const until = (holds: () => boolean): Promise<void> =>
-      new Promise((resolve) => {
-        look = () => {
-          if (holds()) resolve();
-        };
-        look();
-      });
+    const until = async (holds: () => boolean): Promise<void> => {
+      await found(holds, {said: () => JSON.stringify(table, null, 1)});
+    };
     const shown = (): string[] =>
       table.map(({workload, ips}) => `${workload.name} ${ips[0]} ${workload.namespaceLabels!['team'] ?? '-'}`);
     try {
-      await workloads.synced;
+      await within(workloads.synced, 'pods and namespaces are whole');
       expect(table).toEqual([]);
       addPod('web', 'here');
       addPod('elsewhere', 'there');

@@ -6,6 +6,7 @@ import {startControlPlane, type ControlPlane} from '../../test/cluster/control-p
 import {freePorts} from '../../test/cluster/ports.ts';
 import {clusterTest} from '../../test/cluster/require.ts';
 import {startRole, type Role} from '../../test/cluster/role.ts';
+import {until as soon} from '../../test/waiting.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const LONG_MS = 60_000;
@@ -66,11 +67,10 @@ clusterTest()(
       const pem = Buffer.from(field(['secret', '-n', 'sallyport', secret], '{.data.root\\.crt}'), 'base64');
       return new Date(new X509Certificate(pem).validTo).toUTCString();
     };
-    let told: string[] = [];
-    for (const dueMs = Date.now() + 30_000; told.length < 2 && Date.now() < dueMs;) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      told = await ends(ports[first]!).catch(() => []);
-    }
+    const told = await soon(
+      () => ends(ports[first]!).catch((error: Error) => [error.message]),
+      ({length}) => length === 2,
+    );
     expect(told.sort()).toEqual([`root ${until('sallyport-ca')}`, `services-root ${until('sallyport-serving-ca')}`]);
     await [leader, follower][1 - first]!.logged(event('controller.running'));
     expect(await ends(ports[1 - first]!)).toEqual([]);

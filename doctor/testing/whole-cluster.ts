@@ -5,6 +5,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from '@jest/globals';
 import {createLeafMint, ephemeralCa} from '../../pki/index.ts';
+import {SILENT_AFTER_MS} from '../../cluster/node-report/report.ts';
 import {VERSION} from '../../runtime/version.ts';
 import {startControlPlane, type ControlPlane, type Ran} from '../../test/cluster/control-plane.ts';
 import {freePorts} from '../../test/cluster/ports.ts';
@@ -51,6 +52,7 @@ export async function doctor(...argv: string[]): Promise<{status: number | null;
   return {status, ...texts};
 }
 export async function lines(): Promise<Line[]> {
+  keepHeard();
   const {stdout, stderr} = await doctor('-o', 'json');
   expect(stderr).toBe('');
   return (JSON.parse(stdout) as {checks: Line[]}).checks;
@@ -89,18 +91,28 @@ export const webhooks = (path: string, more: object = {}): object => ({
 });
 
 const BOOT = '11111111-2222-3333-4444-555555555555';
-export const report = (more: object = {}): object => ({
-  apiVersion: 'sallyport.dev/v1alpha1',
-  kind: 'EgressNode',
-  metadata: {name: 'node-1'},
-  status: {
-    version: VERSION,
-    bootID: BOOT,
-    ready: true,
-    heartbeatTime: new Date().toISOString().replace(/\.\d+/, ''),
-    ...more,
-  },
-});
+/** What the agent said last, and when. */
+let said: {readonly more: object; readonly atMs: number} | null = null;
+export function report(more: object = {}): object {
+  said = {more, atMs: performance.now()};
+  return {
+    apiVersion: 'sallyport.dev/v1alpha1',
+    kind: 'EgressNode',
+    metadata: {name: 'node-1'},
+    status: {
+      version: VERSION,
+      bootID: BOOT,
+      ready: true,
+      heartbeatTime: new Date().toISOString().replace(/\.\d+/, ''),
+      ...more,
+    },
+  };
+}
+
+/** As the agent's own heartbeat: on a busy machine these tests take longer than a silence that is told. */
+function keepHeard(): void {
+  if (said !== null && performance.now() - said.atMs > SILENT_AFTER_MS / 4) applyStatus(report(said.more));
+}
 
 /** A control plane with our definitions, webhooks, injector and controller, and one node whose agent says that all is well. */
 export async function startWhole(): Promise<void> {
