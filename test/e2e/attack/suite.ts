@@ -62,7 +62,9 @@ async function scenarios(cluster: Cluster, witness: Witness, report: Report): Pr
   };
   /** One round: first the free pod's, then the locked one's; what is told is how many were held. */
   const round = async (some: readonly Way[] = all): Promise<string> => {
-    const missing = unproved(await from('free', some));
+    const late = (await from('free', some)).filter(({out}) => out === null).map(({way}) => way);
+    // On a busy machine a program may be late: once more, with fewer beside it.
+    const missing = late.length === 0 ? '' : unproved(await from('free', late));
     expect(missing === '', `these prove nothing, since nothing arrives from a free pod either: ${missing}`);
     return held(await from('locked', some));
   };
