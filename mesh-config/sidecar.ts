@@ -65,7 +65,7 @@ export function sidecarFilters(mesh: MeshEgressDocument, scope: Scope): readonly
 export const DIALS_ADDRESS = {'sallyport-dials': 'address'};
 
 /** tcp_proxy dials at once by itself: a denied client would already have the server's first words, and the server the client's address. */
-const DIAL_AFTER_DECISION = {
+export const DIAL_AFTER_DECISION = {
   name: TCP_PROXY,
   typed_config: {
     '@type': type('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy'),

@@ -3,6 +3,8 @@ import {createHash} from 'node:crypto';
 import type {Enforcement, MeshEgressDocument} from '../../policy/index.ts';
 import {onlyWayOut} from '../gateway/only-way-out.ts';
 import {istioObject, type Generated} from '../objects.ts';
+import {PRIORITY} from '../priorities.ts';
+import {DIAL_AFTER_DECISION} from '../sidecar.ts';
 
 type AtWaypoint = Extract<Enforcement, {at: 'Waypoint'}>;
 
@@ -17,11 +19,26 @@ const IS_GATEWAY = 'gateway.networking.k8s.io/gateway-name';
 /** In the order in which they are to be written: questions before the names that are asked about. */
 export function waypointObjects(mesh: MeshEgressDocument, {namespace, hosts}: AtWaypoint): readonly Generated[] {
   const scope = {namespace, labels: {}, suffix: ''};
+  const toWaypoint = {targetRefs: [{group: 'gateway.networking.k8s.io', kind: 'Gateway', name: WAYPOINT}]};
   return [
+    {
+      why: 'Nothing is dialled before the decision: by itself Envoy dials for TLS at once, so that a refused site hears of it.',
+      object: istioObject(mesh, 'networking.istio.io/v1alpha3', 'EnvoyFilter', WAYPOINT, namespace, {
+        ...toWaypoint,
+        priority: PRIORITY.sidecar,
+        configPatches: [
+          {
+            applyTo: 'NETWORK_FILTER',
+            match: {context: 'ANY', listener: {filterChain: {filter: {name: DIAL_AFTER_DECISION.name}}}},
+            patch: {operation: 'MERGE', value: DIAL_AFTER_DECISION},
+          },
+        ],
+      }),
+    },
     {
       why: `The waypoint asks about everything that comes through it, before it dials. It cannot say what it dials and where: extauthz has to run with --dials name.`,
       object: istioObject(mesh, SECURITY, 'AuthorizationPolicy', WAYPOINT, namespace, {
-        targetRefs: [{group: 'gateway.networking.k8s.io', kind: 'Gateway', name: WAYPOINT}],
+        ...toWaypoint,
         action: 'CUSTOM',
         provider: {name: PROVIDER},
         rules: [{}],

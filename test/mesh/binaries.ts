@@ -55,3 +55,10 @@ export function buildIstio(say: (text: string) => void): void {
 }
 
 const folder = (): string => cacheFolder(SOURCE, 'istio', {PROGRAMS, LDFLAGS, TEXTS});
+
+/** The folder with the Gateway API's CustomResourceDefinitions, of the version that this istiod is built with. */
+export function gatewayApiCrds(): string {
+  const said = go(SOURCE, ['mod', 'download', '-json', 'sigs.k8s.io/gateway-api']);
+  if (said === null) throw new Error('sigs.k8s.io/gateway-api cannot be had');
+  return join((JSON.parse(said) as {Dir: string}).Dir, 'config/crd/standard');
+}

@@ -1,0 +1,331 @@
+/** A waypoint of a real istiod, on plain Envoy: what comes to it by HBONE is asked about, and gets to no other name. */
+import {once} from 'node:events';
+import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {connect as connectHttp2, type ClientHttp2Session} from 'node:http2';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import type {Duplex} from 'node:stream';
+import {connect as connectTls} from 'node:tls';
+import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
+import {stringify} from 'yaml';
+import {answerQuery} from '../../cli/demo/dns.ts';
+import {publicCa, type PublicCa} from '../../cli/demo/public-ca.ts';
+import {meshCa} from '../../extauthz/sds/testing/mesh-ca.ts';
+import {clusterTest} from '../cluster/require.ts';
+import type {Envoy} from '../envoy/index.ts';
+import {serve, type Arrived} from '../envoy/sites.ts';
+import {connectIn, createLab, udpIn, type Lab} from '../lab/index.ts';
+import {startAmbientIstiod, type AmbientIstiod} from './ambient.ts';
+import {serveCertificates} from './certificates.ts';
+import {fromIntent} from './generated.ts';
+import {startSidecar} from './proxy.ts';
+import {meshTest} from './require.ts';
+import {RESOLVER, startExtauthz} from './world.ts';
+
+const HBONE_PORT = 15008;
+/** istiod tells of a change within a second on an idle machine. */
+const PUSHED_MS = 40_000;
+const SITES = {'pages.test': '5.6.40.1', 'sealed.test': '5.6.40.2', 'evil.test': '5.6.40.9'} as const;
+type Site = keyof typeof SITES;
+const WAYPOINT = {
+  name: 'sallyport-egress-1',
+  namespace: 'shop',
+  labels: {
+    'gateway.networking.k8s.io/gateway-name': 'sallyport-egress',
+    'gateway.istio.io/managed': 'istio.io-mesh-controller',
+  },
+};
+
+const generated = fromIntent(
+  stringify({
+    apiVersion: 'sallyport.dev/v1alpha1',
+    kind: 'MeshEgress',
+    metadata: {name: 'default'},
+    spec: {enforcement: [{at: 'Waypoint', namespace: 'shop', hosts: Object.keys(SITES)}]},
+  }),
+);
+
+const POLICY = {
+  apiVersion: 'sallyport.dev/v1alpha1',
+  kind: 'EgressPolicy',
+  metadata: {name: 'web', namespace: 'shop'},
+  spec: {
+    podSelector: {},
+    rules: [
+      {name: 'pages', to: {hosts: ['pages.test'], schemes: ['http']}, http: {paths: ['/public/**']}},
+      {name: 'names', to: {hosts: ['sealed.test'], schemes: ['tls']}},
+    ],
+    deny: {status: 418, body: 'Access Denied by Administrator'},
+  },
+};
+
+describe('a waypoint', () => {
+  const needed = [meshTest('openssl'), clusterTest()];
+  const it = needed.find((one) => one !== test) ?? test;
+  const dir = mkdtempSync(join(tmpdir(), 'sallyport-waypoint-'));
+  const mesh = meshCa();
+  const ends: (() => Promise<void> | void)[] = [() => rmSync(dir, {recursive: true, force: true})];
+  const arrived: Arrived[] = [];
+  const connected: string[] = [];
+  let ca: PublicCa;
+  let lab: Lab;
+  let istiod: AmbientIstiod;
+  let envoy: Envoy;
+  let session: ClientHttp2Session;
+  const address = new Map<string, string>();
+
+  beforeAll(async () => {
+    lab = await createLab({name: 'wp', pods: [{name: 'app'}, {name: 'waypoint'}]});
+    ends.push(() => lab.close());
+    ca = publicCa(join(dir, 'public-ca'));
+    await lab.internet.addAddress(RESOLVER);
+    const dns = await udpIn(lab.internet.path, RESOLVER, 53);
+    dns.on('message', (query, from) => {
+      const answer = answerQuery(query, (name) => SITES[name as Site]);
+      if (answer !== null) dns.send(answer, from.port, from.address);
+    });
+    ends.push(() => void dns.close());
+    for (const where of ['app', 'waypoint', 'node', 'internet']) lab.setResolver(where, RESOLVER);
+    for (const [name, ip] of Object.entries(SITES))
+      for (const server of await serve(lab, ca, {name, ip}, arrived, connected)) ends.push(() => void server.close());
+
+    mkdirSync(join(dir, 'policies'));
+    writeFileSync(join(dir, 'policies/policy.yaml'), stringify(POLICY));
+    const workload = {namespace: 'shop', name: 'app', labels: {}, serviceAccount: 'web', trustsCa: false};
+    writeFileSync(join(dir, 'workloads.yaml'), stringify([{ips: lab.pod('app').ips, ...workload}]));
+    const {extauthz} = generated.mesh;
+    await startExtauthz(
+      lab,
+      [],
+      [
+        ...['--policy', join(dir, 'policies'), '--workloads', join(dir, 'workloads.yaml'), '--resolver', RESOLVER],
+        ...['--listen', `${lab.node.ips[0]}:${extauthz.port}`, '--dials', 'name', '--log-format', 'json'],
+      ],
+    );
+
+    istiod = await startAmbientIstiod(dir, {...LAB_MESH, ...generated.settings}, [
+      'istio-system',
+      'shop',
+      extauthz.namespace,
+    ]);
+    ends.push(() => istiod.stop());
+    istiod.apply(cluster(lab, extauthz));
+    istiod.cluster.kubectl(
+      ['patch', 'pod', '-n', 'shop', WAYPOINT.name, '--subresource=status', '--type=merge', '-p'].concat(
+        JSON.stringify({
+          status: {
+            phase: 'Running',
+            podIP: lab.pod('waypoint').ip4,
+            podIPs: [{ip: lab.pod('waypoint').ip4}],
+            conditions: [{type: 'Ready', status: 'True'}],
+          },
+        }),
+      ),
+    );
+    istiod.apply(generated.yaml);
+    for (const name of Object.keys(SITES)) address.set(name, await addressOf(istiod, name));
+    const socket = join(dir, 'sds.sock');
+    ends.push(await serveCertificates(mesh, 'spiffe://cluster.local/ns/shop/sa/sallyport-egress', socket));
+    envoy = await startSidecar(lab, lab.pod('waypoint'), WAYPOINT, '', {
+      kind: 'waypoint',
+      certificates: socket,
+      xds: istiod.xds,
+      // Newer ones are sent filter state that only Istio's own Envoy can make.
+      metadata: {ISTIO_VERSION: '1.28.0', SERVICE_ACCOUNT: 'sallyport-egress'},
+    });
+    ends.push(() => envoy.stop());
+    session = await hbone(lab, mesh.pair('spiffe://cluster.local/ns/shop/sa/web'));
+    ends.push(() => session.destroy());
+  }, 240_000);
+  afterAll(async () => {
+    for (const end of ends.splice(0).reverse()) await end();
+  }, 60_000);
+
+  /** Through a tunnel to the address that `dialled` has in the mesh. */
+  const tunnel = (dialled: Site, port: number): Duplex =>
+    session.request({':method': 'CONNECT', ':authority': `${address.get(dialled)}:${port}`});
+  async function all(stream: Duplex, text: string): Promise<string> {
+    let got = '';
+    stream.on('data', (chunk: Buffer) => (got += chunk.toString()));
+    stream.on('error', () => undefined);
+    const closed = new Promise<void>((resolve) => stream.once('close', () => resolve()));
+    stream.write(text);
+    await closed;
+    return got;
+  }
+  const http = (dialled: Site, host: string, path: string): Promise<string> =>
+    all(tunnel(dialled, 80), `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+  const https = (dialled: Site, servername: string): Promise<string> => {
+    const tls = connectTls({socket: tunnel(dialled, 443), servername, rejectUnauthorized: false});
+    return all(tls, `GET /t HTTP/1.1\r\nHost: ${servername}\r\nConnection: close\r\n\r\n`);
+  };
+
+  it('http is decided by its Host and path', async () => {
+    expect(await http('pages.test', 'pages.test', '/public/a')).toContain('pages.test GET /public/a');
+    expect(await http('pages.test', 'pages.test', '/private')).toContain('Access Denied by Administrator');
+    expect(await http('evil.test', 'evil.test', '/public/a')).toContain('Access Denied by Administrator');
+  }, 60_000);
+
+  it('TLS is decided by its SNI, before anything is dialled', async () => {
+    expect(await https('sealed.test', 'sealed.test')).toContain('sealed.test GET /t');
+    expect(await https('evil.test', 'evil.test')).toBe('');
+    expect(connected).not.toContain('evil.test');
+  }, 60_000);
+
+  it('an allowed name at another name’s address gets to neither', async () => {
+    const before = arrived.length;
+    expect(await http('evil.test', 'pages.test', '/public/a')).toContain('403');
+    expect(await https('evil.test', 'sealed.test')).toBe('');
+    expect([arrived.length, connected.includes('evil.test')]).toEqual([before, false]);
+  }, 60_000);
+
+  it('an address that is nobody’s leads nowhere', async () => {
+    const asked = 'GET /public/a HTTP/1.1\r\nHost: pages.test\r\nConnection: close\r\n\r\n';
+    const before = arrived.length;
+    await all(session.request({':method': 'CONNECT', ':authority': `${SITES['evil.test']}:80`}), asked);
+    expect([arrived.length, connected.includes('evil.test')]).toEqual([before, false]);
+  }, 60_000);
+
+  it('the access log says policy, rule and reason', async () => {
+    await http('pages.test', 'pages.test', '/public/logged');
+    await https('evil.test', 'evil.test');
+    expect(await envoy.logged(({path}) => path === '/public/logged')).toMatchObject({
+      request: {verdict: 'allow', reason: 'RuleAllowed', policy: 'shop/web', rule: 'pages'},
+    });
+    expect(await envoy.logged(({sni}) => sni === 'evil.test')).toMatchObject({
+      connection: {verdict: 'deny', reason: 'NoRuleMatched'},
+      upstream_host: null,
+    });
+  }, 60_000);
+
+  /** The first of these that does not go as it should; null where all do. */
+  const broken = async (): Promise<string | null> => {
+    connected.length = 0;
+    if (!(await http('pages.test', 'pages.test', '/public/a')).includes('pages.test GET')) return 'an allowed request';
+    if ((await http('pages.test', 'pages.test', '/private')).includes('pages.test GET')) return 'a refused request';
+    if ((await http('evil.test', 'pages.test', '/public/a')).includes('evil.test GET')) return 'a Host elsewhere';
+    if (!(await https('sealed.test', 'sealed.test')).includes('sealed.test GET')) return 'an allowed name in TLS';
+    if ((await https('evil.test', 'sealed.test')).includes('evil.test GET')) return 'an SNI elsewhere';
+    await https('evil.test', 'evil.test');
+    return connected.includes('evil.test') ? 'a refused server that was dialled' : null;
+  };
+  const until = async (holds: (which: string | null) => boolean): Promise<void> => {
+    for (const deadline = Date.now() + PUSHED_MS; ;) {
+      const which = await broken();
+      if (holds(which)) return;
+      if (Date.now() > deadline) throw new Error(`after ${PUSHED_MS} ms: ${which ?? 'all goes as it should'}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  };
+
+  // Of the objects that there are for each name, those of the one that is lied about.
+  const missed = generated.objects
+    .map(({object}) => object)
+    .filter(
+      ({kind, metadata: {name}}) =>
+        kind !== 'NetworkPolicy' &&
+        (name === 'sallyport-egress' || name === `sallyport-egress-${kind === 'ServiceEntry' ? 'pages' : 'evil'}-test`),
+    );
+  it.each(missed.map((object) => [`${object.kind} ${object.metadata.name}`, object] as const))(
+    'without %s one of these fails',
+    async (_name, object) => {
+      await until((which) => which === null);
+      const kind = `${object.kind}.${object.apiVersion.split('/')[0]!}`.toLowerCase();
+      expect(istiod.cluster.kubectl(['delete', kind, '-n', 'shop', object.metadata.name])).toMatchObject({status: 0});
+      await until((which) => which !== null);
+      istiod.apply([object]);
+      for (const name of Object.keys(SITES)) address.set(name, await addressOf(istiod, name));
+      await until((which) => which === null);
+    },
+    120_000,
+  );
+});
+
+const LAB_MESH = {
+  enableAutoMtls: false,
+  rootNamespace: 'istio-system',
+  defaultConfig: {discoveryAddress: '127.0.0.1:15010'},
+} as const;
+
+/** What istiod and a cluster's controllers would make, and what plain Envoy does not know taken away. */
+function cluster(lab: Lab, extauthz: {name: string; namespace: string; port: number}): readonly object[] {
+  const waypoint = lab.pod('waypoint').ip4;
+  const service = (name: string, namespace: string, port: number, portName: string, ip: string): readonly object[] => [
+    {apiVersion: 'v1', kind: 'Service', metadata: {name, namespace}, spec: {ports: [{name: portName, port}]}},
+    {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: {name, namespace, labels: {'kubernetes.io/service-name': name}},
+      addressType: 'IPv4',
+      ports: [{name: portName, port, protocol: 'TCP'}],
+      endpoints: [{addresses: [ip], conditions: {ready: true}}],
+    },
+  ];
+  const metadataFilter = (name: string): object => ({
+    applyTo: 'HTTP_FILTER',
+    match: {
+      context: 'ANY',
+      listener: {
+        filterChain: {filter: {name: 'envoy.filters.network.http_connection_manager', subFilter: {name}}},
+      },
+    },
+    patch: {operation: 'REMOVE'},
+  });
+  return [
+    ...service(extauthz.name, extauthz.namespace, extauthz.port, 'grpc', lab.node.ips[0]!),
+    ...service('sallyport-egress', 'shop', HBONE_PORT, 'hbone', waypoint),
+    {apiVersion: 'v1', kind: 'ServiceAccount', metadata: {name: 'sallyport-egress', namespace: 'shop'}},
+    {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {name: WAYPOINT.name, namespace: 'shop', labels: WAYPOINT.labels},
+      spec: {
+        serviceAccountName: 'sallyport-egress',
+        nodeName: 'lab',
+        containers: [{name: 'istio-proxy', image: 'none'}],
+      },
+    },
+    {
+      apiVersion: 'networking.istio.io/v1alpha3',
+      kind: 'EnvoyFilter',
+      metadata: {name: 'plain-envoy', namespace: 'shop'},
+      spec: {
+        targetRefs: [{kind: 'Gateway', group: 'gateway.networking.k8s.io', name: 'sallyport-egress'}],
+        configPatches: ['waypoint_upstream_peer_metadata', 'waypoint_downstream_peer_metadata'].map(metadataFilter),
+      },
+    },
+  ];
+}
+
+/** The address that istiod gave to a name. */
+async function addressOf({cluster: {kubectl}}: AmbientIstiod, name: string): Promise<string> {
+  const object = generated.objects.find(
+    ({object: {kind, spec}}) => kind === 'ServiceEntry' && (spec['hosts'] as string[]).includes(name),
+  )!.object;
+  for (const deadline = Date.now() + 60_000; ;) {
+    const {stdout} = kubectl([
+      ...['get', 'serviceentry', '-n', 'shop', object.metadata.name],
+      ...['-o', 'jsonpath={.status.addresses[*].value}'],
+    ]);
+    const found = stdout.split(' ').find((one) => one.includes('.'));
+    if (found !== undefined) return found;
+    if (Date.now() > deadline) throw new Error(`${name} has no address`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** What ztunnel does for a pod of an ambient mesh: mutual TLS and HTTP/2 to the waypoint. */
+async function hbone(lab: Lab, pair: {cert_chain: Buffer; private_key: Buffer}): Promise<ClientHttp2Session> {
+  const socket = connectIn(lab.pod('app').path, {ip: lab.pod('waypoint').ip4, port: HBONE_PORT});
+  const tls = connectTls({
+    socket,
+    ALPNProtocols: ['h2'],
+    cert: pair.cert_chain,
+    key: pair.private_key,
+    rejectUnauthorized: false,
+  });
+  const session = connectHttp2('https://waypoint', {createConnection: () => tls});
+  await once(session, 'connect');
+  session.on('error', () => undefined);
+  return session;
+}
