@@ -18,7 +18,7 @@ const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
 const SAMPLES = fileURLToPath(new URL('../../samples/envoy/', import.meta.url));
 /** Where the samples keep the socket of --sds. */
 const RUN_DIR = '/run/sallyport/';
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 60_000;
 
 export interface JournalLine {
   readonly event: string;
