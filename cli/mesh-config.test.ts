@@ -65,6 +65,18 @@ describe('sallyport mesh-config', () => {
     expect(parse(after.data.mesh)).toEqual({trustDomain: 'corp', ...mesh});
   });
 
+  test('injector hands the httpProxyEnvs of an Istio resource to the injector, as its file and as our values', async () => {
+    const istio = write(
+      'istio.yaml',
+      'kind: Istio\nspec: {httpProxyEnvs: {httpProxy: "http://squid.corp.example:3128"}}\n',
+    );
+    const envs = {httpProxyEnvs: {httpProxy: 'http://squid.corp.example:3128'}};
+    expect(parse((await run('injector', '-f', istio)).stdout)).toEqual(envs);
+    expect(parse((await run('injector', '-f', istio, '-o', 'values')).stdout)).toEqual({injector: envs});
+    expect(await run('injector', '-f', istio, '-o', 'objects')).toMatchObject({code: 2, stdout: ''});
+    expect(await run('injector', '-f', INTENT)).toMatchObject({code: 3, stdout: ''});
+  });
+
   test.each([
     ['no action', [], 2, 'nothing to do'],
     ['an unknown action', ['genrate', '-f', INTENT], 2, 'Did you mean generate?'],

@@ -1,5 +1,6 @@
 /** `sallyport mesh-config`: from MeshEgress to the Istio objects that make a mesh ask. */
 import {readFileSync} from 'node:fs';
+import {injectorSettings} from '../mesh-config/http-proxy-envs.ts';
 import {helmValues, mergeConfigMap, mergeMesh} from '../mesh-config/merge.ts';
 import {meshSettings} from '../mesh-config/mesh-settings.ts';
 import {translate} from '../mesh-config/translate.ts';
@@ -23,17 +24,20 @@ const HELP = `sallyport mesh-config: from one MeshEgress to the Istio objects th
   sallyport mesh-config diff     -f PATH... --kubeconfig FILE
   sallyport mesh-config apply    -f PATH... --kubeconfig FILE [--force-conflicts]
   sallyport mesh-config verify   -f PATH... --kubeconfig FILE
+  sallyport mesh-config injector -f PATH [-o config|values]
 
   generate                prints what the mesh needs; the same input gives the same text
   diff                    what apply would change in a cluster
   apply                   writes the objects (server-side apply) and removes those that were generated before and are not any more.
                           The mesh configuration is left to who installs Istio
   verify                  what in a cluster keeps the objects from doing what they are for, with the fix of each
+  injector                the injector's settings of the httpProxyEnvs of an operator's Istio resource (Istio, IstioControlPlane)
 
   -f, --file PATH         a file, a directory, or - for standard input: one MeshEgress, and the UpstreamProxies that it names
   -o, --output WHAT       objects (default): Istio objects, each with the reason why it exists
                           mesh: what Istio's mesh configuration has to say
                           values: the same as values of the istiod chart
+                          of injector: its configuration file (config, default), or values of our chart (values)
       --merge FILE        with -o mesh: a ConfigMap as kubectl prints it; printed with ours merged in, the rest as it was
       --kubeconfig FILE   the cluster; in a pod, its service account is the default
       --force-conflicts   fields that somebody else has set since are taken over
@@ -54,12 +58,12 @@ const OPTIONS = {
 const OUTPUTS = ['objects', 'mesh', 'values'] as const;
 type Output = (typeof OUTPUTS)[number];
 
-const ACTIONS = ['generate', 'diff', 'apply', 'verify'] as const;
+const ACTIONS = ['generate', 'diff', 'apply', 'verify', 'injector'] as const;
 type Action = (typeof ACTIONS)[number];
 
 /** Flags that only some actions have. */
 const ONLY: Readonly<Record<string, readonly Action[]>> = {
-  output: ['generate'],
+  output: ['generate', 'injector'],
   merge: ['generate'],
   kubeconfig: ['diff', 'apply', 'verify'],
   'force-conflicts': ['apply'],
@@ -79,6 +83,7 @@ export async function meshConfig(argv: string[], out: Out): Promise<number> {
   const paths = (values['file'] ?? []) as string[];
   if (paths.length === 0)
     throw new SallyportError('Usage', 'no -f PATH', 'Write sallyport mesh-config generate -f mesh-egress.yaml.');
+  if (action === 'injector') return printInjector(paths, values['output'] as string | undefined, out);
   const output = readOutput(values['output'] as string | undefined);
   const merge = values['merge'] as string | undefined;
   if (merge !== undefined && output !== 'mesh')
@@ -110,16 +115,25 @@ export async function meshConfig(argv: string[], out: Out): Promise<number> {
 function meshText(mesh: MeshEgressDocument, output: 'mesh' | 'values', merge: string | undefined): string {
   const settings = meshSettings(mesh);
   if (output === 'values') return helmValues(settings);
-  return merge === undefined ? mergeMesh('', settings) : mergeConfigMap(readOne(merge), settings);
+  return merge === undefined ? mergeMesh('', settings) : mergeConfigMap(readOne(merge, '--merge'), settings);
+}
+
+function printInjector(paths: readonly string[], output: string | undefined, out: Out): number {
+  if (output !== undefined && output !== 'config' && output !== 'values')
+    throw new SallyportError('Usage', `-o ${JSON.stringify(output)} is no output`, 'Write config or values.');
+  const [path, more] = paths;
+  if (more !== undefined) throw new SallyportError('Usage', 'two files', 'Give -f one Istio resource.');
+  out.stdout(injectorSettings(path!, readOne(path!, '-f'), output ?? 'config'));
+  return EXIT.ok;
 }
 
 /** A file to be read as it is. Throws SallyportError `FileUnreadable`. */
-function readOne(path: string): string {
+function readOne(path: string, flag: string): string {
   try {
     return readFileSync(path === '-' ? 0 : path, 'utf8');
   } catch (cause) {
     const why = (cause as Error).message.split('\n')[0];
-    throw new SallyportError('FileUnreadable', `${path}: ${why}`, 'Give --merge a file that can be read.', {cause});
+    throw new SallyportError('FileUnreadable', `${path}: ${why}`, `Give ${flag} a file that can be read.`, {cause});
   }
 }
 

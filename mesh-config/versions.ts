@@ -19,6 +19,21 @@ export const DIFFERENCES: readonly {
   readonly why: string;
 }[] = [];
 
+/** What cannot be made for a version, and is refused with this code. */
+export const REFUSED: readonly {
+  readonly versions: readonly IstioVersion[];
+  readonly field: string;
+  readonly code: string;
+  readonly why: string;
+}[] = [
+  {
+    versions: ['1.29', '1.30'],
+    field: 'spec.chain',
+    code: 'IstioTooOld',
+    why: 'their Envoys choose where a request goes before it is asked about',
+  },
+];
+
 /** Istiod and the proxies, where they are older than spec.istio.version says. What does not tell its version is not judged. */
 export function tooOld(mesh: MeshEgressDocument, {istiods, proxies}: Surroundings): readonly Conflict[] {
   const oldest = ISTIO_VERSIONS[0];
