@@ -1,4 +1,6 @@
 /** What each role may do: enough to run, as its own service account, and no more. */
+import {X509Certificate} from 'node:crypto';
+import {request} from 'node:https';
 import {join} from 'node:path';
 import {afterAll, afterEach, beforeAll, describe, expect} from '@jest/globals';
 import {certificateRequest, newKey} from '../../pki/index.ts';
@@ -67,12 +69,16 @@ function started(account: string, argv: readonly string[], node?: string): Role 
 /** A role's arguments of the chart, but for what is a file or a port of this machine. */
 function argsOf(kind: string, name: string): string[] {
   const [role, ...args] = find(rendered(EVERYTHING), kind, name)['spec'].template.spec.containers[0].args as string[];
-  const ours = /^--(admin|listen|explicit|capture|resolver|log-format|tls-[a-z]+|client-ca|[a-z]+-dir|config)=/;
+  const ours =
+    /^--(mtls$|mtls-[a-z-]+=|(admin|listen|explicit|capture|resolver|log-format|tls-[a-z]+|client-ca|[a-z]+-dir|config|issuer)=)/;
   return [role!, ...args.filter((arg) => !ours.test(arg))];
 }
 
 const lead = (identity: string): Role =>
-  started('sallyport-controller', [...argsOf('Deployment', 'sallyport-controller'), '--identity', identity]);
+  started('sallyport-controller', [
+    ...argsOf('Deployment', 'sallyport-controller'),
+    ...['--identity', identity, '--issuer', '127.0.0.1:0'],
+  ]);
 
 const event =
   (name: string, text = '') =>
@@ -99,6 +105,36 @@ describe('with the rights of its own service account', () => {
           return bundles.length === 3 && bundles.every((bundle) => bundle !== '');
         });
       await until(() => field(['secret', '-n', NAMESPACE, 'sallyport-injector-tls'], '{.data.tls\\.crt}') !== '');
+      expect(forbidden(controller)).toEqual([]);
+    },
+    LONG_MS,
+  );
+
+  clusterTest('helm')(
+    'it makes the certificate of its issuer and the CA of workloads, and may ask whose a token is',
+    async () => {
+      const controller = lead('issuer');
+      const {message} = await controller.logged(event('issuer.listening'));
+      const status = await new Promise<number>((resolve, reject) => {
+        const asking = request(
+          {
+            ...{host: '127.0.0.1', port: Number(/:(\d+)$/.exec(message)![1]), path: '/v1/identity', method: 'POST'},
+            ...{agent: false, rejectUnauthorized: false},
+            headers: {authorization: 'Bearer nobody', 'content-type': 'application/json'},
+          },
+          (answer) => resolve(answer.resume().statusCode!),
+        );
+        asking.once('error', reject);
+        asking.end(JSON.stringify({request: 'x'}));
+      });
+      // 503 where the API server does not let it ask.
+      expect(status).toBe(401);
+      expect(field(['secret', '-n', NAMESPACE, 'sallyport-mtls-ca'], '{.data.root\\.crt}')).not.toBe('');
+      const names = new X509Certificate(
+        Buffer.from(field(['secret', '-n', NAMESPACE, 'sallyport-issuer-tls'], '{.data.tls\\.crt}'), 'base64'),
+      ).subjectAltName;
+      expect(names).toContain(`DNS:sallyport-issuer.${NAMESPACE}.svc`);
+      await until(() => field(['configmap', '-n', 'team', 'sallyport-trust'], '{.data.issuer-ca\\.crt}') !== '');
       expect(forbidden(controller)).toEqual([]);
     },
     LONG_MS,

@@ -81,6 +81,7 @@ export function find(objects: readonly Rendered[], kind: string, name: string): 
 export const EVERYTHING = {
   cluster: {serviceCidrs: ['10.233.0.0/16'], podCidrs: ['10.244.0.0/16'], nodeCidrs: ['192.168.7.0/24']},
   extauthz: {enabled: true, tls: {clientCa: {configMap: 'istio-ca-root-cert', key: 'root-cert.pem'}}},
+  mtls: {enabled: true},
   clusterPolicies: {
     baseline: {podSelector: {}, rules: [{name: 'services', to: {hosts: ['*.svc.cluster.local']}}]},
   },
