@@ -1,6 +1,6 @@
 /** A waypoint of a real istiod, on plain Envoy: what comes to it by HBONE is asked about, and gets to no other name. */
 import {once} from 'node:events';
-import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {connect as connectHttp2, type ClientHttp2Session} from 'node:http2';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
@@ -9,6 +9,7 @@ import {connect as connectTls} from 'node:tls';
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import {stringify} from 'yaml';
 import {answerQuery} from '../../cli/demo/dns.ts';
+import {main} from '../../cli/main.ts';
 import {publicCa, type PublicCa} from '../../cli/demo/public-ca.ts';
 import {meshCa} from '../../extauthz/sds/testing/mesh-ca.ts';
 import {clusterTest} from '../cluster/require.ts';
@@ -36,14 +37,13 @@ const WAYPOINT = {
   },
 };
 
-const generated = fromIntent(
-  stringify({
-    apiVersion: 'sallyport.dev/v1alpha1',
-    kind: 'MeshEgress',
-    metadata: {name: 'default'},
-    spec: {enforcement: [{at: 'Waypoint', namespace: 'shop', hosts: Object.keys(SITES)}]},
-  }),
-);
+const INTENT = stringify({
+  apiVersion: 'sallyport.dev/v1alpha1',
+  kind: 'MeshEgress',
+  metadata: {name: 'default'},
+  spec: {enforcement: [{at: 'Waypoint', namespace: 'shop', hosts: Object.keys(SITES)}]},
+});
+const generated = fromIntent(INTENT);
 
 const POLICY = {
   apiVersion: 'sallyport.dev/v1alpha1',
@@ -106,6 +106,8 @@ describe('a waypoint', () => {
     istiod = await startAmbientIstiod(dir, {...LAB_MESH, ...generated.settings}, [
       'istio-system',
       'shop',
+      'other',
+      'istio-egress',
       extauthz.namespace,
     ]);
     ends.push(() => istiod.stop());
@@ -122,7 +124,7 @@ describe('a waypoint', () => {
         }),
       ),
     );
-    istiod.apply(generated.yaml);
+    expect((await meshConfig('apply', INTENT)).stdout).toMatch(/^(created \S+ \S+\n){10}$/);
     for (const name of Object.keys(SITES)) address.set(name, await addressOf(istiod, name));
     const socket = join(dir, 'sds.sock');
     ends.push(await serveCertificates(mesh, 'spiffe://cluster.local/ns/shop/sa/sallyport-egress', socket));
@@ -140,6 +142,18 @@ describe('a waypoint', () => {
   afterAll(async () => {
     for (const end of ends.splice(0).reverse()) await end();
   }, 60_000);
+
+  /** `sallyport mesh-config ACTION` on that cluster. */
+  async function meshConfig(action: string, intent: string) {
+    const file = join(dir, 'intent.yaml');
+    writeFileSync(file, intent);
+    const said = {stdout: '', stderr: ''};
+    const code = await main(['mesh-config', action, '-f', file, '--kubeconfig', istiod.cluster.kubeconfig], {
+      stdout: (text) => void (said.stdout += text),
+      stderr: (text) => void (said.stderr += text),
+    });
+    return {code, ...said};
+  }
 
   /** Through a tunnel to the address that `dialled` has in the mesh. */
   const tunnel = (dialled: Site, port: number): Duplex =>
@@ -159,6 +173,27 @@ describe('a waypoint', () => {
     const tls = connectTls({socket: tunnel(dialled, 443), servername, rejectUnauthorized: false});
     return all(tls, `GET /t HTTP/1.1\r\nHost: ${servername}\r\nConnection: close\r\n\r\n`);
   };
+
+  it('applied once, nothing is left to do', async () => {
+    expect((await meshConfig('apply', INTENT)).stdout).toMatch(/^(unchanged \S+ \S+\n){10}$/);
+  }, 60_000);
+
+  it('the API server takes what is made for a gateway too', async () => {
+    const sample = readFileSync(
+      new URL('../../samples/istio/egress-gateway/mesh-egress.yaml', import.meta.url),
+      'utf8',
+    );
+    const {stdout, stderr} = await meshConfig(
+      'diff',
+      sample.replace('name: default', 'name: gateway').replace('namespace: shop', 'namespace: other'),
+    );
+    expect(stderr).toBe('');
+    const {objects} = fromIntent(sample);
+    const made = objects.map(
+      ({object: {kind, metadata}}) => `+ ${kind} ${metadata.namespace.replace('shop', 'other')}/${metadata.name}\n`,
+    );
+    expect(made.filter((line) => !stdout.includes(line))).toEqual([]);
+  }, 60_000);
 
   it('http is decided by its Host and path', async () => {
     expect(await http('pages.test', 'pages.test', '/public/a')).toContain('pages.test GET /public/a');
@@ -298,12 +333,12 @@ function cluster(lab: Lab, extauthz: {name: string; namespace: string; port: num
 }
 
 /** The address that istiod gave to a name. */
-async function addressOf({cluster: {kubectl}}: AmbientIstiod, name: string): Promise<string> {
+async function addressOf({cluster: api}: AmbientIstiod, name: string): Promise<string> {
   const object = generated.objects.find(
     ({object: {kind, spec}}) => kind === 'ServiceEntry' && (spec['hosts'] as string[]).includes(name),
   )!.object;
   for (const deadline = Date.now() + 60_000; ;) {
-    const {stdout} = kubectl([
+    const {stdout} = api.kubectl([
       ...['get', 'serviceentry', '-n', 'shop', object.metadata.name],
       ...['-o', 'jsonpath={.status.addresses[*].value}'],
     ]);
