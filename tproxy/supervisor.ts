@@ -222,7 +222,7 @@ export class Supervisor {
     this.#whole ||= known !== null && this.#refs.settled;
     this.#missingRefs = missing;
     const told = this.#whole ? known : null;
-    const mtls = this.#mtls?.state(told?.workloads ?? []) ?? null;
+    const mtls = this.#mtls?.state(told?.workloads ?? null) ?? null;
     return {version: ++this.#version, known: told, parents, ownCidrs: this.#ownCidrs.now, mtls};
   }
 

@@ -22,6 +22,8 @@ export interface MtlsState {
   /** Uids of this node's pods by address. */
   readonly here: ReadonlyMap<string, string>;
   readonly identities: ReadonlyMap<string, Identity>;
+  /** Both are known. Before that what an earlier run left in the kernel stays: an empty table would let everything by. */
+  readonly whole: boolean;
 }
 
 /** Where a pod's interface is not known yet it is looked for again. */
@@ -71,8 +73,10 @@ export class NodeMtls {
     return mtls;
   }
 
-  /** `own`: the pods of this node. */
-  state(own: readonly WorkloadEntry[]): MtlsState {
+  /** `told`: the pods of this node; null: not known yet. */
+  state(told: readonly WorkloadEntry[] | null): MtlsState {
+    const own = told ?? [];
+    const whole = told !== null && (this.#cluster === null || this.#cluster.known !== null);
     this.#own = own;
     const here = new Map(own.flatMap(({ips, workload}) => ips.map((ip) => [ip, workload.uid] as const)));
     const elsewhere = (this.#cluster?.known?.workloads ?? this.#peers).filter(
@@ -87,7 +91,7 @@ export class NodeMtls {
       const identity = this.#identities.current(workload.uid);
       if (identity !== null) identities.set(workload.uid, identity);
     }
-    return {entries, here, identities};
+    return {entries, here, identities, whole};
   }
 
   #wanted = '';
@@ -106,7 +110,9 @@ export class NodeMtls {
   }
 
   /** Resolves when the kernel knows; rejects where it refuses. */
-  async enforce({entries, here}: MtlsState): Promise<void> {
+  async enforce(state: MtlsState): Promise<void> {
+    const {entries, here, whole} = state;
+    if (!whole) return;
     if (this.#again !== null) clearTimeout(this.#again);
     this.#again = null;
     const interfaces = new Map(this.#own.flatMap((own) => own.ips.map((ip) => [ip, own.interface] as const)));
@@ -124,8 +130,7 @@ export class NodeMtls {
       here: at,
       strictCidrs: this.#config.cidrs.filter(({mode}) => mode === 'Strict').map(({text}) => text),
     });
-    if ([...at.values()].includes(null))
-      this.#again = setTimeout(() => this.follow({entries, here, identities: new Map()}), PLACE_AGAIN_MS);
+    if ([...at.values()].includes(null)) this.#again = setTimeout(() => this.follow(state), PLACE_AGAIN_MS);
   }
 
   /** enforce(), where what fails is said. */
