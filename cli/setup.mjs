@@ -66,7 +66,7 @@ if (purpose === 'cluster' || purpose === 'mesh' || purpose === 'e2e') {
   if (!built) say('the cluster could not be built; what needs it is skipped');
 }
 
-if (purpose === 'mesh') {
+if (purpose === 'mesh' || purpose === 'e2e') {
   const built = ran(join(root, 'node_modules/.bin/node'), [join(root, 'test/mesh/build.ts')]);
   if (!built) say('istiod could not be built; what needs it is skipped');
 }

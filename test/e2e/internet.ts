@@ -23,6 +23,7 @@ const SERVERS: readonly ServerSpec[] = [
   server('storage.googleapis.com', web),
   server('www.google.com', web),
   server('api.partner.example', web),
+  server('mirror.partner.example', web),
   server('metadata.google.internal', [{port: 80, kind: 'http'}], ['169.254.169.254']),
   server('database.partner.example', [{port: 5432, kind: 'echo'}]),
 ];

@@ -9,6 +9,7 @@ import {parseArgs} from 'node:util';
 import {attack} from './attack/suite.ts';
 import {startCluster, type Cluster} from './cluster/cluster.ts';
 import {startInternet, type Internet} from './internet.ts';
+import {istio} from './istio/istio.ts';
 import {life} from './life.ts';
 import {proxies} from './proxies.ts';
 import {quickStart} from './quick-start.ts';
@@ -19,6 +20,7 @@ const SUITES: Readonly<Record<string, (cluster: Cluster, internet: Internet, rep
   tutorial,
   proxies,
   attack,
+  istio,
   // The last: it uninstalls.
   life,
 };

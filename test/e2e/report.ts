@@ -11,6 +11,8 @@ export interface Step {
 
 export class Report {
   readonly steps: Step[] = [];
+  /** By suite, as Markdown. */
+  readonly #tables = new Map<string, string>();
   #suite = '';
 
   suite(name: string): void {
@@ -35,12 +37,19 @@ export class Report {
     return ok;
   }
 
+  /** What a suite compares, beside its steps. */
+  table(head: readonly string[], rows: readonly (readonly string[])[]): void {
+    const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`;
+    const text = [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n');
+    this.#tables.set(this.#suite, `${this.#tables.get(this.#suite) ?? ''}\n${text}\n`);
+    console.log(text);
+  }
+
   get failed(): number {
     return this.steps.filter(({ok}) => !ok).length;
   }
 
   markdown(): string {
-    const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
     const suites = [...new Set(this.steps.map(({suite}) => suite))];
     return suites
       .map((suite) => {
@@ -50,11 +59,13 @@ export class Report {
             ({name, ok, seconds, note}) =>
               `| ${cell(name)} | ${ok ? 'yes' : 'NO'} | ${seconds.toFixed(1)} | ${cell(note)} |`,
           );
-        return `## ${suite}\n\n| what | as expected | seconds | seen |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+        return `## ${suite}\n\n| what | as expected | seconds | seen |\n|---|---|---|---|\n${rows.join('\n')}\n${this.#tables.get(suite) ?? ''}`;
       })
       .join('\n');
   }
 }
+
+const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 
 /** Throws where it does not hold. */
 export function expect(holds: boolean, what: string): void {

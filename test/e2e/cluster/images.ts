@@ -75,7 +75,7 @@ export async function makeImages(dir: string, say: (text: string) => void): Prom
 }
 
 /** Debian's files, from the cache where they were made before. */
-function debianLayer(packages: readonly string[], say: (text: string) => void): string {
+export function debianLayer(packages: readonly string[], say: (text: string) => void): string {
   const key = createHash('sha256')
     .update(JSON.stringify([SUITE, packages]))
     .digest('hex')
@@ -158,7 +158,7 @@ function ownLayer(scratch: string): string {
   return layerOf(scratch, root);
 }
 
-function layerOf(scratch: string, root: string): string {
+export function layerOf(scratch: string, root: string): string {
   const tar = join(scratch, `${createHash('sha256').update(root).digest('hex').slice(0, 12)}.tar`);
   pack(root, tar);
   return tar;
@@ -172,7 +172,7 @@ function pack(root: string, tar: string): void {
 }
 
 /** One archive: the layers, the image's configuration, and the manifest that names them. */
-async function image(
+export async function image(
   dir: string,
   name: string,
   layers: readonly string[],
