@@ -21,6 +21,8 @@ const ca = testWorkloadCa();
 const proxies = new Map<NodeName, ChildProcess>();
 const lines: string[] = [];
 const servers: Server[] = [];
+/** Of a test that fails too: nothing may keep the process. */
+const sockets = new Set<Socket>();
 
 const entry = (name: NodeName): object => ({
   ips: podIps(name),
@@ -103,6 +105,7 @@ beforeAll(async () => {
 }, 120_000);
 
 afterAll(async () => {
+  for (const socket of sockets) socket.destroy();
   for (const server of servers) server.close();
   await labs?.close();
   rmSync(dir, {recursive: true, force: true});
@@ -159,12 +162,17 @@ describe('sallyport tproxy --mtls', () => {
 
   it('certificates are rotated under load, and no connection is dropped', async () => {
     const server = createServer((socket) => {
+      sockets.add(socket);
       socket.on('error', () => undefined);
       socket.pipe(socket);
     });
     servers.push(server);
     await listenIn(labs.labs.b.pod('app').path, server, podIps('b')[0], 8081);
-    const open = (): Socket => connectIn(labs.labs.c.pod('app').path, {ip: podIps('b')[0], port: 8081});
+    const open = (): Socket => {
+      const client = connectIn(labs.labs.c.pod('app').path, {ip: podIps('b')[0], port: 8081});
+      sockets.add(client);
+      return client;
+    };
     /** What no detection takes for HTTP or TLS, so that each connection of the client's is one on the wire. */
     const echoed = (socket: Socket): Promise<string> =>
       new Promise((resolve) => {

@@ -25,6 +25,8 @@ let a: MtlsNode;
 let b: MtlsNode;
 let c: MtlsNode;
 const servers: {close(): void}[] = [];
+/** Of a test that fails too: nothing may keep the process. */
+const sockets = new Set<Socket>();
 beforeAll(async () => {
   cluster = await createMtlsCluster({strictCidrs: ['10.77.9.0/24', 'fd77:0:0:9::/64']});
   ({a, b, c} = cluster.nodes);
@@ -37,6 +39,8 @@ beforeEach(() => {
   }
 });
 afterEach(() => {
+  for (const socket of sockets) socket.destroy();
+  sockets.clear();
   for (const server of servers.splice(0)) server.close();
 });
 afterAll(() => cluster?.close());
@@ -48,6 +52,7 @@ const PORT = 7100;
 async function greeting(family: 4 | 6, port = PORT): Promise<{readonly heard: string[]}> {
   const heard: string[] = [];
   const server: Server = createServer((socket) => {
+    sockets.add(socket);
     socket.on('error', () => undefined);
     heard.push(`from ${socket.remoteAddress}`);
     socket.on('data', (chunk: Buffer) => heard.push(chunk.toString('latin1')));
@@ -60,6 +65,7 @@ async function greeting(family: 4 | 6, port = PORT): Promise<{readonly heard: st
 
 /** What a client hears first: a line, or how it was turned away. */
 function answer(socket: Socket): Promise<string> {
+  sockets.add(socket);
   return new Promise((resolve) => {
     socket.once('data', (chunk: Buffer) => resolve(chunk.toString().trim()));
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));

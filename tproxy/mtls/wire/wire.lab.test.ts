@@ -15,11 +15,15 @@ const FAMILIES = [{family: 4 as const}, {family: 6 as const}];
 const SECRET = 'the-secret';
 let cluster: MtlsCluster;
 const servers: Server[] = [];
+/** Of a test that fails too: nothing may keep the process. */
+const sockets = new Set<Socket>();
 beforeAll(async () => {
   cluster = await createMtlsCluster();
   await cluster.enrol({a: {mode: 'Strict'}, b: {mode: 'Strict'}});
 }, 60_000);
 afterEach(() => {
+  for (const socket of sockets) socket.destroy();
+  sockets.clear();
   for (const server of servers.splice(0)) server.close();
 });
 afterAll(() => cluster?.close());
@@ -29,6 +33,7 @@ const ipOf = (node: NodeName, family: 4 | 6): string => podIps(node)[family === 
 /** A program of pod b. */
 async function program(family: 4 | 6, port: number, server: Server): Promise<void> {
   servers.push(server);
+  server.on('connection', (socket: Socket) => sockets.add(socket));
   await listenIn(cluster.nodes.b.pod.path, server, ipOf('b', family), port);
 }
 const halfOpen = (onSocket: (socket: Socket) => void): Server =>
@@ -37,8 +42,12 @@ const halfOpen = (onSocket: (socket: Socket) => void): Server =>
     onSocket(socket);
   });
 /** A program of pod a dials. */
-const dial = (ip: string, port: number, from?: {ip: string; port?: number}): Socket =>
-  connectIn(cluster.nodes.a.pod.path, {ip, port}, from);
+const dial = (ip: string, port: number, from?: {ip: string; port?: number}): Socket => {
+  const client = connectIn(cluster.nodes.a.pod.path, {ip, port}, from);
+  sockets.add(client);
+  client.on('error', () => undefined);
+  return client;
+};
 
 /** Everything that comes, until the other side ends it; rejects where it breaks. */
 function all(socket: Socket): Promise<Buffer> {
