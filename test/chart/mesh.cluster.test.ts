@@ -79,7 +79,7 @@ describe('the chart’s extauthz in a mesh', () => {
     const roles = (more: object) =>
       rendered({upstreamProxies, extauthz: {...MESH, ...more}})
         .filter(({kind, metadata}) => kind === 'Role' && metadata.name.startsWith('sallyport-extauthz'))
-        .map(({metadata, rules}) => [metadata.namespace, rules]);
+        .map(({metadata, rules}) => [metadata.namespace, rules as unknown] as const);
     expect(roles({})).toEqual([]);
     expect(roles({parentCredentials: true})).toEqual([
       ['infra', [{apiGroups: [''], resources: ['secrets'], resourceNames: ['corp'], verbs: ['get', 'list', 'watch']}]],
