@@ -49,6 +49,29 @@ function saysAll(unread: Decision, expect: Expectation): boolean {
   );
 }
 
+/** The names that tls rules carry, or that pass for nobody looks into them anywhere: an operator excepts them from inspection. */
+export function carriedUnread(world: Case): readonly string[] {
+  const addresses = worldAddresses(world);
+  const moments = [world.steps[0]!, ...world.steps.filter((_, i) => world.steps[i - 1]?.action.kind === 'apply')];
+  const names = new Set<string>();
+  const watched = new Set<string>();
+  const inspected = new Set<string>();
+  for (const moment of moments) {
+    const policies = policiesAt(world, moment);
+    for (const server of world.servers)
+      for (const {port} of server.ports)
+        for (const workload of world.workloads) {
+          const traffic: Traffic = {kind: 'tls', tls: {sni: server.name, alpn: [], ech: false}};
+          const place = {ip: dialledAddress(server.name, addresses)!, port};
+          const answer = decided(policies, world, {...moment, workload}, place, traffic, addresses, true);
+          if (answer === 'request') inspected.add(server.name);
+          else if (typeof answer === 'object' && answer.verdict === 'allow')
+            (answer.enforced && answer.rule !== null ? names : watched).add(server.name);
+        }
+  }
+  return [...names, ...[...watched].filter((name) => !inspected.has(name) && !names.has(name))];
+}
+
 const asksForAnswer = ({expect}: Step): boolean =>
   expect.status !== undefined ||
   expect.headers !== undefined ||

@@ -2,11 +2,20 @@
 import {stringify} from 'yaml';
 import {credentialsVariable} from '../../../../mesh-config/chain/parents.ts';
 import {loadDocuments} from '../../../../policy/index.ts';
+import {carriedUnread} from './inside.ts';
+import {EXTAUTHZ_ID} from './identities.ts';
 import {fromIntent} from '../../../mesh/generated.ts';
 import type {Case, DocumentValue, ServerKind} from '../../format/case.ts';
 import {documentsText} from '../../documents.ts';
 
 export const EXTAUTHZ = {name: 'sallyport-extauthz', namespace: 'sallyport', port: 9000} as const;
+export const SDS_PORT = 9001;
+export const GATEWAY = {
+  name: 'gateway',
+  namespace: 'istio-egress',
+  labels: {istio: 'egressgateway'},
+  serviceAccount: 'istio-egressgateway',
+} as const;
 export const ROOT_NAMESPACE = 'istio-system';
 
 export interface MeshFiles {
@@ -18,23 +27,23 @@ export interface MeshFiles {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/**
- * @param extauthzIp where extauthz answers; istiod has no Kubernetes here to know it from.
- * @param roots a file of roots by which parents that speak TLS are verified.
- */
-export function meshFiles(
-  world: Case,
-  documents: readonly DocumentValue[],
-  extauthzIp: string,
-  roots: string,
-): MeshFiles {
+/** What istiod would know from Kubernetes. */
+export interface Places {
+  readonly extauthz: string;
+  /** null: sidecars alone. */
+  readonly gateway: string | null;
+  /** A file of roots by which servers, and parents that speak TLS, are verified. */
+  readonly roots: string;
+}
+
+export function meshFiles(world: Case, documents: readonly DocumentValue[], places: Places): MeshFiles {
   const proxies = documents.filter(({kind}) => kind === 'UpstreamProxy');
-  const names = proxies.map(({metadata}) => (metadata as {name: string}).name);
-  const {yaml, settings} = fromIntent(documentsText([intent(names, roots), ...proxies]));
+  const {yaml, settings} = fromIntent(documentsText([intent(world, proxies, places), ...proxies]));
   return {
     objects: [
       stringify(PLAIN),
-      stringify(extauthzService(extauthzIp)),
+      stringify(extauthzService(places.extauthz)),
+      ...(places.gateway === null ? [] : [stringify(gatewayPod(places.gateway))]),
       yaml,
       ...registry(world).map((one) => stringify(one)),
     ],
@@ -43,18 +52,25 @@ export function meshFiles(
   };
 }
 
-/** One MeshEgress for every case: every sidecar asks, and what the mesh does not know is asked about like the rest. */
-const intent = (parents: readonly string[], trust: string): DocumentValue => ({
-  apiVersion: 'sallyport.dev/v1alpha1',
-  kind: 'MeshEgress',
-  metadata: {name: 'conformance'},
-  spec: {
-    outboundTrafficPolicy: 'AllowAny',
-    extauthz: {...EXTAUTHZ, timeoutMs: ASK_TIMEOUT_MS},
-    enforcement: [{at: 'Sidecar'}],
-    chain: parents.map((name) => ({name, trust})),
-  },
-});
+/** One MeshEgress: what the mesh does not know is asked about like the rest, at the gateway, or at every sidecar. */
+function intent(world: Case, proxies: readonly DocumentValue[], {gateway, roots}: Places): DocumentValue {
+  const namespaces = [...new Set(world.workloads.map(({namespace}) => namespace))];
+  const except = carriedUnread(world);
+  return {
+    apiVersion: 'sallyport.dev/v1alpha1',
+    kind: 'MeshEgress',
+    metadata: {name: 'conformance'},
+    spec: {
+      outboundTrafficPolicy: 'AllowAny',
+      extauthz: {...EXTAUTHZ, timeoutMs: ASK_TIMEOUT_MS, ...(gateway === null ? {} : {identity: EXTAUTHZ_ID})},
+      enforcement:
+        gateway === null ? [{at: 'Sidecar'}] : namespaces.map((namespace) => ({at: 'EgressGateway', namespace})),
+      ...(gateway === null
+        ? {chain: proxies.map(({metadata}) => ({name: (metadata as {name: string}).name, trust: roots}))}
+        : {egressGateway: {inspect: {hosts: ['*'], trust: roots, ...(except.length === 0 ? {} : {except})}}}),
+    },
+  };
+}
 
 /** Longer than any lookup, on a machine that does much else. */
 const ASK_TIMEOUT_MS = 5000;
@@ -82,9 +98,19 @@ const extauthzService = (address: string) => ({
     addresses: ['10.96.0.9'],
     location: 'MESH_INTERNAL',
     resolution: 'STATIC',
-    ports: [{number: EXTAUTHZ.port, name: 'grpc', protocol: 'GRPC'}],
+    ports: [
+      {number: EXTAUTHZ.port, name: 'grpc', protocol: 'GRPC'},
+      {number: SDS_PORT, name: 'grpc-sds', protocol: 'GRPC'},
+    ],
     endpoints: [{address}],
   },
+});
+
+const gatewayPod = (address: string) => ({
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'WorkloadEntry',
+  metadata: {name: GATEWAY.name, namespace: GATEWAY.namespace},
+  spec: {address, labels: GATEWAY.labels, serviceAccount: GATEWAY.serviceAccount},
 });
 
 /** On a port of which the mesh knows no service Istio reads no HTTP: so the ports of the world's web servers are services. */

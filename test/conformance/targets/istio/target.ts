@@ -18,7 +18,8 @@ import {decisionOf} from '../role/decision.ts';
 import {RoleProcess, writeFiles, type RoleFiles} from '../role/process.ts';
 import type {OpenOptions, Target, TargetWorld} from '../target.ts';
 import {insideOfTls} from './inside.ts';
-import {EXTAUTHZ, meshFiles, ROOT_NAMESPACE} from './mesh.ts';
+import {identities} from './identities.ts';
+import {EXTAUTHZ, GATEWAY, meshFiles, ROOT_NAMESPACE} from './mesh.ts';
 
 let authorities: Authorities | null = null;
 
@@ -42,10 +43,16 @@ export const istioTarget: Target = {
     if (action.kind === 'ping' || action.kind === 'udp')
       return `a ${action.kind} step is the capture's: Istio redirects TCP`;
     if (action.kind === 'request' && action.via === 'explicit') return 'the explicit port is tproxy’s (FORMAT)';
-    return insideOfTls(world, step);
+    return hasGateway(world) ? null : insideOfTls(world, step);
   },
   open: (world, options) => IstioWorld.open(world, options),
 };
+
+/** The gateway is sent to by sidecars and sends directly; what leaves through parents leaves from the sidecars themselves. */
+const hasGateway = (world: Case): boolean =>
+  ![...world.documents, ...world.steps.flatMap(({action}) => (action.kind === 'apply' ? action.documents : []))].some(
+    ({kind}) => kind === 'UpstreamProxy',
+  );
 
 interface Parts {
   readonly world: Case;
@@ -56,6 +63,8 @@ interface Parts {
   readonly extauthz: RoleProcess;
   /** One a workload. */
   readonly sidecars: readonly Envoy[];
+  /** Where TLS is inspected; null: sidecars alone ask. */
+  readonly gateway: Envoy | null;
   readonly worldCa: string;
   /** In the order in which they are to be closed. */
   readonly started: readonly {close(): Promise<void>}[];
@@ -82,7 +91,8 @@ class IstioWorld implements TargetWorld {
 
   static async open(world: Case, options: OpenOptions): Promise<IstioWorld> {
     authorities ??= createAuthorities();
-    const lab = await createLab({name: 'ci', pods: world.workloads.map((spec) => ({name: podName(world, spec)}))});
+    const pods = [...world.workloads.map((spec) => podName(world, spec)), ...(hasGateway(world) ? [GATEWAY.name] : [])];
+    const lab = await createLab({name: 'ci', pods: pods.map((name) => ({name}))});
     const directory = mkdtempSync(join(tmpdir(), 'sallyport-conformance-'));
     const started: {close(): Promise<void>}[] = [];
     try {
@@ -94,29 +104,50 @@ class IstioWorld implements TargetWorld {
         podName(world, spec),
       );
       const node = lab.node.ips[0]!;
-      const flags = ['--listen', `${node}:${EXTAUTHZ.port}`, '--sds', `unix:${join(directory, 'sds.sock')}`];
-      const extauthz = await RoleProcess.start(lab, 'extauthz', files, flags);
+      const secured = hasGateway(world) ? identities(directory, node) : null;
+      if (secured !== null) started.unshift(secured);
+      const plain = ['--listen', `${node}:${EXTAUTHZ.port}`, '--sds', `unix:${join(directory, 'sds.sock')}`];
+      const extauthz = await RoleProcess.start(lab, 'extauthz', files, secured?.extauthz ?? plain);
       started.unshift({close: () => extauthz.stop()});
-      const {environment, ...mesh} = meshFiles(world, world.documents, node, files.upstreamCa);
+      const {environment, ...mesh} = meshFiles(world, world.documents, {
+        extauthz: node,
+        gateway: secured === null ? null : lab.pod(GATEWAY.name).ip4,
+        roots: files.upstreamCa,
+      });
       const istiod = await startIstiod(lab, {
         ...mesh,
         dualStack: true,
         namespaces: [
-          ...new Set([EXTAUTHZ.namespace, ROOT_NAMESPACE, ...world.workloads.map(({namespace}) => namespace)]),
+          ...new Set([
+            EXTAUTHZ.namespace,
+            ROOT_NAMESPACE,
+            GATEWAY.namespace,
+            ...world.workloads.map(({namespace}) => namespace),
+          ]),
         ],
       });
       started.unshift({close: () => istiod.stop()});
       const sidecars: Envoy[] = [];
+      let gateway: Envoy | null = null;
+      if (secured !== null) {
+        const options = {kind: 'router', certificates: await secured.of(GATEWAY)} as const;
+        const envoy = await startSidecar(lab, lab.pod(GATEWAY.name), GATEWAY, node, options);
+        gateway = envoy;
+        started.unshift({close: () => envoy.stop()});
+      }
       for (const spec of world.workloads) {
         const pod = lab.pod(podName(world, spec));
-        const envoy = await startSidecar(lab, pod, spec, node, {environment});
+        const envoy = await startSidecar(lab, pod, spec, node, {
+          environment,
+          ...(secured === null ? {} : {certificates: await secured.of(spec)}),
+        });
         sidecars.push(envoy);
         started.unshift({close: () => envoy.stop()});
         await redirectPod(lab, pod);
       }
       options.say(`${world.name}: ready, files in ${directory}, namespaces sp-${lab.id}-*`);
       const worldCa = authorities.trusted;
-      return new IstioWorld({world, lab, options, standing, files, extauthz, sidecars, worldCa, started});
+      return new IstioWorld({world, lab, options, standing, files, extauthz, sidecars, gateway, worldCa, started});
     } catch (error) {
       for (const one of started) await one.close();
       await lab.close();
@@ -129,7 +160,7 @@ class IstioWorld implements TargetWorld {
     const {standing, extauthz, world} = this.#parts;
     const from = extauthz.log.lines.length;
     const {action, expect, workload} = step;
-    const envoy = this.#parts.sidecars[world.workloads.indexOf(workload)]!;
+    const envoy = this.#parts.gateway ?? this.#parts.sidecars[world.workloads.indexOf(workload)]!;
     const logged = envoy.accessLog().length;
     standing.ledger.take();
     if (action.kind === 'apply') {
