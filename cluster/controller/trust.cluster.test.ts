@@ -123,7 +123,8 @@ describe('the root', () => {
     'is rotated on demand: old and new are in every bundle before the new one signs, and the old one goes after its children',
     async () => {
       apply(namespace('a'));
-      const first = controller('--root-publish', '3s', '--node-ca-life', '10s');
+      // It would wait for an hour; the second one's word is another.
+      const first = controller('--root-publish', '1h', '--node-ca-life', '10s');
       await first.logged(event('trust.applied', 'namespace a'));
       const before = secret('sallyport-ca', 'root.crt');
       expect([bundle('a'), roots(bundle(OURS))]).toEqual([before, 1]);

@@ -1,14 +1,13 @@
 /** The chart's life under load: upgrade, an agent that is killed, an API server and a webhook that are away, uninstall. */
 import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {kubeconfigOf, startApiServer} from './cluster/control.ts';
+import {startApiServer} from './cluster/control.ts';
 import type {Cluster} from './cluster/cluster.ts';
 import {agentPod, NAMESPACE, rolledOut, uninstall, upgrade} from './installation.ts';
 import type {Internet} from './internet.ts';
 import {curlIn, curlInContainer, makePod} from './pods.ts';
 import {eventually, expect, type Report} from './report.ts';
 
-const CLI = join(import.meta.dirname, '../../cli/main.ts');
 const APP = 'life';
 const LOCKED = {'sallyport.dev/mode': 'tproxy', app: 'locked'};
 const OBJECT = 'https://storage.googleapis.com/public/index.html';
@@ -93,12 +92,6 @@ export async function life(cluster: Cluster, internet: Internet, report: Report)
       return fresh.ok > 5 && kept.ok > 5 && h2.ok > 5;
     });
     expect((await counts()).errors !== undefined, 'no counts');
-  });
-  await report.step('sallyport doctor finds nothing wrong with the installation', async () => {
-    const argv = [process.execPath, CLI, 'doctor', 'cluster', '--kubeconfig', kubeconfigOf(cluster.machine, 'admin')];
-    const ran = await cluster.machine.run(argv);
-    expect(ran.status === 0, ran.stdout + ran.stderr);
-    return ran.stdout.trim().split('\n').at(-1)!;
   });
   await report.step('an upgrade of the agent under load', async () => {
     const {asked, failed} = await under(async () => {
