@@ -81,6 +81,16 @@ function readProxies(
         `the addresses of ${named.host} are not known`,
         `List all of them under addresses: sidecars match the proxy by address.`,
       );
+    // There sidecars ask nobody: who sees the proxy would be sent to it, and everything behind it, unasked.
+    const unasked = mesh.enforcement.find(
+      ({at, namespace}) => at !== 'Sidecar' && (entry.namespaces?.includes(namespace) ?? true),
+    );
+    if (unasked !== undefined)
+      return error(
+        'ProxyUnasked',
+        `pods of ${unasked.namespace} would reach UpstreamProxy ${entry.name} past the ${unasked.at === 'Waypoint' ? 'waypoint' : 'gateway'}, and nobody would be asked`,
+        'Name under namespaces only those whose sidecars ask.',
+      );
     return proxyServices(entry, proxy, (host) => parseAddress(host) !== null);
   });
 }
