@@ -12,7 +12,7 @@ import type {Changes} from './check/changes.ts';
 import {readCheck} from './check/decode.ts';
 import {toEgressRequest} from './check/question.ts';
 import {toCheckResponse} from './check/response.ts';
-import {throughItsParent, withCredentials, type Authorizations} from './check/via.ts';
+import {sendsFor, throughItsParent, withCredentials, type Authorizations} from './check/via.ts';
 import {filterRequest} from './filtering.ts';
 import type {Directory} from './identity/directory.ts';
 import type {Hops} from './identity/hops.ts';
@@ -91,7 +91,8 @@ export function check(
   const asker = readAsker((key) => extension(attributes, key) ?? caller.metadata(key), services.dials);
   if ('misconfigured' in asker) return refuse(refusal(id, 'MalformedRequest', asker.misconfigured, false));
   try {
-    const peer = asker.claim === null && asker.principal === null ? null : caller.peer;
+    const usesPeer = asker.claim !== null || asker.principal !== null || asker.addsCredentials;
+    const peer = usesPeer ? caller.peer : null;
     decide(services, id, attributes, asker, peer, answer, refuse);
   } catch (error) {
     if (answered) throw error;
@@ -128,7 +129,7 @@ function decide(
     return refuse(refusal(id, 'IdentityConflict', workload.conflict, false));
   const request = toEgressRequest(id, attributes, asker, workload);
   if ('unaskable' in request) return refuse(refusal(id, request.unaskable, request.message, false));
-  ask(services, request, attributes, asker, answer);
+  ask(services, request, attributes, asker, peer, answer);
 }
 
 /** The policy, then the filters; and again, if the policies were replaced while the filters ran. */
@@ -137,12 +138,14 @@ function ask(
   request: EgressRequest,
   attributes: Attributes,
   asker: Asker,
+  peer: string | null,
   answer: Answer,
 ): void {
   services.judge.judge(request, (judged) => {
     const {decision, authorization} = withCredentials(
       throughItsParent(judged, asker.via),
       asker.addsCredentials,
+      () => sendsFor(peer, request.workload, services.hops),
       services.authorization,
     );
     const {filters} = services;
@@ -158,7 +161,7 @@ function ask(
     const policies = services.policies();
     filterRequest(filters, decision, request, attributes.http, (filtered, changes) => {
       if (policies === services.policies()) answer(filtered, request, changes, authorization);
-      else ask(services, request, attributes, asker, answer);
+      else ask(services, request, attributes, asker, peer, answer);
     });
   });
 }

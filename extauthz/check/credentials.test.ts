@@ -21,13 +21,17 @@ spec:
   - {name: web, to: {hosts: [${SITE}], schemes: [http, tls]}, via: corp}
 ${PROXY(auth)}`;
 const BASIC = 'Basic YWxpY2U6czNjcmV0';
+const OWN = 'spiffe://cluster.local/ns/default/sa/default';
+const HOP = 'spiffe://cluster.local/ns/istio-egress/sa/gateway';
 const ASKS = {'sallyport-dials': 'name', 'sallyport-via': 'corp', 'sallyport-credentials': 'add'};
 const added = (
   asked: Question,
   given: string,
   authorizations: Readonly<Record<string, string | null>> = {corp: BASIC},
+  peer: string | null = OWN,
 ) => {
-  const answer = envoyBefore({policy: given, authorizations}).ask({extensions: ASKS, ...asked});
+  const envoy = envoyBefore({policy: given, authorizations, hops: [HOP]});
+  const answer = envoy.ask({extensions: ASKS, ...asked}, peer === null ? {} : {peer});
   const {httpResponse} = answer.response;
   const headers = httpResponse.case === 'okResponse' ? httpResponse.value.headers : [];
   return {
@@ -71,6 +75,20 @@ describe('the credentials of a parent', () => {
   test('that could not be read are a refusal, and not a request without them', () => {
     const {answer} = added({host: SITE}, policy(), {});
     expect([letsThrough(answer), answer.decision.reason]).toEqual([false, 'UpstreamUnreachable']);
+  });
+
+  test.each([
+    ['that shows no certificate', null],
+    ['of another account', 'spiffe://cluster.local/ns/default/sa/batch'],
+    ['of another namespace', 'spiffe://cluster.local/ns/other/sa/default'],
+    ['of another kind of identity', 'spiffe://x/default'],
+  ])('are told to no Envoy %s: it would ask for somebody else', (_what, peer) => {
+    const {answer, sent} = added({host: SITE}, policy(), {corp: BASIC}, peer);
+    expect([letsThrough(answer), answer.decision.reason, sent]).toEqual([false, 'UpstreamUnreachable', []]);
+  });
+
+  test('are told to a hop, which sends for everybody', () => {
+    expect(added({host: SITE}, policy(), {corp: BASIC}, HOP).sent).toEqual([['proxy-authorization', BASIC, false]]);
   });
 
   test('of a parent that a rule does not leave through are not given to an Envoy that sends there', () => {

@@ -1,6 +1,8 @@
 /** Envoy dials, so an UpstreamProxy that a rule asks for is used only where this Envoy is known to send through it. */
-import type {Decision} from '../../policy/index.ts';
+import type {Decision, EgressRequest} from '../../policy/index.ts';
 import {overruled} from '../../runtime/refusal.ts';
+import type {Hops} from '../identity/hops.ts';
+import {readSpiffe} from '../identity/spiffe.ts';
 import {ASKER_KEYS} from './asker.ts';
 
 /** `sends`: the UpstreamProxy that this Envoy sends through; `*`: the one that the answer names; null: none. A parent that is not used never means going direct. */
@@ -27,16 +29,40 @@ export function throughItsParent(decision: Decision, sends: string | null): Deci
 /** The value of Proxy-Authorization by UpstreamProxy; null: it wants none; undefined: what it wants could not be read. */
 export type Authorizations = (proxy: string) => string | null | undefined;
 
-/** What is added to an allowed request of an Envoy that leaves credentials to us; without those that its parent wants, a refusal. */
+/**
+ * Whether the Envoy that asks sends for this workload: its sidecar has the certificate of the same account, a hop sends for all.
+ * Others of the mesh may ask about anybody, and would learn a password by it.
+ */
+export function sendsFor(peer: string | null, workload: EgressRequest['workload'], hops: Hops): boolean {
+  if (peer === null || workload === 'unknown') return false;
+  if (hops.isId(peer)) return true;
+  const account = readSpiffe(peer);
+  return account?.namespace === workload.namespace && account.serviceAccount === workload.serviceAccount;
+}
+
+/**
+ * What is added to an allowed request of an Envoy that leaves credentials to us; without those that its parent wants, a refusal.
+ * `entitled`: see sendsFor.
+ */
 export function withCredentials(
   decision: Decision,
   adds: boolean,
+  entitled: () => boolean,
   authorizations: Authorizations,
 ): {readonly decision: Decision; readonly authorization: string | null} {
   const {via} = decision;
   if (!adds || decision.verdict !== 'allow' || via.kind !== 'proxy') return {decision, authorization: null};
   const authorization = authorizations(via.proxy);
-  if (authorization !== undefined) return {decision, authorization};
+  if (authorization === null) return {decision, authorization};
+  if (authorization !== undefined && entitled()) return {decision, authorization};
+  if (authorization !== undefined)
+    return {
+      decision: unreachable(
+        decision,
+        `The credentials of UpstreamProxy ${via.proxy} are for the workload's own Envoy, and the one that asks shows no certificate of its account.`,
+      ),
+      authorization: null,
+    };
   return {
     decision: unreachable(
       decision,

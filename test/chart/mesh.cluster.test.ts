@@ -89,6 +89,10 @@ describe('the chart’s extauthz in a mesh', () => {
     expect(extauthzSettings(argv, {KUBERNETES_SERVICE_HOST: '10.96.0.1'}, false).parentCredentials).toBe(true);
   });
 
+  it('credentials are told to nobody without a certificate', () => {
+    expect(template({extauthz: {...PLAIN, parentCredentials: true}}).stderr).toContain('extauthz.parentCredentials');
+  });
+
   it('two answers to who may ask are refused', () => {
     const both = {...OWN, tls: {...OWN.tls, mesh: true}};
     expect(template({extauthz: both}).stderr).toContain('mesh and clientCa');

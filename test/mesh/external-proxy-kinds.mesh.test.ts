@@ -7,7 +7,7 @@ import {ablations} from './ablate.ts';
 import {fromIntent} from './generated.ts';
 import {selfSigned, startSquid, startTinyproxy, type Parent} from './parents.ts';
 import {meshTest} from './require.ts';
-import {meshWorld, RESOLVER, type MeshWorld, type RunningMesh} from './world.ts';
+import {EXTAUTHZ_ID, meshWorld, RESOLVER, type MeshWorld, type RunningMesh} from './world.ts';
 
 const PORT = 3128;
 const USER = {name: 'alice', password: 's3cret'};
@@ -46,7 +46,11 @@ const intentOf = (trust: string, names: readonly ParentName[] = NAMES, asking = 
     ...(isTls(name) ? {trust} : {}),
   }));
   const mesh = {apiVersion: 'sallyport.dev/v1alpha1', kind: 'MeshEgress', metadata: {name: 'default'}};
-  const spec = {enforcement: asking.map((namespace) => ({...SCOPE, namespace})), proxies};
+  const spec = {
+    extauthz: {identity: EXTAUTHZ_ID},
+    enforcement: asking.map((namespace) => ({...SCOPE, namespace})),
+    proxies,
+  };
   return [{...mesh, spec}, ...names.map(proxyDocument)].map((one) => stringify(one)).join('---\n');
 };
 const policyOf = (namespace: string): object => ({

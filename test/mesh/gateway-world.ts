@@ -13,12 +13,9 @@ import {createLab, udpIn, type Lab, type LabPod} from '../lab/index.ts';
 import {serveCertificates} from './certificates.ts';
 import {startIstiod, type Istiod} from './istiod.ts';
 import {redirectPod, startSidecar} from './proxy.ts';
-import {EXTAUTHZ, RESOLVER, startExtauthz, type Tried} from './world.ts';
+import {EXTAUTHZ, extauthzCertificate, identity, RESOLVER, startExtauthz, type Tried} from './world.ts';
 
 export const SDS_PORT = 9001;
-export const identity = (namespace: string, account: string): string =>
-  `spiffe://cluster.local/ns/${namespace}/sa/${account}`;
-export const EXTAUTHZ_ID = identity(EXTAUTHZ.namespace, EXTAUTHZ.name);
 export const GATEWAY_ID = identity('istio-egress', 'istio-egressgateway');
 /** The one whose traffic leaves through the gateway. */
 export const APP = {name: 'app', namespace: 'app', labels: {app: 'web'}, serviceAccount: 'web'} as const;
@@ -241,15 +238,10 @@ function extauthzFlags(lab: Lab, dir: string, mesh: MeshCa, policies: readonly o
     path('workloads.yaml'),
     stringify([APP, OTHER].map((one) => ({ips: lab.pod(one.name).ips, ...one, trustsCa: true}))),
   );
-  const {cert_chain: chain, private_key: key} = mesh.pair(EXTAUTHZ_ID);
-  writeFileSync(path('tls.crt'), chain);
-  writeFileSync(path('tls.key'), key, {mode: 0o600});
-  writeFileSync(path('mesh-root.crt'), mesh.root);
   const at = lab.node.ips[0]!;
   return [
     ...['--policy', path('policies'), '--workloads', path('workloads.yaml'), '--resolver', RESOLVER],
-    ...['--listen', `${at}:${EXTAUTHZ.port}`, '--tls-cert', path('tls.crt'), '--tls-key', path('tls.key')],
-    ...['--client-ca', path('mesh-root.crt'), '--hop', GATEWAY_ID],
+    ...['--listen', `${at}:${EXTAUTHZ.port}`, ...extauthzCertificate(dir, mesh), '--hop', GATEWAY_ID],
     ...['--sds', `${at}:${SDS_PORT}`, '--sds-peer', GATEWAY_ID, '--ca-dir', path('ca'), '--log-format', 'json'],
   ];
 }

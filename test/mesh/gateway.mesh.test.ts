@@ -8,11 +8,11 @@ import {ECHO_PORT} from '../envoy/sites.ts';
 import {say} from '../envoy/talk.ts';
 import {listenIn} from '../lab/index.ts';
 import {ablations} from './ablate.ts';
-import {EXTAUTHZ_ID, GATEWAY, gatewayWorld, identity, type GatewayWorld, type RunningGateway} from './gateway-world.ts';
+import {GATEWAY, gatewayWorld, type GatewayWorld, type RunningGateway} from './gateway-world.ts';
 import {fromIntent} from './generated.ts';
 import {enforce} from './network-policy.ts';
 import {meshTest} from './require.ts';
-import {EXTAUTHZ, RESOLVER} from './world.ts';
+import {EXTAUTHZ, EXTAUTHZ_ID, identity, RESOLVER} from './world.ts';
 
 const SITE = '5.6.40.1';
 const EVIL = '5.6.40.9';

@@ -1,6 +1,6 @@
 /** A lab with sites, DNS, a pod in a mesh and `sallyport extauthz`; istiod and the pod's Envoy are started for each set of objects. */
 import type {ChildProcess} from 'node:child_process';
-import {mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
+import {mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {createInterface} from 'node:readline';
@@ -8,9 +8,11 @@ import {fileURLToPath} from 'node:url';
 import {stringify} from 'yaml';
 import {answerQuery} from '../../cli/demo/dns.ts';
 import {publicCa, type PublicCa} from '../../cli/demo/public-ca.ts';
+import {meshCa, type MeshCa} from '../../extauthz/sds/testing/mesh-ca.ts';
 import {serve, type Arrived, type Site} from '../envoy/sites.ts';
 import type {Envoy} from '../envoy/index.ts';
 import {createLab, udpIn, type ExecResult, type Lab} from '../lab/index.ts';
+import {serveCertificates} from './certificates.ts';
 import {startIstiod, type Istiod} from './istiod.ts';
 import {redirectPod, startSidecar} from './proxy.ts';
 
@@ -18,6 +20,10 @@ export const RESOLVER = '9.9.9.9';
 export const EXTAUTHZ = {name: 'sallyport-extauthz', namespace: 'sallyport', port: 9000} as const;
 const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
 const START_TIMEOUT_MS = 60_000;
+/** Of a workload of the lab. */
+export const identity = (namespace: string, account: string): string =>
+  `spiffe://cluster.local/ns/${namespace}/sa/${account}`;
+export const EXTAUTHZ_ID = identity(EXTAUTHZ.namespace, EXTAUTHZ.name);
 const APP = {name: 'app', namespace: 'app', labels: {app: 'web', egress: 'asked'}} as const;
 const NEIGHBOUR = {name: 'neighbour', namespace: 'other', labels: {app: 'job', egress: 'asked'}} as const;
 const NAMESPACES = [APP.namespace, EXTAUTHZ.namespace, 'istio-system', 'other'];
@@ -67,7 +73,10 @@ export interface WorldOptions {
   readonly sites: readonly Site[];
   /** More names and their addresses. */
   readonly names?: Readonly<Record<string, string>>;
-  /** What secretRefs find: NAMESPACE/NAME/KEY and text. extauthz may then add credentials of parents. */
+  /**
+   * What secretRefs find: NAMESPACE/NAME/KEY and text. extauthz may then add credentials of parents, and tells them to sidecars that
+   * show a certificate: it is asked by mutual TLS (spec.extauthz.identity: EXTAUTHZ_ID).
+   */
   readonly secrets?: Readonly<Record<string, string>>;
   /** A second pod, of the namespace `other`, with a sidecar of its own. */
   readonly neighbour?: boolean;
@@ -126,12 +135,21 @@ export async function meshWorld(options: WorldOptions): Promise<MeshWorld> {
       mkdirSync(dirname(join(dir, 'refs/secrets', path)), {recursive: true});
       writeFileSync(join(dir, 'refs/secrets', path), text);
     }
+    const mutual = meshCa();
     const listen = `${lab.node.ips[0]}:${EXTAUTHZ.port}`;
     const extauthz = await startExtauthz(lab, journal, [
       ...['--policy', policyDir, '--workloads', join(dir, 'workloads.yaml'), '--listen', listen],
       ...['--resolver', RESOLVER, '--log-format', 'json'],
-      ...(options.secrets === undefined ? [] : ['--refs', join(dir, 'refs'), '--parent-credentials']),
+      ...(options.secrets === undefined
+        ? []
+        : ['--refs', join(dir, 'refs'), '--parent-credentials', ...extauthzCertificate(dir, mutual)]),
     ]);
+    const shown: {app?: string; neighbour?: string} = {};
+    if (options.secrets !== undefined)
+      for (const {name, namespace} of [APP, NEIGHBOUR]) {
+        shown[name] = join(dir, `${name}.sock`);
+        servers.push({close: await serveCertificates(mutual, identity(namespace, 'default'), shown[name])});
+      }
     for (const name of pods) await redirectPod(lab, lab.pod(name));
 
     const curlIn = (where: string, args: readonly string[]): Promise<ExecResult> =>
@@ -169,9 +187,14 @@ export async function meshWorld(options: WorldOptions): Promise<MeshWorld> {
         let envoy: Envoy;
         let beside: Envoy | null = null;
         try {
-          envoy = await startSidecar(lab, pod, APP, lab.node.ips[0]!, {environment: options.environment ?? {}});
+          envoy = await startSidecar(lab, pod, APP, lab.node.ips[0]!, {
+            environment: options.environment ?? {},
+            ...(shown.app === undefined ? {} : {certificates: shown.app}),
+          });
           if (options.neighbour === true)
-            beside = await startSidecar(lab, lab.pod('neighbour'), NEIGHBOUR, lab.node.ips[0]!);
+            beside = await startSidecar(lab, lab.pod('neighbour'), NEIGHBOUR, lab.node.ips[0]!, {
+              ...(shown.neighbour === undefined ? {} : {certificates: shown.neighbour}),
+            });
         } catch (error) {
           await istiod.stop();
           throw error;
@@ -233,6 +256,17 @@ function baseObjects(lab: Lab): string {
   return [plain, extauthz].map((object) => stringify(object)).join('---\n');
 }
 
+/** Writes its certificate of the mesh; the result are its flags. */
+export function extauthzCertificate(dir: string, mesh: MeshCa): readonly string[] {
+  const {cert_chain: chain, private_key: key} = mesh.pair(EXTAUTHZ_ID);
+  const files = {'tls-cert': chain, 'tls-key': key, 'client-ca': mesh.root};
+  return Object.entries(files).flatMap(([flag, pem]) => {
+    const path = join(dir, `${flag}.pem`);
+    writeFileSync(path, pem, {mode: 0o600});
+    return [`--${flag}`, path];
+  });
+}
+
 /** Starts `sallyport extauthz` on the node; resolves when it listens. */
 export async function startExtauthz(
   lab: Lab,
@@ -259,5 +293,3 @@ export async function startExtauthz(
   });
   return child;
 }
-
-export const read = (path: string): string => readFileSync(path, 'utf8');
