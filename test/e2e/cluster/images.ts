@@ -178,6 +178,7 @@ export async function image(
   layers: readonly string[],
   config: Config,
   alsoNamed: readonly string[] = [],
+  tag = '1',
 ): Promise<Image> {
   const scratch = mkdtempSync(join(dirname(layers[0]!) === CACHE ? tmpdir() : dirname(layers[0]!), 'image-'));
   const digests = await Promise.all(layers.map(sha256));
@@ -190,7 +191,7 @@ export async function image(
     rootfs: {type: 'layers', diff_ids: digests.map((digest) => `sha256:${digest}`)},
   });
   const configFile = `${createHash('sha256').update(text).digest('hex')}.json`;
-  const full = `localhost/${name}:1`;
+  const full = `localhost/${name}:${tag}`;
   writeFileSync(join(scratch, configFile), text);
   writeFileSync(
     join(scratch, 'manifest.json'),

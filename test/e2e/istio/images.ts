@@ -8,7 +8,8 @@ import {debianLayer, image, layerOf, type Image} from '../cluster/images.ts';
 
 /** As Istio's charts put them together: HUB/pilot:TAG, HUB/proxyv2:TAG. */
 export const HUB = 'localhost';
-export const TAG = '1';
+/** It tells the version, as Istio's own images do. */
+export const TAG = '1.31.0';
 
 const PATHS = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** What istio-init redirects a pod with, and what it looks at the pod with. */
@@ -31,12 +32,26 @@ export async function istioImages(dir: string, say: (text: string) => void): Pro
     const debian = debianLayer(DEBIAN, say);
     say('images of Istio');
     return [
-      await image(dir, 'pilot', [layerOf(scratch, pilotFiles(scratch))], {
-        ...{Env: [PATHS], User: '1337:1337', Entrypoint: ['/usr/local/bin/pilot-discovery']},
-      }),
-      await image(dir, 'proxyv2', [debian, layerOf(scratch, proxyFiles(scratch))], {
-        ...{Env: [PATHS], Entrypoint: ['/usr/local/bin/pilot-agent']},
-      }),
+      await image(
+        dir,
+        'pilot',
+        [layerOf(scratch, pilotFiles(scratch))],
+        {
+          ...{Env: [PATHS], User: '1337:1337', Entrypoint: ['/usr/local/bin/pilot-discovery']},
+        },
+        [],
+        TAG,
+      ),
+      await image(
+        dir,
+        'proxyv2',
+        [debian, layerOf(scratch, proxyFiles(scratch))],
+        {
+          ...{Env: [PATHS], Entrypoint: ['/usr/local/bin/pilot-agent']},
+        },
+        [],
+        TAG,
+      ),
     ];
   } finally {
     rmSync(scratch, {recursive: true, force: true});

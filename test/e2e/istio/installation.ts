@@ -8,6 +8,8 @@ import {expect} from '../report.ts';
 import {HUB, TAG} from './images.ts';
 
 export const ISTIO_NAMESPACE = 'istio-system';
+/** What charts of the main branch say; a release's say their own version. */
+const UNRELEASED = 'app.kubernetes.io/version: 1.0.0';
 
 /** `values` is what `sallyport mesh-config generate -o values` says, as it is for the istiod chart. */
 function installation(values: string): object {
@@ -47,7 +49,7 @@ export async function installIstio(cluster: Cluster, values: string): Promise<st
   ]);
   expect(status === 0, stderr);
   const manifest = join(cluster.machine.dir, 'istio.yaml');
-  writeFileSync(manifest, stdout);
+  writeFileSync(manifest, stdout.replaceAll(UNRELEASED, `app.kubernetes.io/version: ${TAG}`));
   await cluster.must(['apply', '--server-side', '-f', manifest]);
   await cluster.must(['-n', ISTIO_NAMESPACE, 'rollout', 'status', 'deployment/istiod', '--timeout=180s']);
   return manifest;

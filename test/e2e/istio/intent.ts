@@ -1,7 +1,7 @@
 /** What the suite asks for: one policy for pods with a sidecar and for pods without, and how the mesh is to ask about it. */
 import {stringify} from 'yaml';
 import {NAMESPACE} from '../installation.ts';
-import {EXTAUTHZ_NAME} from './certificates.ts';
+import {EXTAUTHZ_IDENTITY} from './certificates.ts';
 
 /** Pods of both kinds have it; the policy and the mesh select by it. */
 export const LABELS = {app: 'shop'} as const;
@@ -62,7 +62,7 @@ const MESH_EGRESS = {
   metadata: {name: 'default'},
   spec: {
     outboundTrafficPolicy: 'RegistryOnly',
-    extauthz: {name: 'sallyport-extauthz', namespace: NAMESPACE, identity: EXTAUTHZ_NAME},
+    extauthz: {name: 'sallyport-extauthz', namespace: NAMESPACE, identity: EXTAUTHZ_IDENTITY},
     enforcement: [{at: 'Sidecar', namespace: MESHED}],
     proxies: PARENT_NAMES.map((name) => ({name: proxyName(name), namespaces: [MESHED]})),
     chain: PARENT_NAMES.map((name) => ({name: proxyName(name)})),

@@ -11,7 +11,7 @@ import {NAMESPACE, rolledOut, upgrade} from '../installation.ts';
 import type {Internet} from '../internet.ts';
 import {makePod} from '../pods.ts';
 import {eventually, expect, type Report} from '../report.ts';
-import {companyCa, EXTAUTHZ_NAME, extauthzValues, meshCertificate} from './certificates.ts';
+import {companyCa, EXTAUTHZ_NAME, EXTAUTHZ_VALUES, meshCertificate} from './certificates.ts';
 import {istioImages} from './images.ts';
 import {installIstio, ISTIO_NAMESPACE, uninstallIstio} from './installation.ts';
 import {INTENT, LABELS, MESHED, PARENT_NAMES, PARENTS, PLAIN, POLICIES, SITES, sites, urlOf} from './intent.ts';
@@ -77,13 +77,13 @@ async function install(cluster: Cluster, internet: Internet, report: Report): Pr
     [
       'the chart’s extauthz, which takes certificates of the mesh only',
       async () => {
-        await upgrade(cluster, await extauthzValues(cluster));
+        await upgrade(cluster, EXTAUTHZ_VALUES);
         await rolledOut(cluster);
         await cluster.must(['-n', NAMESPACE, 'rollout', 'status', 'deployment/sallyport-extauthz', '--timeout=120s']);
       },
     ],
     [
-      'mesh-config apply; verify finds nothing in the way',
+      'mesh-config apply',
       async () => {
         for (const name of [MESHED, PLAIN]) await cluster.must(['create', 'namespace', name]);
         await cluster.must(['label', 'namespace', MESHED, 'istio-injection=enabled']);
@@ -92,9 +92,7 @@ async function install(cluster: Cluster, internet: Internet, report: Report): Pr
           await cluster.must(['apply', '-f', '-'], JSON.stringify(object));
         const started = Date.now();
         const said = await meshConfig('apply', ...here);
-        const ms = Date.now() - started;
-        await meshConfig('verify', ...here);
-        return `${said.trim().split('\n').length} objects in ${ms} ms`;
+        return `${said.trim().split('\n').length} objects in ${Date.now() - started} ms`;
       },
     ],
     [
@@ -109,6 +107,7 @@ async function install(cluster: Cluster, internet: Internet, report: Report): Pr
         await makePod(cluster, {namespace: PLAIN, name: 'app', labels: {...LABELS, ...TPROXY}});
       },
     ],
+    ['mesh-config verify finds nothing in the way', async () => (await meshConfig('verify', ...here)).trim()],
   ];
   for (const [name, run] of steps) if (!(await report.step(name, run))) return null;
   return manifest;
