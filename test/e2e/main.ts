@@ -3,7 +3,7 @@
  *   npm run e2e [-- SUITE...] [--keep-logs DIR] [--markdown FILE]
  * With --markdown the tables are written between the marks of the file.
  */
-import {cpSync, readFileSync, writeFileSync} from 'node:fs';
+import {cpSync, existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {attack} from './attack/suite.ts';
@@ -35,6 +35,12 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 
+const {markdown} = values;
+if (markdown !== undefined && !existsSync(markdown)) {
+  console.error(`--markdown ${markdown} is not there: give a file with the marks, such as docs/E2E.md`);
+  process.exit(2);
+}
+
 const report = new Report();
 const started = Date.now();
 const cluster = await startCluster((text) => console.log(`${((Date.now() - started) / 1000).toFixed(0)} s: ${text}`));
@@ -53,8 +59,7 @@ try {
 } finally {
   await cluster.stop();
 }
-if (values.markdown !== undefined)
-  writeFileSync(values.markdown, withTables(readFileSync(values.markdown, 'utf8'), report.markdown()));
+if (markdown !== undefined) writeFileSync(markdown, withTables(readFileSync(markdown, 'utf8'), report.markdown()));
 console.log(`\n${report.steps.length - report.failed} passed, ${report.failed} failed, 0 skipped`);
 process.exitCode = report.failed === 0 ? 0 : 1;
 
