@@ -219,7 +219,9 @@ export class Supervisor {
     this.#refs.follow(proxies.flatMap(refsOf));
     const {parents, missing} = resolveParents(proxies, this.#refs);
     // At first a parent without its secret would answer 502 for want of a moment.
-    this.#whole ||= known !== null && this.#refs.settled;
+    // And where pods speak mTLS, a peer that is not known yet would be spoken to in plain.
+    this.#whole ||=
+      known !== null && this.#refs.settled && (this.#config.mtls === null || this.#mtls?.settled === true);
     this.#missingRefs = missing;
     const told = this.#whole ? known : null;
     const mtls = this.#mtls?.state(told?.workloads ?? null) ?? null;

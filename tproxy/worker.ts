@@ -100,7 +100,9 @@ class Worker {
       mustUseOwnAddress: (address) =>
         config.capture !== 'pod' && (this.#mustUseOwnAddress(address) || this.#mtls?.isPeer(address) === true),
       connectTransparent:
-        config.capture === 'node' ? (options) => this.#mtls?.dial(options) ?? connectTransparent(options) : null,
+        config.capture === 'node'
+          ? (options) => (this.#mtls === null ? connectTransparent(options) : this.#mtls.dial(options))
+          : null,
     });
     this.#relay = createRelay({
       policies: () => this.#policies,

@@ -37,9 +37,11 @@ afterEach(async () => {
 
 describe('what workers are told of mTLS', () => {
   test('is not whole before both this node’s pods and everybody else’s are known: an empty table would let all by', () => {
+    expect(mtls.settled).toBe(false);
     expect(mtls.state(null).whole).toBe(false);
     expect(mtls.state(entry('a', '10.0.0.1')).whole).toBe(false);
     cluster.known = {documents: [], notLoaded: [], workloads: entry('b', '10.0.1.1')};
+    expect(mtls.settled).toBe(true);
     expect(mtls.state(null).whole).toBe(false);
     expect(mtls.state(entry('a', '10.0.0.1')).whole).toBe(true);
   });

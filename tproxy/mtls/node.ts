@@ -73,10 +73,15 @@ export class NodeMtls {
     return mtls;
   }
 
+  /** Whether the pods of other nodes are known. */
+  get settled(): boolean {
+    return this.#cluster === null || this.#cluster.known !== null;
+  }
+
   /** `told`: the pods of this node; null: not known yet. */
   state(told: readonly WorkloadEntry[] | null): MtlsState {
     const own = told ?? [];
-    const whole = told !== null && (this.#cluster === null || this.#cluster.known !== null);
+    const whole = told !== null && this.settled;
     this.#own = own;
     const here = new Map(own.flatMap(({ips, workload}) => ips.map((ip) => [ip, workload.uid] as const)));
     const elsewhere = (this.#cluster?.known?.workloads ?? this.#peers).filter(

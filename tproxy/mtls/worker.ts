@@ -1,15 +1,17 @@
 /** The wire in a worker: fed with whole states, as the rest of it. */
 import {createServer, type Server, type Socket} from 'node:net';
-import type {Address, Endpoint} from '../../policy/index.ts';
+import type {Address} from '../../policy/index.ts';
 import type {Journal} from '../../runtime/journal.ts';
+import {SallyportError} from '../../runtime/errors.ts';
 import {PORTS} from '../../runtime/names.ts';
-import {listenTransparent} from '../capture/sockets.ts';
+import {connectTransparent, listenTransparent, type DialOptions} from '../capture/sockets.ts';
 import {dialAs} from './capture/dial.ts';
 import {enrolment, type Enrolment} from './enrolment.ts';
 import type {Identity} from './identity/identity.ts';
 import type {MtlsState} from './node.ts';
 import type {MtlsConfig} from './settings.ts';
 import {dialled} from './wire/dialled.ts';
+import {Dials} from './wire/dials.ts';
 import {WIRE_LIMITS} from './wire/limits.ts';
 import type {WireServices} from './wire/services.ts';
 import {createWire, type Wire} from './wire/wire.ts';
@@ -22,8 +24,11 @@ export class WorkerMtls {
   readonly #services: WireServices;
   readonly #wire: Wire;
   readonly #servers: Server[] = [];
+  readonly #dials: Dials;
   #state: MtlsState;
   #enrolment: Enrolment;
+  /** Who is told of what cannot be accepted, while listening waits for a whole state. */
+  #awaited: ((error: Error) => void) | null = null;
 
   constructor(config: MtlsConfig, state: MtlsState, journal: Journal, count: (event: string) => void) {
     this.#config = config;
@@ -41,6 +46,7 @@ export class WorkerMtls {
       limits: WIRE_LIMITS,
     };
     this.#wire = createWire(this.#services);
+    this.#dials = new Dials(this.#services);
   }
 
   /** What a pod shows is its own: a certificate of another ServiceAccount (of files, say) is none. */
@@ -50,8 +56,20 @@ export class WorkerMtls {
     return identity.spiffeId === this.#enrolment.of(address)?.spiffeId ? identity : null;
   }
 
-  /** Listens, or throws SallyportError `PortInUse`, `MissingCapability` ... */
+  get listening(): boolean {
+    return this.#servers.length > 0;
+  }
+
+  /**
+   * Listens, or throws SallyportError `PortInUse`, `MissingCapability` ... Before everybody is known it only remembers to: the
+   * kernel may hold an earlier run's table, and hand over what we would let by for not knowing whose it is. Until then SYNs of
+   * Strict pods are dropped and come again.
+   */
   async listen(onError: (error: Error) => void): Promise<void> {
+    if (!this.#state.whole) {
+      this.#awaited = onError;
+      return;
+    }
     for (const ip of ['0.0.0.0', '::']) {
       const options = {allowHalfOpen: true, noDelay: true, pauseOnConnect: true};
       const server = createServer(options, (socket) => this.#accept(socket));
@@ -84,12 +102,22 @@ export class WorkerMtls {
     return !this.#state.here.has(address) && this.#enrolment.of(address) !== null;
   }
 
-  /** As dialled(). */
-  dial({source, destination}: {readonly source: Endpoint; readonly destination: Endpoint}): Socket | null {
-    return dialled(this.#services, source, destination);
+  /** For the relay: wrapped where both ends are enrolled (dialled()), else as connectTransparent(). Throws as both of them do. */
+  dial(options: DialOptions): Socket {
+    const {source, destination} = options;
+    if (!this.#state.whole)
+      throw new SallyportError('NotKnownYet', 'who is enrolled is not known yet', 'It is asked for again by itself.');
+    const wrapped = dialled(this.#services, source, destination);
+    const socket = wrapped ?? connectTransparent(options);
+    const peerId = wrapped === null ? null : (this.#enrolment.of(destination.ip)?.spiffeId ?? null);
+    const protectedBy = wrapped === null ? 'plain' : 'mtls';
+    this.#dials.follow(socket, {direction: 'out', source, destination}, {protectedBy, peerId});
+    return socket;
   }
 
+  /** One that is not whole changes nothing: what was known is better than half of what is. */
   apply(state: MtlsState): void {
+    if (!state.whole) return;
     const before = new Map([...this.#state.identities.values()].map((identity) => [identity.chainPem, identity]));
     // The same object as long as nothing changed: its TLS context is kept by it.
     const identities = new Map(
@@ -101,6 +129,10 @@ export class WorkerMtls {
     this.#state = {...state, identities};
     this.#enrolment = enrolment(state.entries, this.#config);
     this.#wire.recheck();
+    this.#dials.recheck();
+    const onError = this.#awaited;
+    this.#awaited = null;
+    if (onError !== null) this.listen(onError).catch(onError);
   }
 
   connections(): number {
@@ -109,6 +141,7 @@ export class WorkerMtls {
 
   /** SYNs are dropped from now on, and wait for our successor. */
   stopListening(): void {
+    this.#awaited = null;
     for (const server of this.#servers.splice(0)) server.close();
   }
 

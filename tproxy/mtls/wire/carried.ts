@@ -1,6 +1,7 @@
 /** One connection that the wire carries, and what all stages of it share: refusal, deadline, its place among the living. */
 import type {Socket} from 'node:net';
 import type {Endpoint} from '../../../policy/index.ts';
+import {isOutdated, type Footing} from './footing.ts';
 import {Joint, ignore, reset, type End} from './joint.ts';
 import type {WireEvent, WireServices} from './services.ts';
 
@@ -8,13 +9,6 @@ export interface Living {
   readonly carried: Set<Carried>;
   /** Connections by source address. */
   readonly bySource: Map<string, number>;
-}
-
-/** What a connection rests on, besides its two addresses. */
-export interface Footing {
-  readonly protectedBy: 'mtls' | 'plain';
-  /** The peer's SPIFFE id that was verified; null with plain. */
-  readonly peerId: string | null;
 }
 
 export class Carried {
@@ -55,8 +49,9 @@ export class Carried {
     return this.#over;
   }
 
-  get footing(): Footing | null {
-    return this.#footing;
+  /** Whether it rests on what the table does not say any more; not yet, before join(). */
+  isOutdated(): boolean {
+    return this.#footing !== null && isOutdated(this.#footing, this, this.services);
   }
 
   /** `late` runs unless deadline() is called again before. */
@@ -91,11 +86,18 @@ export class Carried {
     });
   }
 
-  /** Both ends are as they should be: what was read of `near` goes first. */
+  /**
+   * Both ends are as they should be: what was read of `near` goes first. What the table says of them may have changed since the
+   * first packet, which whoever opens it can put off for seconds: then it is refused, for no later look would find it.
+   */
   join(near: End, far: End, footing: Footing, first: Buffer | null, event: WireEvent): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#footing = footing;
+    if (this.isOutdated()) {
+      this.refuse('while it was opened, the address became another’s or the pod Strict');
+      return;
+    }
     this.socket.off('close', this.#gone);
     this.services.count(event);
     this.#joint = new Joint(near, far, {closed: () => this.#end()});

@@ -38,11 +38,13 @@ beforeEach(() => {
     node.counts.clear();
   }
 });
-afterEach(() => {
+afterEach(async () => {
   for (const socket of sockets) socket.destroy();
   sockets.clear();
   for (const server of servers.splice(0)) server.close();
-});
+  // What is still dialled for a client that is gone would be counted in the next test.
+  while ([a, b, c].some(({wire}) => wire.connections() > 0)) await settle();
+}, 30_000);
 afterAll(() => cluster?.close());
 
 const ipOf = (node: NodeName, family: 4 | 6): string => podIps(node)[family === 4 ? 0 : 1];

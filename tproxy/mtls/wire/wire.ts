@@ -40,23 +40,10 @@ export function createWire(services: WireServices): Wire {
     },
     connections: () => living.carried.size,
     recheck() {
-      for (const carried of living.carried) if (isOutdated(carried, services)) carried.destroy();
+      for (const carried of living.carried) if (carried.isOutdated()) carried.destroy();
     },
     close() {
       for (const carried of living.carried) carried.destroy();
     },
   };
 }
-
-/** A peer whose address is another's now; plain where one of both is Strict now. */
-function isOutdated({footing, source, destination, direction}: Carried, services: WireServices): boolean {
-  if (footing === null) return false;
-  const enrolment = services.enrolment();
-  const [own, peer] = direction === 'in' ? [destination, source] : [source, destination];
-  if (footing.protectedBy === 'mtls') return enrolment.of(peer.ip)?.spiffeId !== footing.peerId;
-  const server = enrolment.of(destination.ip);
-  if (server === null || server.plainPorts.has(destination.port) || services.mayBePlain(source.ip)) return false;
-  return direction === 'in' ? server.mode === 'Strict' : isStrict(server.mode, enrolment.of(own.ip)?.mode);
-}
-
-const isStrict = (...modes: readonly (string | undefined)[]): boolean => modes.includes('Strict');

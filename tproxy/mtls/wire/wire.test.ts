@@ -1,0 +1,141 @@
+import {once} from 'node:events';
+import {connect, createServer, Socket, type AddressInfo, type Server} from 'node:net';
+import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
+import type {Enrolled, MtlsMode} from '../enrolment.ts';
+import {WIRE_LIMITS} from './limits.ts';
+import {createWire, type Wire} from './wire.ts';
+
+/** The addresses are the table's; the sockets are this machine's own. */
+const A = {ip: '10.0.1.1', port: 40_000};
+const B = {ip: '10.0.2.1', port: 5432};
+const member = (mode: MtlsMode): Enrolled => ({
+  ...{mode, spiffeId: 'spiffe://cluster.local/ns/shop/sa/b', plainPorts: new Set()},
+});
+
+const table = new Map<string, Enrolled>();
+const said: string[] = [];
+const counts = new Map<string, number>();
+let wire: Wire;
+/** What the pod of the far side listens with. */
+let program: Server;
+/** What hands captured connections to the wire. */
+let captured: Server;
+const sockets = new Set<Socket>();
+/** Made, and not dialling before that is called. */
+let dialling: () => Promise<void>;
+
+beforeEach(async () => {
+  table.clear();
+  said.length = 0;
+  counts.clear();
+  dialling = () => Promise.resolve();
+  program = createServer();
+  captured = createServer({allowHalfOpen: true, pauseOnConnect: true}, (socket) => wire.accept(socket, A, B));
+  for (const server of [program, captured]) {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    server.on('connection', (socket: Socket) => {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+    });
+  }
+  wire = createWire({
+    enrolment: () => ({of: (ip) => table.get(ip) ?? null}),
+    isHere: (ip) => ip === B.ip,
+    identityOf: () => null,
+    mayBePlain: () => false,
+    dial: () => {
+      const socket = new Socket({allowHalfOpen: true});
+      void dialling().then(() => socket.connect((program.address() as AddressInfo).port, '127.0.0.1'));
+      return socket;
+    },
+    journal: {notice: (_level, event, message) => void said.push(`${event} ${message}`)},
+    count: (event) => void counts.set(event, (counts.get(event) ?? 0) + 1),
+    limits: WIRE_LIMITS,
+  });
+});
+afterEach(() => {
+  wire.close();
+  for (const socket of sockets) socket.destroy();
+  sockets.clear();
+  for (const server of [program, captured]) server.close();
+});
+
+function client(): Socket {
+  const socket = connect((captured.address() as AddressInfo).port, '127.0.0.1');
+  sockets.add(socket);
+  socket.on('error', () => undefined);
+  return socket;
+}
+/** How it ended for that side. */
+const ending = (socket: Socket): Promise<string> =>
+  new Promise((resolve) => {
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    socket.once('end', () => resolve('a clean end'));
+    socket.resume();
+  });
+
+describe('a connection that is carried', () => {
+  test.each([{who: 'client'}, {who: 'server'}])(
+    'that the $who resets is reset for the other, and has no end',
+    async ({who}) => {
+      table.set(B.ip, member('Permissive'));
+      const accepted = once(program, 'connection');
+      const near = client();
+      const [far] = (await accepted) as [Socket];
+      const greeted = once(near, 'data');
+      far.write('hello');
+      await greeted;
+      const [left, right] = who === 'client' ? [near, far] : [far, near];
+      const heard = ending(right);
+      left.resetAndDestroy();
+      expect(await heard).toBe('ECONNRESET');
+    },
+  );
+
+  test('that is cut is reset for both', async () => {
+    table.set(B.ip, member('Permissive'));
+    const accepted = once(program, 'connection');
+    const near = client();
+    const [far] = (await accepted) as [Socket];
+    const greeted = once(near, 'data');
+    far.write('hello');
+    await greeted;
+    const heard = Promise.all([ending(near), ending(far)]);
+    wire.close();
+    expect(await heard).toEqual(['ECONNRESET', 'ECONNRESET']);
+  });
+
+  test('and is plain is cut when its pod becomes Strict', async () => {
+    table.set(B.ip, member('Permissive'));
+    const accepted = once(program, 'connection');
+    const near = client();
+    const [far] = (await accepted) as [Socket];
+    const greeted = once(near, 'data');
+    far.write('hello');
+    await greeted;
+    const heard = ending(near);
+    table.set(B.ip, member('Strict'));
+    wire.recheck();
+    expect(await heard).toBe('ECONNRESET');
+  });
+
+  test('and was still being opened when its pod became Strict is refused, not kept for good', async () => {
+    table.set(B.ip, member('Permissive'));
+    let go!: () => void;
+    let asked!: () => void;
+    const dials = new Promise<void>((resolve) => (asked = resolve));
+    dialling = () => {
+      asked();
+      return new Promise((resolve) => (go = resolve));
+    };
+    const heard = ending(client());
+    await dials;
+    table.set(B.ip, member('Strict'));
+    wire.recheck();
+    go();
+    expect(await heard).toBe('ECONNRESET');
+    expect(said.join()).toContain('while it was opened');
+    expect([...counts]).toEqual([['mtls.refused', 1]]);
+  });
+});

@@ -1,0 +1,61 @@
+import {describe, expect, test} from '@jest/globals';
+import {parseWorkloads} from '../../sources/workload-table.ts';
+import {heardJournal} from './identity/testing.ts';
+import type {MtlsState} from './node.ts';
+import {WorkerMtls} from './worker.ts';
+
+const POD = '10.0.0.1';
+const STATE: MtlsState = {
+  entries: parseWorkloads(
+    JSON.stringify([{ips: [POD], namespace: 'shop', name: 'a', uid: 'uid-a', labels: {}}]),
+    'the test',
+  ),
+  here: new Map([[POD, 'uid-a']]),
+  identities: new Map(),
+  whole: false,
+};
+
+const worker = (): WorkerMtls =>
+  new WorkerMtls(
+    {
+      identity: {kind: 'files', dir: '/nowhere'},
+      ...{trustDomain: 'cluster.local', defaultMode: 'Strict', cidrs: [], peersFile: null},
+    },
+    STATE,
+    heardJournal().journal,
+    () => undefined,
+  );
+const fail = (error: Error): void => {
+  throw error;
+};
+
+describe('a worker that does not know everybody yet', () => {
+  // The table of an earlier run hands it connections of pods that it does not know: whom it does not know it would let by.
+  test('does not listen, so that what the kernel holds is dropped and comes again', async () => {
+    const mtls = worker();
+    await mtls.listen(fail);
+    expect(mtls.listening).toBe(false);
+    mtls.apply({...STATE, here: new Map()});
+    expect(mtls.listening).toBe(false);
+    mtls.close();
+  });
+
+  test('dials nothing for a pod: its peer may be one that must not be spoken to in plain', () => {
+    const mtls = worker();
+    const endpoints = {source: {ip: POD, port: 1}, destination: {ip: '10.0.1.1', port: 80}};
+    expect(() => mtls.dial({...endpoints, allowHalfOpen: true})).toThrow(/who is enrolled is not known yet/);
+    mtls.close();
+  });
+
+  test('what was known stays where a later state is not whole', () => {
+    const mtls = worker();
+    const peer = parseWorkloads(
+      JSON.stringify([{ips: ['10.0.1.1'], namespace: 'shop', name: 'b', uid: 'uid-b', labels: {}}]),
+      'the test',
+    );
+    mtls.apply({...STATE, entries: [...STATE.entries, ...peer], whole: true});
+    mtls.apply(STATE);
+    expect(mtls.isPeer('10.0.1.1')).toBe(true);
+    mtls.close();
+  });
+});
