@@ -7,11 +7,11 @@ import {conflicts} from './verify.ts';
 import {versionIn} from './versions.ts';
 
 const HEAD = 'apiVersion: sallyport.dev/v1alpha1\nkind: MeshEgress\nmetadata: {name: default}\n';
-const meshOf = (version: string) =>
+const meshOf = (version: string, enforcement = '{at: Sidecar, namespace: shop}') =>
   loadDocuments([
     {
       file: 'mesh.yaml',
-      text: `${HEAD}spec: {istio: {version: "${version}"}, enforcement: [{at: Sidecar, namespace: shop}]}\n`,
+      text: `${HEAD}spec: {istio: {version: "${version}"}, extauthz: {identity: extauthz.test}, enforcement: [${enforcement}]}\n`,
     },
   ]).setups[0]!;
 const pod = (version: string | null, name = 'web', namespace = 'shop'): Proxy => ({
@@ -41,6 +41,7 @@ const AROUND: Surroundings = {
   services: [SERVICE('sallyport-extauthz', 'sallyport', 9000)],
   sidecars: [],
   envoyFilters: [],
+  networkPolicies: [],
   mesh: null,
 };
 const found = (around: Partial<Surroundings>, version = '1.31') =>
@@ -114,6 +115,73 @@ describe('an EnvoyFilter', () => {
     ],
   ])('of others that %s', (_what, around, code) => {
     expect(found(around).map((text) => text.split(':')[0])).toEqual(code === null ? [] : [code]);
+  });
+});
+
+describe('a question that somebody takes away', () => {
+  const QUESTION = 'envoy.filters.http.ext_authz';
+  const ROUTE = 'type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute';
+  const matched = {listener: {filterChain: {filter: {name: 'x', subFilter: {name: QUESTION}}}}};
+  const byRoute = (value: object) => ({operation: 'MERGE', value: {typed_per_filter_config: {[QUESTION]: value}}});
+  const CASES: readonly [string, Patch][] = [
+    ['the filter', {applyTo: 'HTTP_FILTER', match: matched, patch: {operation: 'REMOVE'}}],
+    [
+      'by another in its place',
+      {applyTo: 'HTTP_FILTER', match: matched, patch: {operation: 'REPLACE', value: {name: 'y'}}},
+    ],
+    ['for a route', {applyTo: 'HTTP_ROUTE', patch: byRoute({'@type': ROUTE, disabled: true})}],
+    [
+      'for a route, in camel case',
+      {patch: {operation: 'MERGE', value: {typedPerFilterConfig: {[QUESTION]: {disabled: true}}}}},
+    ],
+    [
+      'for a host, whatever the type',
+      {applyTo: 'VIRTUAL_HOST', patch: byRoute({'@type': 'FilterConfig', disabled: true})},
+    ],
+    [
+      'for a share of requests',
+      {match: matched, patch: {operation: 'MERGE', value: {typed_config: {filterEnabled: {}}}}},
+    ],
+  ];
+  const codesOf = (patch: Patch, context: string, enforcement: string, namespace: string, more: object = {}) =>
+    conflicts(meshOf('1.31', enforcement), [], {
+      ...AROUND,
+      serviceEntries: [],
+      proxies: [pod(null), pod(null, 'gateway', 'istio-egress')],
+      ...filter({configPatches: [{...patch, match: {...patch.match, context}}], ...more}, namespace),
+    }).map(({code}) => code);
+
+  test.each(CASES)('%s', (_what, patch) => {
+    expect(codesOf(patch, 'SIDECAR_OUTBOUND', '{at: Sidecar}', 'shop')).toEqual(['QuestionRemoved']);
+  });
+
+  const [[, removal]] = CASES as [[string, Patch]];
+  const GATEWAY = '{at: EgressGateway, namespace: shop}';
+  const WAYPOINT = '{at: Waypoint, namespace: shop, hosts: [a.example]}';
+  const TO = {targetRefs: [{kind: 'Gateway'}]};
+  test.each<[string, string, string, string, object, readonly string[]]>([
+    ['at the egress gateway', 'GATEWAY', GATEWAY, 'istio-egress', {}, ['QuestionRemoved']],
+    ['at every gateway', 'GATEWAY', GATEWAY, 'istio-system', {}, ['QuestionRemoved']],
+    ['at a gateway for what comes in', 'GATEWAY', GATEWAY, 'shop', {}, []],
+    ['at gateways where none asks', 'GATEWAY', '{at: Sidecar}', 'istio-egress', {}, []],
+    ['at the waypoint', 'SIDECAR_INBOUND', WAYPOINT, 'shop', TO, ['QuestionRemoved']],
+    ['at the waypoint of others', 'SIDECAR_INBOUND', WAYPOINT, 'other', TO, []],
+    ['of what comes in', 'SIDECAR_INBOUND', WAYPOINT, 'shop', {}, []],
+  ])('%s', (_what, context, enforcement, namespace, more, codes) => {
+    expect(codesOf(removal, context, enforcement, namespace, more)).toEqual(codes);
+  });
+
+  test('who labels it as ours, of no MeshEgress, is found all the same', () => {
+    const {envoyFilters} = filter({configPatches: [removal]});
+    const labels = {'app.kubernetes.io/managed-by': 'sallyport'};
+    const posing = envoyFilters!.map((one) => ({...one, metadata: {...one.metadata, labels}}));
+    expect(found({envoyFilters: posing})).toEqual([expect.stringMatching(/^QuestionRemoved: /)]);
+  });
+
+  test('what fails open is found in camel case too', () => {
+    expect(found(patched({}, {operation: 'ADD', value: {failureModeAllow: true}}))).toEqual([
+      expect.stringMatching(/^FailsOpen: /),
+    ]);
   });
 });
 

@@ -1,4 +1,5 @@
 /** What others' objects do to questions of ours: answers in our place, questions that hang, names that are looked up first. */
+import type {MeshEgressDocument} from '../policy/index.ts';
 import {isOurs, nameOf, type EnvoyFilter, type ServiceEntry, type Surroundings} from './surroundings.ts';
 import type {Conflict} from './verify.ts';
 
@@ -10,14 +11,13 @@ interface Fault {
   readonly fix: string;
 }
 
-/** EnvoyFilters of others, on what sidecars send. */
-export function othersFilters({envoyFilters}: Surroundings): readonly Conflict[] {
+/** EnvoyFilters of others, on the proxies that ask. */
+export function othersFilters(mesh: MeshEgressDocument, {envoyFilters}: Surroundings): readonly Conflict[] {
   return envoyFilters
-    .filter((one) => !isOurs(one))
+    .filter((one) => !isOurs(mesh, one))
     .flatMap((filter) =>
       (filter.spec.configPatches ?? []).flatMap((patch, i): readonly Conflict[] => {
-        const {context = 'ANY'} = patch.match ?? {};
-        if (context !== 'ANY' && context !== 'SIDECAR_OUTBOUND') return [];
+        if (!isOnTheWay(mesh, filter, patch.match?.context ?? 'ANY')) return [];
         return faults(patch).map(({code, message, fix}) => ({
           ...{code, object: nameOf(filter), fix},
           message: `configPatches[${i}] ${message}`,
@@ -26,13 +26,53 @@ export function othersFilters({envoyFilters}: Surroundings): readonly Conflict[]
     );
 }
 
+/** Whether what leaves may come to it: at sidecars, at the egress gateway, or at the waypoint that it names. */
+function isOnTheWay(
+  {enforcement, egressGateway, istio}: MeshEgressDocument,
+  {metadata: {namespace}, spec}: EnvoyFilter,
+  context: string,
+): boolean {
+  if (context === 'ANY' || context === 'SIDECAR_OUTBOUND') return true;
+  if (spec.targetRefs !== undefined)
+    return enforcement.some((one) => one.at === 'Waypoint' && one.namespace === namespace);
+  return (
+    context === 'GATEWAY' &&
+    enforcement.some(({at}) => at === 'EgressGateway') &&
+    (namespace === egressGateway.namespace || namespace === istio.rootNamespace)
+  );
+}
+
+/** As Envoy's own names are written: in a value Istio takes `failureModeAllow` too (proto3 JSON). */
+const snakeKeys = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(snakeKeys);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, one]) => [
+      key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      snakeKeys(one),
+    ]),
+  );
+};
+
 function faults({applyTo, match, patch}: Patch): readonly Fault[] {
-  const text = JSON.stringify([match, patch]);
-  const value = JSON.stringify(patch?.value ?? null);
+  const matched = JSON.stringify(match ?? null);
+  const value = JSON.stringify(snakeKeys(patch?.value ?? null));
+  const operation = patch?.operation;
   const asks = value.includes('ext_authz.v3.ExtAuthz"');
   const found: Fault[] = [];
-  if (patch?.operation === 'REMOVE' && text.includes('ext_authz'))
+  const isOfQuestion = (matched + value).includes('ext_authz');
+  if (isOfQuestion && (operation === 'REMOVE' || (operation === 'REPLACE' && matched.includes('ext_authz') && !asks)))
     found.push({code: 'QuestionRemoved', message: 'takes ext_authz away', fix: 'Take the patch out.'});
+  // By route (ExtAuthzPerRoute, FilterConfig), or the filter itself.
+  else if (
+    isOfQuestion &&
+    (value.includes('"disabled":true') || (operation !== 'ADD' && value.includes('"filter_enabled')))
+  )
+    found.push({
+      code: 'QuestionRemoved',
+      message: 'switches ext_authz off, for some requests at least',
+      fix: 'Take the patch out.',
+    });
   if (value.includes('"failure_mode_allow":true'))
     found.push({
       code: 'FailsOpen',
@@ -65,9 +105,9 @@ function faults({applyTo, match, patch}: Patch): readonly Fault[] {
 }
 
 /** On such a service Envoy looks the name up before any filter of ours is asked: names leave by DNS. */
-export function lookedUpFirst({serviceEntries}: Surroundings): readonly Conflict[] {
+export function lookedUpFirst(mesh: MeshEgressDocument, {serviceEntries}: Surroundings): readonly Conflict[] {
   return serviceEntries
-    .filter((one) => one.spec.resolution === 'DYNAMIC_DNS' && !isOurs(one))
+    .filter((one) => one.spec.resolution === 'DYNAMIC_DNS' && !isOurs(mesh, one))
     .map((one) => ({
       code: 'LookedUpFirst',
       object: nameOf(one),

@@ -3,7 +3,16 @@ import {CoreV1Api, CustomObjectsApi, PatchStrategy, setHeaderOptions, type KubeC
 import {SallyportError} from '../runtime/errors.ts';
 import {idOf, type Live} from './plan.ts';
 import {versionIn} from './versions.ts';
-import type {EnvoyFilter, Named, Proxy, Service, ServiceEntry, SidecarResource, Surroundings} from './surroundings.ts';
+import type {
+  EnvoyFilter,
+  Named,
+  NetworkPolicy,
+  Proxy,
+  Service,
+  ServiceEntry,
+  SidecarResource,
+  Surroundings,
+} from './surroundings.ts';
 import type {IstioObject} from './objects.ts';
 
 const GROUP = 'networking.istio.io';
@@ -82,6 +91,7 @@ export function clusterStore(config: KubeConfig): Store {
         services: (await services).items.map((item) => ({...item, kind: 'Service'})) as unknown as Service[],
         sidecars: await all<SidecarResource>('Sidecar', {group: GROUP, version: 'v1', plural: 'sidecars'}),
         envoyFilters: await all<EnvoyFilter>('EnvoyFilter', KINDS.EnvoyFilter),
+        networkPolicies: await all<NetworkPolicy>('NetworkPolicy', KINDS.NetworkPolicy),
         mesh: await mesh(namespace, revision),
       };
     },

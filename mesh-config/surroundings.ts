@@ -1,5 +1,6 @@
 /** What stands beside our objects in a cluster, as far as it can get in their way. */
-import {OWNED} from './objects.ts';
+import type {MeshEgressDocument} from '../policy/index.ts';
+import {ownLabels} from './objects.ts';
 
 export interface Named {
   readonly kind: string;
@@ -67,6 +68,13 @@ export interface EnvoyFilter extends Named {
   };
 }
 
+export interface NetworkPolicy extends Named {
+  readonly spec: {
+    readonly podSelector?: {readonly matchLabels?: Readonly<Record<string, string>>};
+    readonly egress?: readonly {readonly to?: readonly {readonly ipBlock?: {readonly cidr: string}}[]}[];
+  };
+}
+
 /** A pod of Istio's: istiod, or one with a proxy. */
 export interface Proxy extends Named {
   /** `1.30`; null: it does not tell. */
@@ -81,11 +89,14 @@ export interface Surroundings {
   readonly services: readonly Service[];
   readonly sidecars: readonly SidecarResource[];
   readonly envoyFilters: readonly EnvoyFilter[];
+  readonly networkPolicies: readonly NetworkPolicy[];
   /** The `mesh` of Istio's ConfigMap; null: there is none. */
   readonly mesh: string | null;
 }
 
-export const isOurs = ({metadata}: Named): boolean => metadata.labels?.[OWNED.managedBy] === 'sallyport';
+/** Whether it says that it is of this MeshEgress. Who lies is found too: what was not generated, `diff` shows and `apply` removes. */
+export const isOurs = (mesh: MeshEgressDocument, {metadata}: Named): boolean =>
+  Object.entries(ownLabels(mesh)).every(([key, value]) => metadata.labels?.[key] === value);
 
 export const nameOf = ({kind, metadata}: Named): string => `${kind} ${metadata.namespace}/${metadata.name}`;
 

@@ -26,6 +26,7 @@ const EXTAUTHZ = {
   spec: {ports: [{port: 9000, appProtocol: 'grpc'}]},
 };
 const WEB = {...at('Pod', 'web', 'shop', {app: 'web'}), version: '1.31'};
+const OURS = {'app.kubernetes.io/managed-by': 'sallyport', 'sallyport.dev/mesh-egress': 'default'};
 const NOTHING: Surroundings = {
   istiods: [],
   proxies: [WEB],
@@ -33,6 +34,7 @@ const NOTHING: Surroundings = {
   services: [EXTAUTHZ],
   sidecars: [],
   envoyFilters: [],
+  networkPolicies: [],
   mesh: null,
 };
 const SHOP = '{enforcement: [{at: Sidecar, namespace: shop}]}';
@@ -66,7 +68,7 @@ describe('verify', () => {
     ['seen by the pods that use the proxy', same(['shop'], 'other'), ['SameHost']],
     ['of their own namespace', same(['.'], 'shop'), ['SameHost']],
     ['of another namespace alone', same(['.'], 'other'), []],
-    ['that we have made', same(undefined, 'istio-system', {'app.kubernetes.io/managed-by': 'sallyport'}), []],
+    ['that we have made', same(undefined, 'istio-system', OURS), []],
   ])('a ServiceEntry with the proxy’s host %s', (_what, entry, found) => {
     expect(codes({serviceEntries: [entry]})).toEqual(found);
   });

@@ -3,6 +3,7 @@ import {parse} from 'yaml';
 import type {MeshEgressDocument} from '../policy/index.ts';
 import {extauthzHost} from './check.ts';
 import {aroundGateway} from './gateway/around.ts';
+import {openedByNetworkPolicies} from './gateway/opened.ts';
 import type {ProxyService} from './external-proxy.ts';
 import {matchesNothing} from './matching.ts';
 import {lookedUpFirst, othersFilters} from './others.ts';
@@ -26,14 +27,15 @@ export function conflicts(
 ): readonly Conflict[] {
   return [
     ...(mesh.enforcement.length === 0 ? [] : asked(mesh, around)),
-    ...proxies.flatMap((proxy) => besideProxy(proxy, around)),
+    ...proxies.flatMap((proxy) => besideProxy(mesh, proxy, around)),
     ...hidden(mesh, proxies, around),
     ...(mesh.enforcement.length === 0
       ? []
-      : [...othersFilters(around), ...lookedUpFirst(around), ...tooOld(mesh, around)]),
+      : [...othersFilters(mesh, around), ...lookedUpFirst(mesh, around), ...tooOld(mesh, around)]),
     ...matchesNothing(mesh.istio.rootNamespace, around),
     ...openProviders(around.mesh),
     ...aroundGateway(mesh, around),
+    ...openedByNetworkPolicies(mesh, around),
   ];
 }
 
@@ -112,9 +114,13 @@ function isGrpc({appProtocol, name = ''}: Port): boolean {
 }
 
 /** Another service on the proxy's address and port, under another name, is in nobody's way: of two protocols TCP wins. */
-function besideProxy(proxy: ProxyService, {serviceEntries}: Surroundings): readonly Conflict[] {
+function besideProxy(
+  mesh: MeshEgressDocument,
+  proxy: ProxyService,
+  {serviceEntries}: Surroundings,
+): readonly Conflict[] {
   return serviceEntries
-    .filter((entry) => !isOurs(entry) && isSeenIn(entry, proxy.namespaces))
+    .filter((entry) => !isOurs(mesh, entry) && isSeenIn(entry, proxy.namespaces))
     .flatMap((entry): readonly Conflict[] => {
       const object = nameOf(entry);
       const port = entry.spec.ports?.find(({number}) => number === proxy.port);

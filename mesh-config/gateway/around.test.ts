@@ -18,6 +18,7 @@ const mesh = (enforcement: object[]) =>
 const GATEWAY = mesh([{at: 'EgressGateway', namespace: 'shop'}]);
 const SIDECAR = mesh([{at: 'Sidecar'}]);
 
+const OURS = {'app.kubernetes.io/managed-by': 'sallyport', 'sallyport.dev/mesh-egress': 'default'};
 const NOTHING: Surroundings = {
   istiods: [],
   proxies: [],
@@ -25,6 +26,7 @@ const NOTHING: Surroundings = {
   services: [],
   sidecars: [],
   envoyFilters: [],
+  networkPolicies: [],
   mesh: null,
 };
 const entry = (spec: ServiceEntry['spec'], labels: Record<string, string> = {}): Surroundings => ({
@@ -56,7 +58,7 @@ describe('what leads around the gateway', () => {
     ['a service of the mesh does not', GATEWAY, entry({...DIRECT, location: 'MESH_INTERNAL'}), []],
     ['what other namespaces see does not', GATEWAY, entry({...DIRECT, exportTo: ['bank']}), []],
     ['what is bound to a waypoint does not', GATEWAY, entry(DIRECT, {'istio.io/use-waypoint': 'x'}), []],
-    ['what is ours does not', GATEWAY, entry(DIRECT, {'app.kubernetes.io/managed-by': 'sallyport'}), []],
+    ['what is ours does not', GATEWAY, entry(DIRECT, OURS), []],
     ['where sidecars ask there is nothing to go around', SIDECAR, entry(DIRECT), []],
     ['keys fetched by sidecars', SIDECAR, filter('SIDECAR_OUTBOUND', SELECTOR), ['LeafKeysInSidecar']],
     ['keys fetched by whoever it selects', SIDECAR, filter(undefined, SELECTOR), ['LeafKeysInSidecar']],

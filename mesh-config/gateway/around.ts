@@ -1,7 +1,6 @@
 /** What in a cluster leads around the gateway or the waypoint, or takes keys to where they must not be. Pure. */
 import type {MeshEgressDocument} from '../../policy/index.ts';
-import {OWNED} from '../objects.ts';
-import {isSeenIn, nameOf, type EnvoyFilter, type Surroundings} from '../surroundings.ts';
+import {isOurs, isSeenIn, nameOf, type EnvoyFilter, type Surroundings} from '../surroundings.ts';
 import type {Conflict} from '../verify.ts';
 
 export function aroundGateway(
@@ -15,7 +14,7 @@ export function aroundGateway(
       : serviceEntries
           .filter(
             (entry) =>
-              !isOurs(entry) &&
+              !isOurs(mesh, entry) &&
               entry.spec.location !== 'MESH_INTERNAL' &&
               entry.metadata.labels?.['istio.io/use-waypoint'] === undefined &&
               isSeenIn(entry, led),
@@ -35,9 +34,6 @@ export function aroundGateway(
   }));
   return [...direct, ...keys];
 }
-
-const isOurs = ({metadata}: {metadata: {labels?: Readonly<Record<string, string>>}}): boolean =>
-  metadata.labels?.[OWNED.managedBy] === 'sallyport';
 
 /** Anywhere but in gateways: a patch without a context is for sidecars too. */
 const givesKeys = ({spec}: EnvoyFilter): boolean =>

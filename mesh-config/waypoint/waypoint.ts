@@ -14,7 +14,7 @@ const WAYPOINT = 'sallyport-egress';
 const HBONE_PORT = 15008;
 const SECURITY = 'security.istio.io/v1';
 /** Istio puts it on a waypoint's pods. */
-const IS_GATEWAY = 'gateway.networking.k8s.io/gateway-name';
+export const IS_GATEWAY = 'gateway.networking.k8s.io/gateway-name';
 
 /** In the order in which they are to be written: questions before the names that are asked about. */
 export function waypointObjects(mesh: MeshEgressDocument, {namespace, hosts}: AtWaypoint): readonly Generated[] {

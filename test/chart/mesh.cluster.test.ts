@@ -26,7 +26,15 @@ const intent = (identity: string | null) =>
 const said = (extauthz: object, identity: string | null): readonly string[] => {
   const service = find(rendered({extauthz}), 'Service', 'sallyport-extauthz');
   const {mesh} = intent(identity);
-  const none = {istiods: [], proxies: [], serviceEntries: [], sidecars: [], envoyFilters: [], mesh: null};
+  const none = {
+    istiods: [],
+    proxies: [],
+    serviceEntries: [],
+    sidecars: [],
+    envoyFilters: [],
+    networkPolicies: [],
+    mesh: null,
+  };
   return conflicts(mesh, [], {...none, services: [service as unknown as Service]}).map(({code}) => code);
 };
 

@@ -179,6 +179,7 @@ describe('verify', () => {
     ],
     sidecars: objects.filter(({kind}) => kind === 'Sidecar') as never,
     envoyFilters: objects.filter(({kind}) => kind === 'EnvoyFilter') as never,
+    networkPolicies: [],
     mesh: stringify(generated.settings),
   });
   const codes = (intent: FromIntent, ...objects: readonly Named[]): readonly string[] =>

@@ -1,0 +1,56 @@
+/** NetworkPolicies of others that let pods out past the gateway or waypoint: policies add up, and ours takes nothing back. Pure. */
+import {inAnyCidr, type MeshEgressDocument} from '../../policy/index.ts';
+import {isOurs, nameOf, type NetworkPolicy, type Surroundings} from '../surroundings.ts';
+import type {Conflict} from '../verify.ts';
+import {IS_GATEWAY} from '../waypoint/waypoint.ts';
+
+/** Where the API server and the like are (RFC 1918, 6598, 4193, 3927, 4291): who names such a range means the cluster. */
+const isPrivate = inAnyCidr([
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '100.64.0.0/10',
+  '169.254.0.0/16',
+  'fc00::/7',
+  'fe80::/10',
+]);
+
+export function openedByNetworkPolicies(
+  mesh: MeshEgressDocument,
+  {networkPolicies}: Surroundings,
+): readonly Conflict[] {
+  return networkPolicies.flatMap((policy): readonly Conflict[] => {
+    const {namespace} = policy.metadata;
+    const led = mesh.enforcement.some(
+      (one) => one.at !== 'Sidecar' && one.namespace === namespace && selects(policy, one.labels),
+    );
+    const open = led && !isOurs(mesh, policy) ? (policy.spec.egress ?? []).flatMap(outside)[0] : undefined;
+    if (open === undefined) return [];
+    return [
+      {
+        code: 'OpenedByNetworkPolicy',
+        object: nameOf(policy),
+        message: `it lets pods of ${namespace} out to ${open} by themselves, past the gateway or waypoint: NetworkPolicies add up`,
+        fix: 'Take that out of it, or let it select other pods.',
+      },
+    ];
+  });
+}
+
+/** Labels that want two values of one key select other pods; so does what is for waypoints alone. */
+function selects({spec: {podSelector = {}}}: NetworkPolicy, labels: Readonly<Record<string, string>>): boolean {
+  const wanted = podSelector.matchLabels ?? {};
+  return (
+    !Object.hasOwn(wanted, IS_GATEWAY) &&
+    Object.entries(labels).every(([key, value]) => (wanted[key] ?? value) === value)
+  );
+}
+
+/** What of one rule is outside of the cluster. Without peers it is for everything. */
+function outside({to = []}: NonNullable<NetworkPolicy['spec']['egress']>[number]): readonly string[] {
+  if (to.length === 0) return ['everything'];
+  return to.flatMap(({ipBlock}) => {
+    if (ipBlock === undefined) return [];
+    return isPrivate(ipBlock.cidr.split('/')[0]!) ? [] : [ipBlock.cidr];
+  });
+}
