@@ -13,6 +13,7 @@ import type {MtlsConfig} from './settings.ts';
 import {dialled} from './wire/dialled.ts';
 import {Dials} from './wire/dials.ts';
 import {WIRE_LIMITS} from './wire/limits.ts';
+import {boundedNotices} from './wire/notices.ts';
 import type {WireServices} from './wire/services.ts';
 import {createWire, type Wire} from './wire/wire.ts';
 
@@ -41,7 +42,7 @@ export class WorkerMtls {
       // A node's own connections meet no prerouting; nobody else may.
       mayBePlain: () => false,
       dial: dialAs,
-      journal,
+      journal: boundedNotices(journal),
       count,
       limits: WIRE_LIMITS,
     };

@@ -108,20 +108,26 @@ export class Carried {
   refuse(reason: string): void {
     if (this.#over) return;
     this.services.count('mtls.refused');
-    const {source, destination, direction} = this;
-    const fields = {direction, source: source.ip, destination: destination.ip, port: destination.port};
-    const of = `${source.ip} to ${destination.ip}:${destination.port}`;
-    this.services.journal.notice('warn', 'mtls.refused', `${of}: ${reason}`, fields);
+    this.#say('warn', 'mtls.refused', reason);
     this.destroy();
   }
 
   /** The other end cannot be reached, which is nobody's fault: the client sees what it would have seen, a reset. */
   fail(reason: string): void {
     if (this.#over) return;
-    const {source, destination} = this;
-    const of = `${source.ip} to ${destination.ip}:${destination.port}`;
-    this.services.journal.notice('info', 'mtls.unreachable', `${of}: ${reason}`);
+    this.#say('info', 'mtls.unreachable', reason);
     this.destroy();
+  }
+
+  #say(level: 'info' | 'warn', event: string, reason: string): void {
+    const {source, destination, direction} = this;
+    const fields = {direction, source: source.ip, destination: destination.ip, port: destination.port};
+    this.services.journal.notice(
+      level,
+      event,
+      `${source.ip} to ${destination.ip}:${destination.port}: ${reason}`,
+      fields,
+    );
   }
 
   /** A cut. */

@@ -18,7 +18,13 @@ export function dialled(services: WireServices, source: Endpoint, destination: E
   if (own === null || peer === null || peer.plainPorts.has(destination.port)) return null;
   const refused = (why: string): void => {
     services.count('mtls.refused');
-    services.journal.notice('warn', 'mtls.refused', `${source.ip} to ${destination.ip}:${destination.port}: ${why}`);
+    const fields = {direction: 'out', source: source.ip, destination: destination.ip, port: destination.port};
+    services.journal.notice(
+      'warn',
+      'mtls.refused',
+      `${source.ip} to ${destination.ip}:${destination.port}: ${why}`,
+      fields,
+    );
   };
   const identity = services.identityOf(source.ip);
   if (identity === null) {

@@ -32,6 +32,7 @@ function peek(carried: Carried, own: Enrolled, peer: Enrolled): void {
   const {limits} = services;
   const reader = createClientHelloReader();
   const chunks: Buffer[] = [];
+  let bytes = 0;
   const done = (): Buffer => {
     socket.off('data', read);
     socket.off('end', ended);
@@ -45,9 +46,11 @@ function peek(carried: Carried, own: Enrolled, peer: Enrolled): void {
   };
   const read = (chunk: Buffer): void => {
     chunks.push(chunk);
+    bytes += chunk.length;
     const result = reader.push(chunk);
     switch (result.kind) {
       case 'more':
+        if (bytes > limits.helloBytes) notOurs('a ClientHello that is longer than ours');
         return;
       case 'done':
         if (result.hello.alpn.includes(MTLS_ALPN)) unwrap(carried, peer, done());

@@ -5,6 +5,8 @@ export interface WireLimits {
   readonly handshakeTimeoutMs: number;
   /** How long a Permissive pod's peer that is enrolled may be silent before it is taken for a plain one that waits for its server. */
   readonly peekTimeoutMs: number;
+  /** Of a ClientHello that may be ours, before anybody was verified; ours are under 2 kB, also with post-quantum key shares. */
+  readonly helloBytes: number;
   /** Until the program, or the other node, has answered. */
   readonly connectTimeoutMs: number;
   /** Open at once in one worker: some 60 kB each with TLS. */
@@ -16,6 +18,7 @@ export interface WireLimits {
 export const WIRE_LIMITS: WireLimits = {
   handshakeTimeoutMs: 10_000,
   peekTimeoutMs: 500,
+  helloBytes: 8_192,
   connectTimeoutMs: 10_000,
   connections: 20_000,
   connectionsPerSource: 5_000,

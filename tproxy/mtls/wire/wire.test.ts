@@ -120,6 +120,17 @@ describe('a connection that is carried', () => {
     expect(await heard).toBe('ECONNRESET');
   });
 
+  test('and says a ClientHello that is longer than ours is not listened to for as long as a handshake may take', async () => {
+    table.set(A.ip, {...member('Strict'), spiffeId: 'spiffe://cluster.local/ns/shop/sa/a'});
+    table.set(B.ip, member('Strict'));
+    const near = client();
+    const heard = ending(near);
+    // RFC 8446 §4: a record of 16 kB, of a handshake message of 60 kB; the end of neither comes.
+    near.write(Buffer.concat([Buffer.from([22, 3, 1, 0x40, 0, 1, 0, 0xea, 0x60]), Buffer.alloc(9_000)]));
+    expect(await heard).toBe('ECONNRESET');
+    expect(said.join()).toContain('a ClientHello that is longer than ours, to a Strict pod');
+  });
+
   test('and was still being opened when its pod became Strict is refused, not kept for good', async () => {
     table.set(B.ip, member('Permissive'));
     let go!: () => void;
