@@ -43,6 +43,13 @@ pathNormalization:
     expect(parse(after.data['mesh']!)).toEqual({a: 'b', ...SETTINGS});
   });
 
+  test('an alias in a place of ours is refused: what it stands for would be lost', () => {
+    const providers = 'theirs: &them [{name: tracing}]\nextensionProviders: *them\n';
+    expect(() => mergeMesh(providers, {extensionProviders: [{name: 'sallyport'}]})).toThrow(
+      'extensionProviders is an alias',
+    );
+  });
+
   test.each([
     ['no YAML', '{', 'no YAML'],
     ['a list', '- a\n', 'no mapping'],

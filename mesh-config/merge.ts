@@ -1,5 +1,5 @@
 /** Our settings into somebody else's mesh configuration: what it says beside them stays as it is, comments too. */
-import {isMap, isScalar, isSeq, parseDocument, Scalar, stringify, type Document, type YAMLSeq} from 'yaml';
+import {isAlias, isMap, isScalar, isSeq, parseDocument, Scalar, stringify, type Document, type YAMLSeq} from 'yaml';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Settings} from './mesh-settings.ts';
 
@@ -36,6 +36,8 @@ function merge(document: Document, path: readonly string[], settings: Settings):
   for (const [key, value] of Object.entries(settings)) {
     const at = [...path, key];
     const there = document.getIn(at, true);
+    // What it stands for is written somewhere else, and would be lost here or changed there.
+    if (isAlias(there)) throw unreadable(`${at.join('.')} is an alias (*${there.source})`, 'kubectl get -o yaml');
     if (isPlainMapping(value) && isMap(there)) merge(document, at, value);
     else if (isNamedList(value) && isSeq(there)) for (const one of value) mergeNamed(document, there, one);
     else if (isScalar(there) && !isPlainMapping(value) && !Array.isArray(value)) there.value = value;

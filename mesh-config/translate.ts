@@ -74,6 +74,12 @@ function readProxies(
         `there is no UpstreamProxy ${entry.name}`,
         'Give its document too, in the same file or with another -f.',
       );
+    if (proxy.auth !== null && mesh.extauthz.identity === null && mesh.enforcement.length > 0)
+      return error(
+        'NoIdentity',
+        `UpstreamProxy ${entry.name} wants credentials, and extauthz tells them only to sidecars that show their certificate`,
+        'Give extauthz a certificate of the mesh, and write its name under spec.extauthz.identity.',
+      );
     const named = proxy.endpoints.find(({host}) => parseAddress(host) === null);
     if (named !== undefined && entry.addresses === null)
       return error(
