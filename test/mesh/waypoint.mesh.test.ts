@@ -1,7 +1,6 @@
 /** A waypoint of a real istiod, on plain Envoy: what comes to it by HBONE is asked about, and gets to no other name. */
-import {once} from 'node:events';
 import {mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
-import {connect as connectHttp2, type ClientHttp2Session} from 'node:http2';
+import type {ClientHttp2Session} from 'node:http2';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import type {Duplex} from 'node:stream';
@@ -15,28 +14,19 @@ import {meshCa} from '../../extauthz/sds/testing/mesh-ca.ts';
 import {clusterTest} from '../cluster/require.ts';
 import type {Envoy} from '../envoy/index.ts';
 import {serve, type Arrived} from '../envoy/sites.ts';
-import {connectIn, createLab, udpIn, type Lab} from '../lab/index.ts';
+import {createLab, udpIn, type Lab} from '../lab/index.ts';
 import {startAmbientIstiod, type AmbientIstiod} from './ambient.ts';
 import {serveCertificates} from './certificates.ts';
 import {fromIntent} from './generated.ts';
 import {startSidecar} from './proxy.ts';
 import {meshTest} from './require.ts';
+import {addressOf, hbone, LAB_MESH, WAYPOINT, waypointCluster} from './waypoint-world.ts';
 import {RESOLVER, startExtauthz} from './world.ts';
 
-const HBONE_PORT = 15008;
 /** istiod tells of a change within a second on an idle machine. */
 const PUSHED_MS = 40_000;
 const SITES = {'pages.test': '5.6.40.1', 'sealed.test': '5.6.40.2', 'evil.test': '5.6.40.9'} as const;
 type Site = keyof typeof SITES;
-const WAYPOINT = {
-  name: 'sallyport-egress-1',
-  namespace: 'shop',
-  labels: {
-    'gateway.networking.k8s.io/gateway-name': 'sallyport-egress',
-    'gateway.istio.io/managed': 'istio.io-mesh-controller',
-  },
-};
-
 const INTENT = stringify({
   apiVersion: 'sallyport.dev/v1alpha1',
   kind: 'MeshEgress',
@@ -111,7 +101,7 @@ describe('a waypoint', () => {
       extauthz.namespace,
     ]);
     ends.push(() => istiod.stop());
-    istiod.apply(cluster(lab, extauthz));
+    istiod.apply(waypointCluster(lab, extauthz));
     istiod.cluster.kubectl(
       ['patch', 'pod', '-n', 'shop', WAYPOINT.name, '--subresource=status', '--type=merge', '-p'].concat(
         JSON.stringify({
@@ -125,7 +115,7 @@ describe('a waypoint', () => {
       ),
     );
     expect((await meshConfig('apply', INTENT)).stdout).toMatch(/^(created \S+ \S+\n){10}$/);
-    for (const name of Object.keys(SITES)) address.set(name, await addressOf(istiod, name));
+    for (const name of Object.keys(SITES)) address.set(name, await addressOf(istiod, generated, name));
     const socket = join(dir, 'sds.sock');
     ends.push(await serveCertificates(mesh, 'spiffe://cluster.local/ns/shop/sa/sallyport-egress', socket));
     envoy = await startSidecar(lab, lab.pod('waypoint'), WAYPOINT, '', {
@@ -269,98 +259,9 @@ describe('a waypoint', () => {
       expect(istiod.cluster.kubectl(['delete', kind, '-n', 'shop', object.metadata.name])).toMatchObject({status: 0});
       await until((which) => which !== null);
       istiod.apply([object]);
-      for (const name of Object.keys(SITES)) address.set(name, await addressOf(istiod, name));
+      for (const name of Object.keys(SITES)) address.set(name, await addressOf(istiod, generated, name));
       await until((which) => which === null);
     },
     120_000,
   );
 });
-
-const LAB_MESH = {
-  enableAutoMtls: false,
-  rootNamespace: 'istio-system',
-  defaultConfig: {discoveryAddress: '127.0.0.1:15010'},
-} as const;
-
-/** What istiod and a cluster's controllers would make, and what plain Envoy does not know taken away. */
-function cluster(lab: Lab, extauthz: {name: string; namespace: string; port: number}): readonly object[] {
-  const waypoint = lab.pod('waypoint').ip4;
-  const service = (name: string, namespace: string, port: number, portName: string, ip: string): readonly object[] => [
-    {apiVersion: 'v1', kind: 'Service', metadata: {name, namespace}, spec: {ports: [{name: portName, port}]}},
-    {
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata: {name, namespace, labels: {'kubernetes.io/service-name': name}},
-      addressType: 'IPv4',
-      ports: [{name: portName, port, protocol: 'TCP'}],
-      endpoints: [{addresses: [ip], conditions: {ready: true}}],
-    },
-  ];
-  const metadataFilter = (name: string): object => ({
-    applyTo: 'HTTP_FILTER',
-    match: {
-      context: 'ANY',
-      listener: {
-        filterChain: {filter: {name: 'envoy.filters.network.http_connection_manager', subFilter: {name}}},
-      },
-    },
-    patch: {operation: 'REMOVE'},
-  });
-  return [
-    ...service(extauthz.name, extauthz.namespace, extauthz.port, 'grpc', lab.node.ips[0]!),
-    ...service('sallyport-egress', 'shop', HBONE_PORT, 'hbone', waypoint),
-    {apiVersion: 'v1', kind: 'ServiceAccount', metadata: {name: 'sallyport-egress', namespace: 'shop'}},
-    {
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: {name: WAYPOINT.name, namespace: 'shop', labels: WAYPOINT.labels},
-      spec: {
-        serviceAccountName: 'sallyport-egress',
-        nodeName: 'lab',
-        containers: [{name: 'istio-proxy', image: 'none'}],
-      },
-    },
-    {
-      apiVersion: 'networking.istio.io/v1alpha3',
-      kind: 'EnvoyFilter',
-      metadata: {name: 'plain-envoy', namespace: 'shop'},
-      spec: {
-        targetRefs: [{kind: 'Gateway', group: 'gateway.networking.k8s.io', name: 'sallyport-egress'}],
-        configPatches: ['waypoint_upstream_peer_metadata', 'waypoint_downstream_peer_metadata'].map(metadataFilter),
-      },
-    },
-  ];
-}
-
-/** The address that istiod gave to a name. */
-async function addressOf({cluster: api}: AmbientIstiod, name: string): Promise<string> {
-  const object = generated.objects.find(
-    ({object: {kind, spec}}) => kind === 'ServiceEntry' && (spec['hosts'] as string[]).includes(name),
-  )!.object;
-  for (const deadline = Date.now() + 60_000; ;) {
-    const {stdout} = api.kubectl([
-      ...['get', 'serviceentry', '-n', 'shop', object.metadata.name],
-      ...['-o', 'jsonpath={.status.addresses[*].value}'],
-    ]);
-    const found = stdout.split(' ').find((one) => one.includes('.'));
-    if (found !== undefined) return found;
-    if (Date.now() > deadline) throw new Error(`${name} has no address`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
-/** What ztunnel does for a pod of an ambient mesh: mutual TLS and HTTP/2 to the waypoint. */
-async function hbone(lab: Lab, pair: {cert_chain: Buffer; private_key: Buffer}): Promise<ClientHttp2Session> {
-  const socket = connectIn(lab.pod('app').path, {ip: lab.pod('waypoint').ip4, port: HBONE_PORT});
-  const tls = connectTls({
-    socket,
-    ALPNProtocols: ['h2'],
-    cert: pair.cert_chain,
-    key: pair.private_key,
-    rejectUnauthorized: false,
-  });
-  const session = connectHttp2('https://waypoint', {createConnection: () => tls});
-  await once(session, 'connect');
-  session.on('error', () => undefined);
-  return session;
-}
