@@ -30,8 +30,11 @@ const DEBIAN = {
     tcpdump: 'tcpdump',
     openssl: 'openssl',
     faketime: 'faketime',
+    // Programs that mTLS between pods carries.
+    'redis-server': 'redis-server',
+    sshd: 'openssh-server',
   },
-  bench: {wrk: 'wrk', h2load: 'nghttp2-client'},
+  bench: {wrk: 'wrk', h2load: 'nghttp2-client', iperf3: 'iperf3'},
   // A node of our own: the container runtime, its network plugins, and what its images are made with.
   e2e: {
     containerd: 'containerd',

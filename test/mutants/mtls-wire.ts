@@ -66,8 +66,8 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     name: 'what was plain stays so when the pod becomes Strict',
     guards: 'MTLS: a change of mode reaches what lives',
     file: 'tproxy/mtls/wire/wire.ts',
-    find: 'if (isOutdated(carried, services)) carried.destroy();',
-    replace: 'if (isOutdated(carried, services)) continue;',
+    find: 'if (carried.isOutdated()) carried.destroy();',
+    replace: 'if (carried.isOutdated()) continue;',
     tests: REFUSED,
   },
   {

@@ -1,0 +1,75 @@
+import {readFileSync, writeFileSync} from 'node:fs';
+import {describe, expect, test} from '@jest/globals';
+import {DEFAULT_MARKS} from '../../capture/marks.ts';
+import {MTLS_COUNTERS, mtlsChanges, mtlsTable, type MtlsCapture} from './node-table.ts';
+
+const CAPTURE: MtlsCapture = {
+  members: [
+    {ip: '10.244.1.5', interface: 'veth1', here: true, strict: true, plainPorts: [9090]},
+    {ip: 'fd00:10:244:1::5', interface: 'veth1', here: true, strict: true, plainPorts: []},
+    // No route to it yet: what it sends is dropped.
+    {ip: '10.244.1.6', interface: null, here: true, strict: false, plainPorts: []},
+    {ip: '10.244.2.5', interface: null, here: false, strict: true, plainPorts: []},
+    {ip: 'fd00:10:244:2::5', interface: null, here: false, strict: false, plainPorts: []},
+  ],
+  others: ['10.244.2.6'],
+  strictCidrs: ['10.244.0.0/16', 'fd00:10:244::/48'],
+  port: 15082,
+  marks: DEFAULT_MARKS,
+};
+
+/** The rules of a chain, in order. */
+function chain(name: string): string[] {
+  const [, body = ''] =
+    new RegExp(`chain ${name} \\{\n([^}]*(?:\\{[^}]*\\}[^}]*)*?)\n  \\}`).exec(mtlsTable(CAPTURE)) ?? [];
+  return body.split('\n').map((line) => line.trim());
+}
+
+describe('the table', () => {
+  test('is the one that is reviewed in testdata', () => {
+    const file = new URL('./testdata/two-nodes.nft', import.meta.url);
+    const table = mtlsTable(CAPTURE);
+    if (process.env['UPDATE_TESTDATA'] !== undefined) writeFileSync(file, table);
+    expect(table).toBe(readFileSync(file, 'utf8'));
+  });
+
+  test('each counter that is told to operators is counted by a rule', () => {
+    const table = mtlsTable(CAPTURE);
+    for (const name of Object.keys(MTLS_COUNTERS)) expect(table).toContain(`counter name ${name} `);
+  });
+
+  test.each([
+    {towards: 'inbound', ends: ['daddr']},
+    {towards: 'outbound', ends: ['saddr', 'daddr']},
+  ])('$towards: of what the listener did not take nothing passes that touches a Strict pod', ({towards, ends}) => {
+    const rules = chain(towards);
+    for (const end of ends)
+      for (const [ip, set] of [
+        ['ip', 'strict4'],
+        ['ip6', 'strict6'],
+      ]) {
+        const strict = rules.filter((rule) => rule.startsWith(`${ip} ${end} @${set} `));
+        expect(strict).toHaveLength(3);
+        for (const rule of strict) expect(rule).toMatch(/ (drop|reject with icmpx admin-prohibited)$/);
+      }
+    // What passes for being Permissive comes after each of them.
+    const strictLast = rules.findLastIndex((rule) => rule.includes('@strict') && rule.includes('drop'));
+    expect(rules.findIndex((rule) => rule.includes('mtls_away_passed'))).toBeGreaterThan(strictLast);
+    expect(rules.at(-1)).toBe('counter name mtls_passed_other accept');
+  });
+
+  test('what is not from where its address is plugged in is dropped before it is taken for anybody', () => {
+    const rules = chain('prerouting');
+    const spoofed = rules.findLastIndex((rule) => rule.endsWith('counter name mtls_spoofed drop'));
+    expect(spoofed).toBeGreaterThan(0);
+    expect(rules.findIndex((rule) => rule.includes('goto'))).toBeGreaterThan(spoofed);
+  });
+
+  test('a change of members is told by elements, and nothing where nothing changed', () => {
+    expect(mtlsChanges(CAPTURE, CAPTURE)).toEqual([]);
+    const [first, ...rest] = CAPTURE.members;
+    expect(mtlsChanges(CAPTURE, {...CAPTURE, members: [{...first!, strict: false}, ...rest]})).toEqual([
+      'delete element inet sallyport_mtls strict4 { 10.244.1.5 }',
+    ]);
+  });
+});
