@@ -1,9 +1,11 @@
 /** Mutants of the wire between pods (docs/MTLS.md): each lets something through in plain, or somebody who is another. */
 import type {Mutant} from './mutant.ts';
 
-const CARRIED = ['tproxy/mtls/wire/wire.lab.test.ts'];
-const REFUSED = ['tproxy/mtls/wire/refused.lab.test.ts'];
-const NODE = ['tproxy/mtls/mtls.lab.test.ts'];
+/** A second each: the same is also in the lab, with three nodes, where each would take half a minute. */
+const PAIR = ['tproxy/mtls/wire/pair.test.ts'];
+const LIVING = ['tproxy/mtls/wire/wire.test.ts'];
+const TABLE = ['tproxy/mtls/capture/node-table.test.ts'];
+const DIAL = ['tproxy/mtls/capture/dial.lab.test.ts'];
 
 export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
   {
@@ -12,7 +14,7 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     file: 'tproxy/mtls/wire/inbound.ts',
     find: 'const wrong = wrongPeer(tls, identity, peer.spiffeId);',
     replace: 'const wrong = null as string | null;',
-    tests: REFUSED,
+    tests: PAIR,
   },
   {
     name: 'a client speaks to a server that is somebody else',
@@ -20,7 +22,7 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     file: 'tproxy/mtls/wire/outbound.ts',
     find: 'const wrong = wrongPeer(tls, identity, peer.spiffeId);',
     replace: 'const wrong = null as string | null;',
-    tests: REFUSED,
+    tests: PAIR,
   },
   {
     name: 'Strict takes plain of an address that is not enrolled',
@@ -28,7 +30,7 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     file: 'tproxy/mtls/wire/inbound.ts',
     find: "if (own.mode === 'Permissive') plain(carried, null);",
     replace: "if (own.mode !== 'Off') plain(carried, null);",
-    tests: REFUSED,
+    tests: PAIR,
   },
   {
     name: 'Strict takes plain of an enrolled address',
@@ -36,7 +38,7 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     file: 'tproxy/mtls/wire/inbound.ts',
     find: "if (own.mode === 'Permissive') plain(carried, first);",
     replace: "if (own.mode !== 'Off') plain(carried, first);",
-    tests: REFUSED,
+    tests: PAIR,
   },
   {
     name: 'a Strict pod without a certificate speaks plain',
@@ -44,7 +46,7 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     file: 'tproxy/mtls/wire/outbound.ts',
     find: "if (own.mode === 'Permissive' && peer.mode === 'Permissive') plain();",
     replace: "if (own.mode !== 'Off') plain();",
-    tests: REFUSED,
+    tests: PAIR,
   },
   {
     name: 'while the listener is away a Strict pod is reached in plain',
@@ -52,7 +54,7 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     file: 'tproxy/mtls/capture/node-table.ts',
     find: 'counter name mtls_away drop`',
     replace: 'counter name mtls_away accept`',
-    tests: REFUSED,
+    tests: TABLE,
   },
   {
     name: 'datagrams reach a Strict pod',
@@ -60,7 +62,7 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     file: 'tproxy/mtls/capture/node-table.ts',
     find: 'counter name mtls_refused_other reject with icmpx admin-prohibited',
     replace: 'counter name mtls_refused_other accept',
-    tests: REFUSED,
+    tests: TABLE,
   },
   {
     name: 'what was plain stays so when the pod becomes Strict',
@@ -68,7 +70,7 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     file: 'tproxy/mtls/wire/wire.ts',
     find: 'if (carried.isOutdated()) carried.destroy();',
     replace: 'if (carried.isOutdated()) continue;',
-    tests: REFUSED,
+    tests: LIVING,
   },
   {
     name: 'the program sees another port than its peer has',
@@ -76,7 +78,7 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     file: 'tproxy/mtls/capture/dial.ts',
     find: 'bind(fd, sockaddr(ip, port));',
     replace: 'bind(fd, sockaddr(ip, 0));',
-    tests: CARRIED,
+    tests: DIAL,
   },
   {
     name: 'a reset looks like the end of a stream',
@@ -84,7 +86,7 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     file: 'tproxy/mtls/wire/joint.ts',
     find: '  if (!raw.destroyed) raw.resetAndDestroy();',
     replace: '  if (!raw.destroyed) raw.end();',
-    tests: CARRIED,
+    tests: LIVING,
   },
   {
     name: 'what a policy let a held pod dial crosses the wire in plain',
@@ -92,6 +94,6 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     file: 'tproxy/mtls/wire/dialled.ts',
     find: 'if (own === null || peer === null ||',
     replace: 'if (own !== null || peer === null ||',
-    tests: NODE,
+    tests: PAIR,
   },
 ];
