@@ -60,6 +60,16 @@ export async function rolledOut(cluster: Cluster): Promise<void> {
     await cluster.must(['-n', NAMESPACE, 'rollout', 'status', workload, '--timeout=120s']);
 }
 
+/** What the agent said last of a workload, for a step that failed. */
+export async function lastWords(cluster: Cluster, workload: string, lines = 4): Promise<string> {
+  const {stdout} = await cluster.kubectl(['-n', NAMESPACE, 'logs', await agentPod(cluster), '--tail=2000']);
+  return stdout
+    .split('\n')
+    .filter((line) => line.includes(`"${workload}"`))
+    .slice(-lines)
+    .join('\n');
+}
+
 /** The name of the node's agent. */
 export function agentPod(cluster: Cluster): Promise<string> {
   return cluster.must([

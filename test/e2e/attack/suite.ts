@@ -11,7 +11,7 @@ import {RESOLVER} from '../../conformance/world/world.ts';
 import {newToken} from '../../escape/token.ts';
 import {createWitness, type Witness} from '../../escape/witness.ts';
 import type {Cluster} from '../cluster/cluster.ts';
-import {agentPod, NAMESPACE, rolledOut} from '../installation.ts';
+import {agentPod, lastWords, NAMESPACE, rolledOut} from '../installation.ts';
 import type {Internet} from '../internet.ts';
 import {curlIn, makePod} from '../pods.ts';
 import {eventually, expect, type Report} from '../report.ts';
@@ -70,7 +70,10 @@ async function scenarios(cluster: Cluster, witness: Witness, report: Report): Pr
     // What is held by a wall is only worth something where there is a door.
     if (some === all && pod === 'locked') {
       const allowed = await curlIn(cluster, APP, 'locked', 'https://storage.googleapis.com/public/index.html');
-      expect(allowed === '200', `what the locked pod may do is answered by ${allowed}, so nothing is proved`);
+      if (allowed !== '200')
+        throw new Error(
+          `what the locked pod may do is answered by ${allowed}, so nothing is proved: ${await lastWords(cluster, `${APP}/locked`)}`,
+        );
     }
     return result;
   };
