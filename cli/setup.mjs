@@ -33,8 +33,10 @@ const DEBIAN = {
     // Programs that mTLS between pods carries.
     'redis-server': 'redis-server',
     sshd: 'openssh-server',
+    'ssh-keyscan': 'openssh-client',
+    iperf3: 'iperf3',
   },
-  bench: {wrk: 'wrk', h2load: 'nghttp2-client', iperf3: 'iperf3'},
+  bench: {wrk: 'wrk', h2load: 'nghttp2-client'},
   // A node of our own: the container runtime, its network plugins, and what its images are made with.
   e2e: {
     containerd: 'containerd',
