@@ -48,6 +48,16 @@ export async function makePod(cluster: Cluster, spec: PodSpec): Promise<void> {
   await cluster.must(['-n', namespace, 'wait', '--for=condition=Ready', `pod/${name}`, '--timeout=120s']);
 }
 
+/** What a suite made for itself goes when it ends: a proxy for every host, say, would be the next suite's as well. */
+export async function leave(
+  cluster: Cluster,
+  namespaces: readonly string[],
+  kinds: readonly string[] = [],
+): Promise<void> {
+  for (const kind of kinds) await cluster.must(['delete', kind, '--all']);
+  await cluster.must(['delete', 'namespace', '--ignore-not-found', '--timeout=180s', ...namespaces]);
+}
+
 /** curl in the pod: the status of the answer, or `curl N` with its exit code. */
 export async function curlIn(
   cluster: Cluster,

@@ -9,7 +9,7 @@ import {startSquid, startTinyproxy, type Parent} from '../mesh/parents.ts';
 import {RESOLVER} from '../conformance/world/world.ts';
 import type {Cluster} from './cluster/cluster.ts';
 import type {Internet} from './internet.ts';
-import {makePod} from './pods.ts';
+import {leave, makePod} from './pods.ts';
 import {eventually, expect, type Report} from './report.ts';
 
 const SITE = 'https://storage.googleapis.com/public/index.html';
@@ -56,6 +56,7 @@ export async function proxies(cluster: Cluster, _internet: Internet, report: Rep
   } finally {
     await Promise.all([squid.stop(), tinyproxy.stop()]);
     rmSync(own, {recursive: true, force: true});
+    await leave(cluster, ['services', 'by-squid', 'by-tinyproxy'], ['upstreamproxies']);
   }
 }
 

@@ -24,7 +24,8 @@ export interface Witness {
   heard(token: string): readonly string[];
   /** Resolves when it is heard. */
   hears(token: string): Promise<void>;
-  close(): void;
+  /** What it laid into namespaces is gone as well: others use them after it. */
+  close(): Promise<void>;
 }
 
 export interface Ears extends Witness {
@@ -42,6 +43,7 @@ export function createWitness(lab: Lab, ca: PublicCa): Ears {
   const servers: Server[] = [];
   const sockets = new Set<Socket>();
   const captures: ChildProcess[] = [];
+  const redirected: Where[] = [];
 
   const note = (place: string, text: string): void => {
     for (const [token] of text.toLowerCase().matchAll(TOKEN)) {
@@ -124,6 +126,7 @@ export function createWitness(lab: Lab, ca: PublicCa): Ears {
       ];
       const loaded = await lab.exec(where, ['nft', '-f', '-'], {stdin: `${rules.join('\n')}\n`});
       if (loaded.status !== 0) throw new Error(`nft: ${loaded.stderr}`);
+      redirected.push(where);
       // -Q in: what this side sends itself is no arrival.
       const capture = lab.spawn(where, ['tcpdump', '-i', 'eth0', '-Q', 'in', '-U', '-s0', '-w', '-'], {
         stdio: ['ignore', 'pipe', 'pipe'],
@@ -142,10 +145,11 @@ export function createWitness(lab: Lab, ca: PublicCa): Ears {
     async listenAt(path, ip, port, place) {
       await listenIn(path, serve(place), ip, port);
     },
-    close() {
+    async close() {
       for (const capture of captures) capture.kill('SIGKILL');
       for (const socket of sockets) socket.destroy();
       for (const server of servers) server.close();
+      await Promise.all(redirected.map((where) => lab.exec(where, ['nft', 'delete', 'table', 'inet', 'witness'])));
     },
   };
 }

@@ -90,7 +90,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   });
   const ca = publicCa(join(dir, 'public-ca'));
   const witness = createWitness(lab, ca);
-  const closing: (() => void)[] = [() => witness.close()];
+  const closing: (() => unknown)[] = [() => witness.close()];
   const policies = join(dir, 'policies');
   const workloads = join(dir, 'workloads.yaml');
   mkdirSync(policies);
@@ -166,7 +166,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
         listeners.add(look);
       }),
     async close() {
-      for (const end of closing) end();
+      await Promise.all(closing.map((end) => end()));
       await lab.close();
       rmSync(dir, {recursive: true, force: true});
     },
@@ -183,7 +183,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   return world;
 }
 
-async function prepare(lab: Lab, witness: Ears, closing: (() => void)[]): Promise<void> {
+async function prepare(lab: Lab, witness: Ears, closing: (() => unknown)[]): Promise<void> {
   const {internet, node} = lab;
   await must(lab, 'internet', [
     'ip',

@@ -13,7 +13,7 @@ import {createWitness, type Witness} from '../../escape/witness.ts';
 import type {Cluster} from '../cluster/cluster.ts';
 import {agentPod, lastWords, NAMESPACE, rolledOut} from '../installation.ts';
 import type {Internet} from '../internet.ts';
-import {curlIn, makePod} from '../pods.ts';
+import {curlIn, leave, makePod} from '../pods.ts';
 import {eventually, expect, type Report} from '../report.ts';
 import {attempt, escaped, unproved, type Attempted} from './attempts.ts';
 import {EVIL, METADATA, RELAY, RELAY_PROGRAM, ways, type Way} from './ways.ts';
@@ -45,7 +45,8 @@ export async function attack(cluster: Cluster, internet: Internet, report: Repor
     ]);
     await scenarios(cluster, witness, report);
   } finally {
-    witness.close();
+    await witness.close();
+    await leave(cluster, [APP]);
     rmSync(dir, {recursive: true, force: true});
   }
 }

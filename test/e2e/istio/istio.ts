@@ -9,7 +9,7 @@ import type {Cluster} from '../cluster/cluster.ts';
 import {kubeconfigOf} from '../cluster/control.ts';
 import {NAMESPACE, rolledOut, upgrade} from '../installation.ts';
 import type {Internet} from '../internet.ts';
-import {makePod} from '../pods.ts';
+import {leave, makePod} from '../pods.ts';
 import {eventually, expect, type Report} from '../report.ts';
 import {companyCa, EXTAUTHZ_NAME, EXTAUTHZ_VALUES, meshCertificate} from './certificates.ts';
 import {istioImages} from './images.ts';
@@ -40,7 +40,7 @@ export async function istio(cluster: Cluster, internet: Internet, report: Report
     await compare(cluster, report, parents);
     await refusals(cluster, report, parents);
     await report.step('Istio is gone again, and nothing of it is in the way', async () => {
-      await cluster.must(['delete', 'namespace', MESHED, PLAIN, '--timeout=120s']);
+      await leave(cluster, [MESHED, PLAIN], ['upstreamproxies', 'clusteregresspolicies']);
       await uninstallIstio(cluster, manifest);
       await upgrade(cluster, {});
       await rolledOut(cluster);
