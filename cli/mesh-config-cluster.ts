@@ -3,18 +3,22 @@ import {lookup} from 'node:dns/promises';
 import {NAMELESS, type ProxyService} from '../mesh-config/external-proxy.ts';
 import {addressDrift, conflicts, type Conflict} from '../mesh-config/verify.ts';
 import {namesToResolve, unresolvable} from '../mesh-config/others.ts';
+import {pinned, pinnedElsewhere} from '../mesh-config/steered.ts';
+import {unchained} from '../mesh-config/unchained.ts';
 import type {Surroundings} from '../mesh-config/surroundings.ts';
 import {differences, idOf, planFor, type Live, type Plan} from '../mesh-config/plan.ts';
 import {mergeMesh} from '../mesh-config/merge.ts';
 import {meshSettings} from '../mesh-config/mesh-settings.ts';
 import type {Generated, IstioObject} from '../mesh-config/objects.ts';
 import type {Store} from '../mesh-config/store.ts';
-import type {MeshEgressDocument} from '../policy/index.ts';
+import type {MeshEgressDocument, UpstreamProxyDocument} from '../policy/index.ts';
 import {EXIT, SallyportError} from '../runtime/errors.ts';
 import type {Out} from '../runtime/output.ts';
 
 interface Wanted {
   readonly proxies: readonly ProxyService[];
+  /** What was given beside the MeshEgress. */
+  readonly documents: readonly UpstreamProxyDocument[];
   readonly mesh: MeshEgressDocument;
   readonly objects: readonly Generated[];
 }
@@ -68,11 +72,13 @@ export type LookUp = (name: string) => Promise<readonly string[] | null>;
 
 /** Says what keeps the generated objects from doing what they are for; exit code 1 where that is something. */
 export async function verify(wanted: Wanted, store: Store, out: Out, lookUp: LookUp = systemLookUp): Promise<number> {
-  const {mesh, proxies} = wanted;
-  const around = await store.surroundings(mesh.istio.rootNamespace, mesh.istio.revision);
+  const {mesh, proxies, documents} = wanted;
+  const around = await store.surroundings(mesh);
   const found = [
     ...conflicts(mesh, proxies, around),
+    ...unchained(mesh, documents, around),
     ...(await withoutAddress(around, lookUp)),
+    ...(await elsewhere(mesh, around, lookUp)),
     // Where the endpoint is an address, the host is only a name that Istio wants.
     ...(
       await Promise.all(
@@ -102,6 +108,13 @@ async function withoutAddress({serviceEntries}: Surroundings, lookUp: LookUp): P
     asked.map(async ({entry, name}) => ((await lookUp(name)) === null ? unresolvable(entry, name) : null)),
   );
   return found.filter((one) => one !== null);
+}
+
+async function elsewhere(mesh: MeshEgressDocument, around: Surroundings, lookUp: LookUp): Promise<readonly Conflict[]> {
+  const asked = pinned(mesh, around).slice(0, MAX_LOOKUPS);
+  return (
+    await Promise.all(asked.map(async ({entry, host}) => pinnedElsewhere(entry, host, await lookUp(host))))
+  ).flat();
 }
 
 const systemLookUp: LookUp = async (name) => {

@@ -98,7 +98,7 @@ export async function meshConfig(argv: string[], out: Out): Promise<number> {
     const {clusterStore} = await import('../mesh-config/store.ts');
     const {apply, diff, verify} = await import('./mesh-config-cluster.ts');
     const store = clusterStore(connectionOf((values['kubeconfig'] as string | undefined) ?? null, process.env));
-    const wanted = {mesh: intent.mesh, objects, proxies};
+    const wanted = {mesh: intent.mesh, documents: intent.proxies, objects, proxies};
     switch (action) {
       case 'diff':
         return await diff(wanted, store, out);

@@ -2,6 +2,7 @@
 import {describe, expect, test} from '@jest/globals';
 import {loadDocuments} from '../policy/index.ts';
 import {namesToResolve} from './others.ts';
+import {NOTHING} from './testing/nothing.ts';
 import type {EnvoyFilter, Proxy, ServiceEntry, Surroundings} from './surroundings.ts';
 import {conflicts} from './verify.ts';
 import {versionIn} from './versions.ts';
@@ -35,14 +36,11 @@ const ENTRY: ServiceEntry = {
   },
 };
 const AROUND: Surroundings = {
+  ...NOTHING,
   istiods: [pod('1.31', 'istiod', 'istio-system')],
   proxies: [pod('1.31')],
   serviceEntries: [ENTRY],
   services: [SERVICE('sallyport-extauthz', 'sallyport', 9000)],
-  sidecars: [],
-  envoyFilters: [],
-  networkPolicies: [],
-  mesh: null,
 };
 const found = (around: Partial<Surroundings>, version = '1.31') =>
   conflicts(meshOf(version), [], {...AROUND, ...around}).map(({code, message}) => `${code}: ${message}`);

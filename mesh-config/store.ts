@@ -1,17 +1,20 @@
 /** Istio's objects in a cluster: listed, written by server-side apply, removed. */
 import {CoreV1Api, CustomObjectsApi, PatchStrategy, setHeaderOptions, type KubeConfig} from '@kubernetes/client-node';
 import {SallyportError} from '../runtime/errors.ts';
+import type {MeshEgressDocument} from '../policy/index.ts';
 import {idOf, type Live} from './plan.ts';
-import {versionIn} from './versions.ts';
+import {askingPod, eachPod, proxyOf} from './pods.ts';
 import type {
   EnvoyFilter,
   Named,
   NetworkPolicy,
-  Proxy,
+  Pod,
   Service,
   ServiceEntry,
   SidecarResource,
   Surroundings,
+  VirtualService,
+  WasmPlugin,
 } from './surroundings.ts';
 import type {IstioObject} from './objects.ts';
 
@@ -30,8 +33,10 @@ const KINDS = {
   NetworkPolicy: {group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies'},
   Gateway: {group: 'gateway.networking.k8s.io', version: 'v1', plural: 'gateways'},
 } as const satisfies Readonly<Record<string, Served>>;
-/** Of the Gateway API, which a mesh without waypoints need not have. */
-const OPTIONAL: Served = KINDS.Gateway;
+const VIRTUAL_SERVICES: Served = {group: GROUP, version: 'v1', plural: 'virtualservices'};
+/** Of the Gateway API, which a mesh without waypoints need not have; and what Istio can be installed without. */
+const WASM: Served = {group: 'extensions.istio.io', version: 'v1alpha1', plural: 'wasmplugins'};
+const OPTIONAL: readonly Served[] = [KINDS.Gateway, WASM];
 const FIELD_MANAGER = 'sallyport-mesh-config';
 const APPLY = setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply);
 
@@ -43,7 +48,7 @@ export interface Store {
   /** Only as it was listed: changed since then, it is left, and that is an error. */
   remove(object: Live): Promise<void>;
   /** What stands beside what is generated. */
-  surroundings(namespace: string, revision: string): Promise<Surroundings>;
+  surroundings(mesh: MeshEgressDocument): Promise<Surroundings>;
   /** The `mesh` of Istio's ConfigMap; null: there is none. */
   mesh(namespace: string, revision: string): Promise<string | null>;
 }
@@ -62,37 +67,62 @@ export function clusterStore(config: KubeConfig): Store {
     const answer: unknown = await asked(`${plural}.${group}`, () =>
       custom.listClusterCustomObject({group, version, plural}),
     ).catch((error: unknown) => {
-      if (where === OPTIONAL && (error as SallyportError).code === 'IstioMissing') return {items: []};
+      if (OPTIONAL.includes(where) && (error as SallyportError).code === 'IstioMissing') return {items: []};
       throw error;
     });
     // Entries of a list do not say what they are.
     return (answer as {items: T[]}).items.map((item) => ({...item, apiVersion: `${group}/${version}`, kind}));
   };
-  const mesh = async (namespace: string, revision: string): Promise<string | null> => {
-    const name = revision === 'default' ? 'istio' : `istio-${revision}`;
+  const configMap = async (namespace: string, name: string, key: string): Promise<string | null> => {
     try {
-      return (await core.readNamespacedConfigMap({namespace, name})).data?.['mesh'] ?? null;
+      return (await core.readNamespacedConfigMap({namespace, name})).data?.[key] ?? null;
     } catch (error) {
       if ((error as {code?: unknown}).code === 404) return null;
       throw asError(`ConfigMap ${namespace}/${name}`, error);
     }
   };
+  const ofRevision = (name: string, revision: string): string =>
+    revision === 'default' ? name : `${name}-${revision}`;
+  const mesh = (namespace: string, revision: string): Promise<string | null> =>
+    configMap(namespace, ofRevision('istio', revision), 'mesh');
   return {
     list: async () => (await Promise.all(Object.entries(KINDS).map(([kind, where]) => all<Live>(kind, where)))).flat(),
-    async surroundings(namespace, revision) {
-      const services = asked('services', () => core.listServiceForAllNamespaces());
-      // The injector gives every pod with a proxy this label.
-      const injected = pods(core, 'security.istio.io/tlsMode', 'istio-proxy', null);
-      const istiods = pods(core, `app=istiod,istio.io/rev=${revision}`, 'discovery', namespace);
+    async surroundings(intent) {
+      const {rootNamespace: namespace, revision} = intent.istio;
+      const asking = new Set(intent.enforcement.flatMap((one) => (one.at === 'Sidecar' ? [one.namespace] : [])));
+      const where = asking.has(null) || asking.has(namespace) ? [null] : [...asking];
+      const pods = await asked('pods', async () => ({
+        // The injector gives every pod with a proxy this label.
+        injected: await eachPod(
+          core,
+          {namespace: null, labelSelector: 'security.istio.io/tlsMode'},
+          proxyOf('istio-proxy'),
+        ),
+        istiods: await eachPod(
+          core,
+          {namespace, labelSelector: `app=istiod,istio.io/rev=${revision}`},
+          proxyOf('discovery'),
+        ),
+        asking: (await Promise.all(where.map((one) => eachPod<Pod>(core, {namespace: one}, askingPod)))).flat(),
+      }));
+      const services = await asked('services', () => core.listServiceForAllNamespaces());
+      const namespaces = await asked('namespaces', () => core.listNamespace());
       return {
-        istiods: await istiods,
-        proxies: await injected,
+        istiods: pods.istiods,
+        proxies: pods.injected,
+        pods: pods.asking,
+        namespaces: new Map(
+          namespaces.items.map(({metadata}) => [metadata?.name ?? '', metadata?.labels ?? {}] as const),
+        ),
         serviceEntries: await all<ServiceEntry>('ServiceEntry', KINDS.ServiceEntry),
-        services: (await services).items.map((item) => ({...item, kind: 'Service'})) as unknown as Service[],
+        services: services.items.map((item) => ({...item, kind: 'Service'})) as unknown as Service[],
         sidecars: await all<SidecarResource>('Sidecar', {group: GROUP, version: 'v1', plural: 'sidecars'}),
+        virtualServices: await all<VirtualService>('VirtualService', VIRTUAL_SERVICES),
+        wasmPlugins: await all<WasmPlugin>('WasmPlugin', WASM),
         envoyFilters: await all<EnvoyFilter>('EnvoyFilter', KINDS.EnvoyFilter),
         networkPolicies: await all<NetworkPolicy>('NetworkPolicy', KINDS.NetworkPolicy),
         mesh: await mesh(namespace, revision),
+        injection: await configMap(namespace, ofRevision('istio-sidecar-injector', revision), 'values'),
       };
     },
     async write(object, {dryRun, force}) {
@@ -107,27 +137,6 @@ export function clusterStore(config: KubeConfig): Store {
     },
     mesh,
   };
-}
-
-/** Pods by label, with the version of one container's image. */
-async function pods(
-  core: CoreV1Api,
-  labelSelector: string,
-  container: string,
-  namespace: string | null,
-): Promise<Proxy[]> {
-  const {items} = await asked('pods', () =>
-    namespace === null
-      ? core.listPodForAllNamespaces({labelSelector})
-      : core.listNamespacedPod({namespace, labelSelector}),
-  );
-  return items.map(({metadata = {}, spec}) => {
-    const {name = '', namespace: of = '', labels = {}} = metadata;
-    const found = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].find((one) => one.name === container);
-    // The label is the chart's of istiod; on a pod with a sidecar it is the application's own version.
-    const label = container === 'discovery' ? labels['app.kubernetes.io/version'] : undefined;
-    return {kind: 'Pod', metadata: {name, namespace: of, labels}, version: versionIn(label, found?.image)};
-  });
 }
 
 async function asked<T>(what: string, ask: () => Promise<T>): Promise<T> {

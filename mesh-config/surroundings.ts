@@ -32,6 +32,32 @@ export interface ServiceEntry extends Named {
   };
 }
 
+/** Where a VirtualService sends what fits one of its routes, and what it makes of it before. */
+export interface Route {
+  readonly match?: readonly {readonly sniHosts?: readonly string[]; readonly authority?: {readonly exact?: string}}[];
+  readonly rewrite?: object;
+  readonly headers?: {readonly request?: {readonly set?: Readonly<Record<string, string>>}};
+  readonly route?: readonly {readonly destination?: {readonly host?: string}}[];
+  readonly mirror?: {readonly host?: string};
+  readonly mirrors?: readonly {readonly destination?: {readonly host?: string}}[];
+}
+
+export interface VirtualService extends Named {
+  readonly spec: {
+    readonly hosts?: readonly string[];
+    readonly gateways?: readonly string[];
+    readonly exportTo?: readonly string[];
+    readonly http?: readonly Route[];
+    readonly tls?: readonly Route[];
+    readonly tcp?: readonly Route[];
+  };
+}
+
+/** Of extensions.istio.io: code of others in the proxies of its namespace. */
+export interface WasmPlugin extends Named {
+  readonly spec: {readonly match?: readonly {readonly mode?: string}[]; readonly targetRefs?: readonly object[]};
+}
+
 export interface Service extends Named {
   readonly spec: {readonly clusterIPs?: readonly string[]; readonly ports?: readonly Port[]};
 }
@@ -81,10 +107,36 @@ export interface Proxy extends Named {
   readonly version: string | null;
 }
 
+/** A pod of a namespace where sidecars ask, as far as it can get around its own. */
+export interface Pod extends Named {
+  readonly hasProxy: boolean;
+  readonly hostNetwork: boolean;
+  /** Its own containers, without those that Istio has put beside them. */
+  readonly containers: readonly {
+    readonly name: string;
+    /** Where the container or its pod says so; an image may say so too, and that is not seen. */
+    readonly user: number | null;
+    readonly group: number | null;
+    /** NET_ADMIN, or privileged. */
+    readonly mayRewire: boolean;
+  }[];
+  /** As whom its proxy runs: what that user or group sends is not redirected. */
+  readonly proxyUser: number;
+  readonly proxyGroup: number;
+}
+
 export interface Surroundings {
   readonly istiods: readonly Proxy[];
   /** Pods with a proxy. */
   readonly proxies: readonly Proxy[];
+  /** Of the namespaces where sidecars ask. */
+  readonly pods: readonly Pod[];
+  /** Their labels, by name. */
+  readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>;
+  readonly virtualServices: readonly VirtualService[];
+  readonly wasmPlugins: readonly WasmPlugin[];
+  /** The values of Istio's injector, as JSON; null: they are not there. */
+  readonly injection: string | null;
   readonly serviceEntries: readonly ServiceEntry[];
   readonly services: readonly Service[];
   readonly sidecars: readonly SidecarResource[];
@@ -101,7 +153,10 @@ export const isOurs = (mesh: MeshEgressDocument, {metadata}: Named): boolean =>
 export const nameOf = ({kind, metadata}: Named): string => `${kind} ${metadata.namespace}/${metadata.name}`;
 
 /** Whether pods of these namespaces (null: of any) see the service. Without exportTo everybody does. */
-export function isSeenIn({metadata, spec}: ServiceEntry, namespaces: readonly string[] | null): boolean {
+export function isSeenIn(
+  {metadata, spec}: ServiceEntry | VirtualService,
+  namespaces: readonly string[] | null,
+): boolean {
   const to = spec.exportTo ?? ['*'];
   if (to.includes('*')) return true;
   const named = to.map((one) => (one === '.' ? metadata.namespace : one));

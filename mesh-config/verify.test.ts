@@ -2,6 +2,7 @@
 import {describe, expect, test} from '@jest/globals';
 import {loadDocuments} from '../policy/index.ts';
 import type {ProxyService} from './external-proxy.ts';
+import {NOTHING} from './testing/nothing.ts';
 import type {Surroundings} from './surroundings.ts';
 import {addressDrift, conflicts} from './verify.ts';
 
@@ -27,19 +28,10 @@ const EXTAUTHZ = {
 };
 const WEB = {...at('Pod', 'web', 'shop', {app: 'web'}), version: '1.31'};
 const OURS = {'app.kubernetes.io/managed-by': 'sallyport', 'sallyport.dev/mesh-egress': 'default'};
-const NOTHING: Surroundings = {
-  istiods: [],
-  proxies: [WEB],
-  serviceEntries: [],
-  services: [EXTAUTHZ],
-  sidecars: [],
-  envoyFilters: [],
-  networkPolicies: [],
-  mesh: null,
-};
+const AROUND: Surroundings = {...NOTHING, proxies: [WEB], services: [EXTAUTHZ]};
 const SHOP = '{enforcement: [{at: Sidecar, namespace: shop}]}';
 const codes = (around: Partial<Surroundings>, spec = SHOP, proxies = [PROXY]): readonly string[] =>
-  conflicts(meshOf(spec), proxies, {...NOTHING, ...around}).map(({code}) => code);
+  conflicts(meshOf(spec), proxies, {...AROUND, ...around}).map(({code}) => code);
 
 describe('verify', () => {
   test('nothing is in the way of nothing', () => {

@@ -2,11 +2,14 @@
 import {parse} from 'yaml';
 import type {MeshEgressDocument} from '../policy/index.ts';
 import {extauthzHost} from './check.ts';
+import {aroundSidecar} from './around-sidecar.ts';
+import {undiscovered} from './discovery.ts';
 import {aroundGateway} from './gateway/around.ts';
 import {openedByNetworkPolicies} from './gateway/opened.ts';
 import type {ProxyService} from './external-proxy.ts';
 import {matchesNothing} from './matching.ts';
 import {lookedUpFirst, othersFilters} from './others.ts';
+import {steered} from './steered.ts';
 import {isOurs, isSeenIn, nameOf, type Port, type Surroundings} from './surroundings.ts';
 import {tooOld} from './versions.ts';
 
@@ -34,6 +37,9 @@ export function conflicts(
       : [...othersFilters(mesh, around), ...lookedUpFirst(mesh, around), ...tooOld(mesh, around)]),
     ...matchesNothing(mesh.istio.rootNamespace, around),
     ...openProviders(around.mesh),
+    ...undiscovered(mesh, around),
+    ...aroundSidecar(mesh, around),
+    ...steered(mesh, around),
     ...aroundGateway(mesh, around),
     ...openedByNetworkPolicies(mesh, around),
   ];

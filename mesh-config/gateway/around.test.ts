@@ -1,6 +1,7 @@
 import {describe, expect, test} from '@jest/globals';
 import {loadDocuments} from '../../policy/index.ts';
 import type {EnvoyFilter, ServiceEntry, Surroundings} from '../surroundings.ts';
+import {NOTHING} from '../testing/nothing.ts';
 import {aroundGateway} from './around.ts';
 
 const mesh = (enforcement: object[]) =>
@@ -19,16 +20,6 @@ const GATEWAY = mesh([{at: 'EgressGateway', namespace: 'shop'}]);
 const SIDECAR = mesh([{at: 'Sidecar'}]);
 
 const OURS = {'app.kubernetes.io/managed-by': 'sallyport', 'sallyport.dev/mesh-egress': 'default'};
-const NOTHING: Surroundings = {
-  istiods: [],
-  proxies: [],
-  serviceEntries: [],
-  services: [],
-  sidecars: [],
-  envoyFilters: [],
-  networkPolicies: [],
-  mesh: null,
-};
 const entry = (spec: ServiceEntry['spec'], labels: Record<string, string> = {}): Surroundings => ({
   ...NOTHING,
   serviceEntries: [{kind: 'ServiceEntry', metadata: {name: 'direct', namespace: 'shop', labels}, spec}],

@@ -1,6 +1,7 @@
 import {describe, expect, test} from '@jest/globals';
 import {loadDocuments} from '../../policy/index.ts';
 import type {NetworkPolicy} from '../surroundings.ts';
+import {NOTHING} from '../testing/nothing.ts';
 import {openedByNetworkPolicies} from './opened.ts';
 
 const mesh = (enforcement: string) =>
@@ -22,7 +23,7 @@ const opened = (
 ) => {
   const policy = {kind: 'NetworkPolicy', metadata: {name: 'theirs', namespace, labels}, spec} as NetworkPolicy;
   return openedByNetworkPolicies(mesh(enforcement), {
-    ...{istiods: [], proxies: [], serviceEntries: [], services: [], sidecars: [], envoyFilters: [], mesh: null},
+    ...NOTHING,
     networkPolicies: [policy],
   }).map(({message}) => message);
 };

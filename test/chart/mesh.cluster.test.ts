@@ -3,6 +3,7 @@ import {describe, expect} from '@jest/globals';
 import {stringify} from 'yaml';
 import {extauthzSettings} from '../../extauthz/settings.ts';
 import type {Service} from '../../mesh-config/surroundings.ts';
+import {NOTHING} from '../../mesh-config/testing/nothing.ts';
 import {conflicts} from '../../mesh-config/verify.ts';
 import {clusterTest} from '../cluster/require.ts';
 import {fromIntent} from '../mesh/generated.ts';
@@ -26,16 +27,7 @@ const intent = (identity: string | null) =>
 const said = (extauthz: object, identity: string | null): readonly string[] => {
   const service = find(rendered({extauthz}), 'Service', 'sallyport-extauthz');
   const {mesh} = intent(identity);
-  const none = {
-    istiods: [],
-    proxies: [],
-    serviceEntries: [],
-    sidecars: [],
-    envoyFilters: [],
-    networkPolicies: [],
-    mesh: null,
-  };
-  return conflicts(mesh, [], {...none, services: [service as unknown as Service]}).map(({code}) => code);
+  return conflicts(mesh, [], {...NOTHING, services: [service as unknown as Service]}).map(({code}) => code);
 };
 
 describe('the chart’s extauthz in a mesh', () => {

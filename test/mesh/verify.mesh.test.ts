@@ -2,6 +2,7 @@
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
 import {stringify} from 'yaml';
 import type {Named, Surroundings} from '../../mesh-config/surroundings.ts';
+import {NOTHING} from '../../mesh-config/testing/nothing.ts';
 import {conflicts} from '../../mesh-config/verify.ts';
 import {fromIntent, type FromIntent} from './generated.ts';
 import {startSquid, type Parent} from './parents.ts';
@@ -165,7 +166,7 @@ describe('verify', () => {
     ports: [{number: 80, name: 'http', protocol: 'HTTP'}],
   });
   const around = (...objects: readonly Named[]): Surroundings => ({
-    istiods: [],
+    ...NOTHING,
     proxies: [
       {kind: 'Pod', metadata: {name: 'app', namespace: 'app', labels: {app: 'web', egress: 'asked'}}, version: '1.31'},
     ],
@@ -179,7 +180,6 @@ describe('verify', () => {
     ],
     sidecars: objects.filter(({kind}) => kind === 'Sidecar') as never,
     envoyFilters: objects.filter(({kind}) => kind === 'EnvoyFilter') as never,
-    networkPolicies: [],
     mesh: stringify(generated.settings),
   });
   const codes = (intent: FromIntent, ...objects: readonly Named[]): readonly string[] =>

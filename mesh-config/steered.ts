@@ -1,0 +1,152 @@
+/** What sends an allowed name elsewhere after it was asked about: routes, endpoints and code of others in the sidecar. Pure. */
+import type {MeshEgressDocument} from '../policy/index.ts';
+import {
+  isOurs,
+  isSeenIn,
+  nameOf,
+  type EnvoyFilter,
+  type Route,
+  type ServiceEntry,
+  type Surroundings,
+  type VirtualService,
+} from './surroundings.ts';
+import type {Conflict} from './verify.ts';
+
+/** Namespaces whose sidecars ask; null: every one. */
+const askingIn = ({enforcement, istio}: MeshEgressDocument): readonly string[] | null => {
+  const namespaces = enforcement.flatMap((one) => (one.at === 'Sidecar' ? [one.namespace] : []));
+  // Objects in the root namespace are for all of them.
+  return namespaces.includes(null) || namespaces.includes(istio.rootNamespace)
+    ? null
+    : (namespaces as readonly string[]);
+};
+
+export function steered(mesh: MeshEgressDocument, around: Surroundings): readonly Conflict[] {
+  const namespaces = askingIn(mesh);
+  if (namespaces?.length === 0) return [];
+  const outside = new Set(
+    around.serviceEntries
+      .filter((entry) => isOutside(entry) && isSeenIn(entry, namespaces))
+      .flatMap(({spec}) => spec.hosts ?? []),
+  );
+  return [
+    ...around.virtualServices
+      .filter((one) => (one.spec.gateways ?? ['mesh']).includes('mesh') && isSeenIn(one, namespaces))
+      .flatMap((one) => routedElsewhere(one, outside)),
+    ...around.envoyFilters
+      .filter((one) => !isOurs(mesh, one) && (namespaces === null || isFor(one, namespaces, mesh)))
+      .filter(runsCode)
+      .map((one) => changes(nameOf(one))),
+    ...around.wasmPlugins
+      .filter(
+        ({metadata: {namespace}, spec: {match = [], targetRefs}}) =>
+          targetRefs === undefined &&
+          (match.length === 0 || match.some(({mode}) => mode !== 'SERVER')) &&
+          (namespaces === null || isNamed(namespace, namespaces, mesh)),
+      )
+      .map((one) => changes(nameOf(one))),
+  ];
+}
+
+const isOutside = ({spec: {location}}: ServiceEntry): boolean => location !== 'MESH_INTERNAL';
+const isNamed = (namespace: string, namespaces: readonly string[], {istio}: MeshEgressDocument): boolean =>
+  namespace === istio.rootNamespace || namespaces.includes(namespace);
+const isFor = ({metadata}: EnvoyFilter, namespaces: readonly string[], mesh: MeshEgressDocument): boolean =>
+  isNamed(metadata.namespace, namespaces, mesh);
+
+/** `outside`: hosts that are not of the mesh. What is sent to a service of the mesh does not leave it by that. */
+function routedElsewhere(service: VirtualService, outside: ReadonlySet<string>): readonly Conflict[] {
+  const {hosts = [], http = [], tls = [], tcp = []} = service.spec;
+  const found = [...http, ...tls, ...tcp].flatMap((route): readonly string[] => {
+    const names = namesOf(route, hosts);
+    const asked = names.length === 0 ? 'what another one hands to it' : `what was asked about as ${names.join(', ')}`;
+    const elsewhere = targetsOf(route)
+      .filter((host) => outside.has(host) && !(names.length === 1 && names[0] === host))
+      .map((host) => `${asked} it sends to ${host}, of which nobody was asked`);
+    const leaves = targetsOf(route).some((host) => outside.has(host));
+    return [...elsewhere, ...(leaves && rewrites(route) ? [`${asked} it rewrites before it is sent`] : [])];
+  });
+  return [...new Set(found)].map((message) => ({
+    code: 'SentElsewhere',
+    object: nameOf(service),
+    message,
+    fix: 'Take the route out; where it is wanted, let pods ask for what is sent.',
+  }));
+}
+
+/** For whom a route is: the names that all of its matches want, else the hosts of the whole. */
+function namesOf({match = []}: Route, hosts: readonly string[]): readonly string[] {
+  const wanted = match.map(
+    ({sniHosts, authority}) => sniHosts ?? (authority?.exact === undefined ? null : [authority.exact]),
+  );
+  return wanted.length === 0 || wanted.includes(null) ? hosts : [...new Set(wanted.flatMap((names) => names ?? []))];
+}
+
+/** With whom gets a copy: a copy is sent without a question of its own. */
+const targetsOf = ({route = [], mirror, mirrors = []}: Route): readonly string[] =>
+  [...route.map(({destination}) => destination), mirror, ...mirrors.map(({destination}) => destination)].flatMap(
+    (destination) => destination?.host ?? [],
+  );
+
+const rewrites = ({rewrite, headers}: Route): boolean =>
+  rewrite !== undefined ||
+  Object.keys(headers?.request?.set ?? {}).some((name) => ['host', ':authority', ':path'].includes(name.toLowerCase()));
+
+/** Filters of Envoy that are programs. */
+const CODE = ['filters.http.lua', 'filters.http.wasm', 'filters.network.wasm', 'filters.http.ext_proc', 'golang'];
+
+const runsCode = ({spec}: EnvoyFilter): boolean =>
+  (spec.configPatches ?? []).some(({match, patch}) => {
+    const context = match?.context ?? 'ANY';
+    const value = JSON.stringify(patch?.value ?? null);
+    return (context === 'ANY' || context === 'SIDECAR_OUTBOUND') && CODE.some((name) => value.includes(name));
+  });
+
+const changes = (object: string): Conflict => ({
+  code: 'SentElsewhere',
+  object,
+  message:
+    'it runs code in sidecars that ask, after the question: it may send a request elsewhere than was asked about',
+  fix: 'Take it out; where it is for what comes in, say so (context SIDECAR_INBOUND, match.mode SERVER).',
+});
+
+/** Hosts outside of the mesh, with the addresses that somebody has written for them. */
+export const pinned = (
+  mesh: MeshEgressDocument,
+  {serviceEntries}: Surroundings,
+): readonly {readonly entry: ServiceEntry; readonly host: string}[] => {
+  const namespaces = askingIn(mesh);
+  if (namespaces?.length === 0) return [];
+  return serviceEntries
+    .filter(
+      (entry) =>
+        isOutside(entry) &&
+        !isOurs(mesh, entry) &&
+        isSeenIn(entry, namespaces) &&
+        (entry.spec.endpoints ?? []).length > 0,
+    )
+    .flatMap((entry) =>
+      (entry.spec.hosts ?? []).filter((host) => !host.startsWith('*')).map((host) => ({entry, host})),
+    );
+};
+
+/** `resolved`: the addresses that the host has, null where it has none: then nobody gets past the question with it. */
+export function pinnedElsewhere(
+  entry: ServiceEntry,
+  host: string,
+  resolved: readonly string[] | null,
+): readonly Conflict[] {
+  if (resolved === null) return [];
+  const wrong = (entry.spec.endpoints ?? []).flatMap(({address}) =>
+    address === undefined || address === host || resolved.includes(address) ? [] : [address],
+  );
+  if (wrong.length === 0) return [];
+  return [
+    {
+      code: 'SentElsewhere',
+      object: nameOf(entry),
+      message: `what was asked about as ${host} it sends to ${wrong.join(', ')}, which is not ${host}`,
+      fix: 'Take endpoints out of it.',
+    },
+  ];
+}
