@@ -58,8 +58,9 @@ export class Judge {
     }
     const {traffic} = request;
     // In the order in which tproxy gets to see it. A ClientHello that passes unread is first a connection: a tcp rule looks at no
-    // bytes. A request inside TLS came in a TLS connection, which a Deny of tls refuses and never holds afterwards.
-    if (traffic.kind === 'tls' && !request.canInspect)
+    // bytes. Nor at those of a request, where what is dialled is the address that the rule has, and not what Host leads to. A request
+    // inside TLS came in a TLS connection, which a Deny of tls refuses and never holds afterwards.
+    if ((traffic.kind === 'tls' && !request.canInspect) || (traffic.kind === 'http' && request.dialsAnswer === true))
       this.#round({...request, traffic: {kind: 'unread'}}, names, 0, key, done, traffic);
     else if (traffic.kind === 'https' && !this.#opened(request, traffic.tls.sni))
       this.#round({...request, traffic: {kind: 'tls', tls: traffic.tls}}, names, 0, key, done, traffic);
@@ -103,8 +104,7 @@ export class Judge {
   ): void {
     const answer = this.#ask(request, names);
     if (isDecision(answer)) {
-      if (next?.kind !== 'https' || answer.verdict === 'deny') return done(answer);
-      // What a tls rule would have carried is seen all the same: then the request is judged.
+      if (next === null || isFinal(answer, next)) return done(answer);
       return this.#round({...request, traffic: next}, names, rounds, key, done, null);
     }
     if (next !== null && answer.needs !== 'addresses')
@@ -192,6 +192,22 @@ export class Judge {
       if (oldest.done !== true) this.#hints.delete(oldest.value);
     }
     this.#hints.set(key, hint);
+  }
+}
+
+/** Whether what was decided of less than Envoy shows is the answer. */
+function isFinal(decision: Decision, next: Traffic): boolean {
+  switch (next.kind) {
+    case 'https':
+      // What a tls rule would have carried is seen all the same: then the request is judged.
+      return decision.verdict === 'deny';
+    case 'http':
+      // Refused, or let pass by no rule, it is told by its request.
+      return decision.verdict === 'allow' && decision.enforced && decision.rule !== null;
+    case 'tls':
+    case 'unread':
+    case 'opaque':
+      return true;
   }
 }
 

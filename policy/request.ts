@@ -88,6 +88,8 @@ export interface EgressRequest {
   readonly destination: Destination;
   /** The authority of the CONNECT that opened this tunnel; null outside of one. */
   readonly connectAuthority: {readonly host: string; readonly port: number} | null;
+  /** In the mesh, where what asks dials the address that the answer names: names need not have the address that was dialled. */
+  readonly dialsAnswer?: true;
   /** Whether TLS can be decrypted here: always by tproxy; not in a mesh that passes TLS through. */
   readonly canInspect: boolean;
   readonly traffic: Traffic;

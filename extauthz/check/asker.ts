@@ -3,11 +3,16 @@
  * `initial_metadata` of its grpc_service (of a filter; the network filter has only that). A workload cannot write either.
  * The more particular place wins. A value that is not understood refuses: it was meant to say something.
  */
-import {parseAuthority} from '../../policy/index.ts';
+import {canonicalAddress, parseAuthority, type Endpoint} from '../../policy/index.ts';
 
 export const ASKER_KEYS = {
-  /** `address`: it dials the destination address that it tells us; `name`: it looks the name up itself, or hands it to a proxy. */
+  /**
+   * `address`: it dials the destination address that it tells us; `name`: it looks the name up itself, or hands it to a proxy;
+   * `answer`: it tells us what the client dialled, and dials nothing but the address in our answer.
+   */
   dials: 'sallyport-dials',
+  /** IP:PORT that the client dialled, where the connection that Envoy tells of was handed on to it, by another Envoy. */
+  destination: 'sallyport-destination',
   /**
    * https: TLS is terminated in this filter chain, with or without SNI; http: what TLS there is, is the mesh's own; tcp: Envoy's
    * inspectors have looked at the first bytes, and they are neither TLS nor HTTP.
@@ -38,10 +43,12 @@ export const ASKER_KEYS = {
   principal: 'sallyport-principal',
 } as const;
 
-export type Dials = 'address' | 'name';
+export type Dials = 'address' | 'name' | 'answer';
 
 export interface Asker {
   readonly dials: Dials;
+  /** In place of the connection's own. */
+  readonly destination: Endpoint | null;
   readonly scheme: 'http' | 'https' | 'tls' | 'tcp' | null;
   readonly port: number | 'original' | null;
   readonly connect: {readonly host: string; readonly port: number} | null;
@@ -68,7 +75,11 @@ export type Told = (key: string) => string | null;
 
 export function readAsker(told: Told, dialsByDefault: Dials): Asker | Misconfigured {
   const dials = told(ASKER_KEYS.dials) ?? dialsByDefault;
-  if (dials !== 'address' && dials !== 'name') return bad(ASKER_KEYS.dials, 'address or name');
+  if (dials !== 'address' && dials !== 'name' && dials !== 'answer')
+    return bad(ASKER_KEYS.dials, 'address, name or answer');
+  const destinationText = told(ASKER_KEYS.destination);
+  const destination = destinationText === null ? null : readEndpoint(destinationText);
+  if (destinationText !== null && destination === null) return bad(ASKER_KEYS.destination, 'IP:PORT');
   const scheme = told(ASKER_KEYS.scheme);
   if (scheme !== null && scheme !== 'http' && scheme !== 'https' && scheme !== 'tls' && scheme !== 'tcp')
     return bad(ASKER_KEYS.scheme, 'http, https, tls or tcp');
@@ -82,6 +93,7 @@ export function readAsker(told: Told, dialsByDefault: Dials): Asker | Misconfigu
   if (credentials !== null && credentials !== 'add') return bad(ASKER_KEYS.credentials, 'add');
   return {
     dials,
+    destination,
     scheme,
     port,
     connect: connect === null ? null : {host: connect.host, port: connect.port!},
@@ -90,6 +102,12 @@ export function readAsker(told: Told, dialsByDefault: Dials): Asker | Misconfigu
     claim: readClaim(told),
     principal: told(ASKER_KEYS.principal),
   };
+}
+
+function readEndpoint(text: string): Endpoint | null {
+  const authority = parseAuthority(text);
+  const ip = authority === null ? null : canonicalAddress(authority.host);
+  return ip === null || authority!.port === null ? null : {ip, port: authority!.port};
 }
 
 function readClaim(told: Told): Claim | null {

@@ -212,6 +212,53 @@ describe('where Envoy dials the name', () => {
   });
 });
 
+describe('where Envoy dials the address that the answer names', () => {
+  const ANSWER = {'sallyport-dials': 'answer'};
+  const setup = envoyBefore({
+    policy: `
+  - {name: pages, to: {hosts: [${SITE}], schemes: [http], ports: [80]}, http: {paths: [/ok]}}
+  - {name: literal, to: {cidrs: [203.0.113.0/28], schemes: [http], ports: [8080]}}
+  - {name: bytes, to: {cidrs: [203.0.113.50/32], schemes: [tcp], ports: [5432]}}
+  - {name: sealed, to: {hosts: [sealed.test], schemes: [tls]}}
+`,
+    zone: ZONE,
+  });
+  const asked = (question: Question): readonly [string, string | undefined] => {
+    const {decision, response} = setup.ask({extensions: ANSWER, ...question});
+    return [decision.reason, (response.dynamicMetadata as {dial?: string} | undefined)?.dial];
+  };
+  const TOLD = (at: string) => ({...ANSWER, 'sallyport-destination': at});
+
+  test('a name is looked up, wherever the client dialled', () => {
+    expect(asked({path: '/ok', ip: '203.0.113.66'})).toEqual(['RuleAllowed', `${SITE_IP}:80`]);
+    expect(asked({network: true, sni: 'sealed.test', port: 443, ip: '203.0.113.66'})).toEqual([
+      'RuleAllowed',
+      '203.0.113.20:443',
+    ]);
+  });
+
+  test('a rule of cidrs alone holds the address that the client dialled, whatever the name has', () => {
+    expect(asked({host: SITE, port: 8080, ip: '203.0.113.3'})).toEqual(['RuleAllowed', '203.0.113.3:8080']);
+    expect(asked({host: SITE, port: 8080, ip: '203.0.113.99'})).toEqual(['NoRuleMatched', undefined]);
+  });
+
+  test('a tcp rule looks at no bytes, a request among them; it leads to the address, and not to where Host says', () => {
+    const database = {host: SITE, path: '/ok', ip: '203.0.113.50', port: 5432};
+    expect(asked(database)).toEqual(['RuleAllowed', '203.0.113.50:5432']);
+    expect(asked({...database, ip: '203.0.113.51'})[0]).toBe('NoRuleMatched');
+    // Nor is it read in any way that a rule of http would need.
+    expect(asked({...database, path: '/%00'})).toEqual(['RuleAllowed', '203.0.113.50:5432']);
+  });
+
+  test('what the client dialled may be told by another Envoy, and has to be an address then', () => {
+    const handed = {host: SITE, port: 15443, ip: '10.0.0.1'};
+    expect(asked({...handed, extensions: TOLD('203.0.113.3:8080')})).toEqual(['RuleAllowed', '203.0.113.3:8080']);
+    expect(asked({...handed, path: '/ok', extensions: TOLD('[2001:db8::66]:80')})[0]).toBe('RuleAllowed');
+    for (const at of ['-', '', '203.0.113.3', `${SITE}:8080`, '203.0.113.3:8080,203.0.113.3:8080'])
+      expect([at, ...asked({...handed, extensions: TOLD(at)})]).toEqual([at, 'MalformedRequest', undefined]);
+  });
+});
+
 describe('inside the tunnel of a CONNECT that Envoy ends', () => {
   const inside = (connect: string, asked: Question): Question => ({
     path: '/ok',

@@ -44,12 +44,15 @@ export function toEgressRequest(
   };
   const {connect} = asker;
   if (connect !== null) return {...base, connectAuthority: connect, destination: {ip: null, ...connect}, traffic};
-  if (asker.dials === 'address') {
+  if (asker.dials !== 'name') {
+    const {ip, port: dialled} = asker.destination ?? destination;
     // Without it the question would look like one of the explicit port, whose names we resolve.
-    if (destination.ip === null || destination.port === null)
+    if (ip === null || dialled === null)
       return unaskable('MalformedRequest', 'Envoy did not tell the destination address that it dials.');
-    const port = typeof asker.port === 'number' ? asker.port : destination.port;
-    return {...base, destination: destinationOf(destination.ip, port), traffic};
+    const place = destinationOf(ip, typeof asker.port === 'number' ? asker.port : dialled);
+    return asker.dials === 'answer'
+      ? {...base, destination: place, traffic, dialsAnswer: true}
+      : {...base, destination: place, traffic};
   }
   if (http !== null && http.method === 'CONNECT' && traffic.kind === 'http') return tunnel(base, http);
   if (asker.port === 'original' && destination.port === null)

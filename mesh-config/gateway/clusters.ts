@@ -24,7 +24,7 @@ const checked = (name: string, filter: 'http' | 'network', more: Value = {}): Va
   ...more,
 });
 
-/** SNI and the name in the server's certificate are the request's host, which the Check has held against the client's SNI. */
+/** SNI and the name in the server's certificate are the client's SNI (listeners.ts), which the Check has held against the request's host. */
 const verified = (trust: string, protocols: Value): Value => ({
   typed_extension_protocol_options: {
     [HTTP_OPTIONS]: {

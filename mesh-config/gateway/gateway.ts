@@ -35,7 +35,7 @@ function gatewayFilter(mesh: MeshEgressDocument): Generated {
       ? ''
       : ` TLS to ${inspect.hosts.join(', ')} is decrypted, with a certificate for each name that extauthz mints; the server's own certificate is verified here.`;
   return {
-    why: `The gateway takes what sidecars hand to it by mutual TLS, asks about it with the pod's identity, and dials the address that the answer names: HTTP by its Host, TLS by its SNI, anything else by its address.${decrypts} AuthorizationPolicy CUSTOM would show extauthz neither the port that the client dialled, nor header lines as they came, and for TLS inside of the mesh's own TLS no name.`,
+    why: `The gateway takes what sidecars hand to it by mutual TLS, asks about it with the pod's identity, and dials the address that the answer names: HTTP by its Host, TLS by its SNI, anything else by its address, as tproxy does.${decrypts} AuthorizationPolicy CUSTOM would show extauthz neither the port that the client dialled, nor header lines as they came, and for TLS inside of the mesh's own TLS no name.`,
     object: istioObject(mesh, 'networking.istio.io/v1alpha3', 'EnvoyFilter', 'sallyport-gateway', namespace, {
       workloadSelector: {labels},
       priority: PRIORITY.sidecar,

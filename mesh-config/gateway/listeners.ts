@@ -5,6 +5,7 @@ import {extauthzAt, httpCheck, networkCheck, type, type Says} from '../check.ts'
 import {connectionManager} from '../http.ts';
 import {CLUSTER} from './clusters.ts';
 import {meshServer} from './mesh-tls.ts';
+import {DIALLED_HEADER} from './way.ts';
 
 type Value = Readonly<Record<string, unknown>>;
 
@@ -16,6 +17,7 @@ const FIRST_BYTES_TIMEOUT = '5s';
 /** What a client may say before the decision is there: a ClientHello with post-quantum keys is 2 KB. */
 const MAX_EARLY_DATA_BYTES = 8192;
 const PRINCIPAL = 'sallyport.principal';
+const DESTINATION = 'sallyport.destination';
 
 /** What a sidecar writes into a request for others of the mesh to read; outside it tells who is inside. */
 const MESH_HEADERS = [
@@ -45,7 +47,14 @@ export const outerListener = (mesh: MeshEgressDocument): Value => ({
       filters: [
         connectionManager(
           'sallyport_egress',
-          [FOR_INSIDE, httpCheck(mesh, CHECK, {'sallyport-dials': 'name', 'sallyport-scheme': 'http'})],
+          [
+            FOR_INSIDE,
+            httpCheck(mesh, CHECK, {
+              ...DIALS_ANSWER,
+              'sallyport-scheme': 'http',
+              'sallyport-destination': `%FILTER_STATE(${DESTINATION}:PLAIN)%`,
+            }),
+          ],
           [
             {
               match: {connect_matcher: {}},
@@ -64,12 +73,15 @@ export const outerListener = (mesh: MeshEgressDocument): Value => ({
             },
             ...toHttp(CLUSTER.http),
           ],
-          MESH_HEADERS,
+          [...MESH_HEADERS, DIALLED_HEADER],
         ),
       ],
     },
   ],
 });
+
+/** Every cluster dials the address in the answer (clusters.ts), and what the client dialled is told. */
+const DIALS_ANSWER = {'sallyport-dials': 'answer'};
 
 /** Whose connection it is and where it was going, for the listener inside. */
 const FOR_INSIDE: Value = {
@@ -82,6 +94,12 @@ const FOR_INSIDE: Value = {
         factory_key: 'envoy.string',
         format_string: {text_format_source: {inline_string: '%DOWNSTREAM_PEER_URI_SAN%'}},
         shared_with_upstream: 'ONCE',
+      },
+      {
+        object_key: DESTINATION,
+        factory_key: 'envoy.string',
+        // Where nobody wrote it this is `-`, which is no address: refused.
+        format_string: {text_format_source: {inline_string: `%REQ(${DIALLED_HEADER})%`}},
       },
       {
         object_key: 'envoy.filters.listener.original_dst.remote_ip',
@@ -133,11 +151,10 @@ export function innerListener(mesh: MeshEgressDocument): Value {
   };
 }
 
-/** The name, or where there is none the address, on the port that the client dialled; for whom the outer listener has seen. */
+/** What the client dialled is the destination of the connection in the tunnel; for whom the outer listener has seen. */
 const says = (scheme: 'https' | 'http' | 'tls' | 'tcp'): Says => ({
-  'sallyport-dials': scheme === 'tcp' ? 'address' : 'name',
+  ...DIALS_ANSWER,
   'sallyport-scheme': scheme,
-  ...(scheme === 'tcp' ? {} : {'sallyport-port': 'original'}),
   'sallyport-principal': `%FILTER_STATE(${PRINCIPAL}:PLAIN)%`,
 });
 
@@ -172,6 +189,7 @@ function inspected(mesh: MeshEgressDocument, inspect: Inspect): readonly Value[]
   const all = inspect.hosts.includes('*');
   const match = (hosts: readonly string[]): Value => ({transport_protocol: 'tls', server_names: [...hosts]});
   const filters = [
+    NAME_IS_SNI,
     connectionManager(
       'sallyport_https',
       [httpCheck(mesh, CHECK, says('https'))],
@@ -198,6 +216,24 @@ function inspected(mesh: MeshEgressDocument, inspect: Inspect): readonly Value[]
   if (inspect.except.length === 0) return [chain];
   return [chain, passed(mesh, match(inspect.except), 'excepted')];
 }
+
+/**
+ * The server is asked for, and has to show, the name of the SNI: Host agrees with it but for capitals, a dot or a port, which are
+ * in no certificate.
+ */
+const NAME_IS_SNI: Value = {
+  name: 'envoy.filters.network.set_filter_state',
+  typed_config: {
+    '@type': type('envoy.extensions.filters.network.set_filter_state.v3.Config'),
+    on_new_connection: ['envoy.network.upstream_server_name', 'envoy.network.upstream_subject_alt_names'].map(
+      (key) => ({
+        object_key: key,
+        format_string: {text_format_source: {inline_string: '%REQUESTED_SERVER_NAME%'}, omit_empty_values: true},
+        skip_if_empty: true,
+      }),
+    ),
+  },
+};
 
 /** A certificate for each name, from extauthz, when the first client asks for it. */
 const minted = (mesh: MeshEgressDocument, {port}: Inspect): Value => ({

@@ -10,6 +10,9 @@ export const GATEWAY_HOST = 'egress-gateway.sallyport.internal';
 /** RFC 7600's dummy address: nothing has it. Without one, sidecars would take every connection on that port for the gateway. */
 const DUMMY_ADDRESS = '192.0.0.8/32';
 
+/** What the client dialled, as its sidecar tells the gateway of each request that comes by itself. It says where, not who: a pod may dial what it likes. */
+export const DIALLED_HEADER = 'x-sallyport-dialled';
+
 const TCP_PROXY = 'envoy.filters.network.tcp_proxy';
 const context = 'SIDECAR_OUTBOUND';
 
@@ -101,5 +104,11 @@ const tunnelTo = (cluster: string) => ({
 const everyOtherHost = (cluster: string) => ({
   name: 'sallyport-egress',
   domains: ['*'],
+  request_headers_to_add: [
+    {
+      header: {key: DIALLED_HEADER, value: '%DOWNSTREAM_LOCAL_ADDRESS%'},
+      append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
+    },
+  ],
   routes: [{match: {prefix: '/'}, route: {cluster, timeout: '0s'}}],
 });

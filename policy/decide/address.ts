@@ -41,7 +41,8 @@ export function judgeAddresses(step: AddressStep): Outcome {
   const {subject} = question.view;
   const first = list.at(0);
   if (first === null && !step.cidrsByLookup) return noRuleMatched(subject.text, subject.port);
-  if (question.request.arrived === 'mesh' && fixed !== null && subject.name !== null)
+  const {arrived, dialsAnswer} = question.request;
+  if (arrived === 'mesh' && dialsAnswer !== true && fixed !== null && subject.name !== null)
     return judgeByParent(step) ?? judgeMesh(step, fixed, subject.name, first);
   if (first !== null && !first.hasHosts && fixed !== null) {
     const outcome = judgeFixed(step, fixed);

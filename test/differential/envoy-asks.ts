@@ -77,9 +77,11 @@ function message({base}: Exchange, sni: string | null, http: AskedRequest | null
   );
 }
 
+const dials = ({base}: Exchange): Asked['told'] => (base.dialsAnswer === true ? {'sallyport-dials': 'answer'} : {});
+
 const network = (exchange: Exchange, sni: string | null, told: Asked['told']): Asked => ({
   message: message(exchange, sni, null),
-  told: {...told, 'sallyport-via': '*'},
+  told: {...told, 'sallyport-via': '*', ...dials(exchange)},
   http: null,
 });
 
@@ -115,7 +117,7 @@ function web(exchange: Exchange, http: HttpRequest, sni: string | null, scheme: 
       protocol: http.version === '2' ? 'HTTP/2' : `HTTP/${http.version}`,
       ...(http.linesJoined === true ? {headers: joinedByName(lines)} : {headerMap: {headers}}),
     }),
-    told: {'sallyport-scheme': scheme, 'sallyport-via': '*'},
+    told: {'sallyport-scheme': scheme, 'sallyport-via': '*', ...dials(exchange)},
     http,
   };
 }

@@ -51,7 +51,9 @@ export async function serve(
     else response.end(`${site.name} ${method} ${url}\n`);
   };
   const secureContext = ca.leaves.context(site.certificateFor ?? site.name);
-  const secure = () => createHttpsServer({SNICallback: (_name, done) => done(null, secureContext)}, answer);
+  // A name is sent without its last dot (RFC 6066 §3).
+  const chosen = (name: string): Error | null => (name.endsWith('.') ? new Error(`${name}: no such name`) : null);
+  const secure = () => createHttpsServer({SNICallback: (name, done) => done(chosen(name), secureContext)}, answer);
   const servers: Server[] = [];
   // A WebSocket as far as a proxy is concerned: after the 101 what comes is said back.
   const upgraded = <S extends Server>(server: S): S =>

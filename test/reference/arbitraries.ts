@@ -299,6 +299,7 @@ export const exchange: fc.Arbitrary<Exchange> = fc
     hostPort: pick('', '', '', ':443', ':80'),
     canInspect: pick(true, true, true, false),
     joined: fc.boolean(),
+    dialsAnswer: fc.boolean(),
   })
   .chain((drawn) => fc.tuple(fc.constant(drawn), authorityText(drawn.name), authorityText(drawn.name)))
   .map(([drawn, hostText, sniText]) => {
@@ -336,6 +337,7 @@ export const exchange: fc.Arbitrary<Exchange> = fc
         destination: {ip: explicit ? null : ip, port, host: explicit ? name : null},
         connectAuthority: tunnel ? {host: name, port} : null,
         canInspect: drawn.canInspect,
+        ...(arrived === 'mesh' && drawn.dialsAnswer ? {dialsAnswer: true as const} : {}),
       },
       layers: [...(explicit && !tunnel ? [] : [{kind: 'unread'} as const]), ...last],
     };

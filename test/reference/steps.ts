@@ -147,7 +147,9 @@ function byAddress(
       : unresolved(left);
   };
   // Where Envoy dials, a claimed name must have the address that it was given.
-  if (world.request.arrived === 'mesh' && fixed !== null && name !== null) {
+  // It need not where Envoy dials what is answered.
+  const {arrived, dialsAnswer} = world.request;
+  if (arrived === 'mesh' && dialsAnswer !== true && fixed !== null && name !== null) {
     // Unless a parent dials, by the name.
     const looked = world.proxies.length === 0 ? null : byName();
     if (looked !== null && 'needs' in looked) return looked;
