@@ -97,3 +97,14 @@ export const PROOF = {
 
 /** The user of the proxy that runs inside a pod (`capture: pod`): its rules let nobody else out, so nobody else may be it. */
 export const POD_PROXY_UID = 15080;
+
+/**
+ * mTLS inside a pod (docs/adr/0027). `ports`: where its rules lead what comes in, first and last; several, since two connections of
+ * one peer's port towards two of the pod's must stay two. `here`: what the proxy dials to reach the pod's programs, an address of
+ * nobody's (RFC 1122 §3.2.1.3; RFC 3849) that the rules make the pod's own, so that conntrack keeps this connection and the one
+ * from the wire apart.
+ */
+export const POD_MTLS = {
+  ports: {first: 15100, last: 15115},
+  here: {ip4: '127.15.8.2', ip6: '2001:db8:5a11::152'},
+} as const;

@@ -7,7 +7,9 @@ import {parseResolver} from '../runtime/listen.ts';
 import {POD_PROXY_UID, PORTS} from '../runtime/names.ts';
 import type {Out} from '../runtime/output.ts';
 import type {Endpoint} from '../policy/index.ts';
-import {mustRun, systemCommands} from './capture/commands.ts';
+import {systemCommands} from './capture/commands.ts';
+import {layRules} from './mtls/capture/pod-rules.ts';
+import {POD_MTLS_FLAGS, podMtlsOf} from './mtls/pod-settings.ts';
 import {podTable} from './pod-table.ts';
 import {podRuleset} from './capture/pod-ruleset.ts';
 
@@ -31,6 +33,7 @@ const POD_RULES_FLAGS = {
     value: 'ADDR[:PORT]',
     help: 'Who may be asked for names. Default: those of /etc/resolv.conf.',
   },
+  ...POD_MTLS_FLAGS,
 } as const satisfies FlagTable;
 
 /** The result is the exit code. Throws SallyportError with what is missing. */
@@ -46,15 +49,18 @@ export async function podRules(argv: readonly string[], out: Out): Promise<numbe
     settings.resolver.length > 0
       ? settings.resolver.map((text) => parseResolver(text, origin('resolver')))
       : resolversIn(readFileSync('/etc/resolv.conf', 'utf8'));
+  // Root is who containers are by default, and would be exempt.
+  const proxyUid = wholeNumber(settings['proxy-uid'] ?? String(POD_PROXY_UID), 1, 0xfffffffe, origin('proxy-uid'));
+  const adminPort = port('admin-port', PORTS.admin);
   const rules = podRuleset({
-    // Root is who containers are by default, and would be exempt.
-    proxyUid: wholeNumber(settings['proxy-uid'] ?? String(POD_PROXY_UID), 1, 0xfffffffe, origin('proxy-uid')),
+    ...{proxyUid, resolvers},
     capturedPort: port('port', PORTS.captured),
-    closedPorts: [port('admin-port', PORTS.admin)],
-    resolvers,
+    closedPorts: [adminPort],
   });
+  const commands = systemCommands();
+  const mtls = podMtlsOf(settings, origin, settings['pod-ips']);
   // Held before anything is said of it.
-  await mustRun(systemCommands(), ['nft', '-f', '-'], rules);
+  await layRules(commands, rules, mtls === null ? null : {...mtls, proxyUid, adminPort});
   const file = settings['workload-file'];
   if (file !== null) {
     const labels = settings['labels-file'];
@@ -64,6 +70,7 @@ export async function podRules(argv: readonly string[], out: Out): Promise<numbe
       namespace: settings['pod-namespace'],
       ips: settings['pod-ips'],
       serviceAccount: settings['service-account'],
+      mtls,
       labels: labels === null ? '' : readFlagFile('--labels-file', labels, 'Mount metadata.labels there.'),
     };
     writeFileSync(file, podTable(facts));

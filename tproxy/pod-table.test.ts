@@ -9,6 +9,7 @@ const FACTS: PodFacts = {
   namespace: 'team-a',
   ips: ['10.0.1.7', 'fd00::7'],
   serviceAccount: 'web',
+  mtls: null,
   labels: 'app="web"\napp.kubernetes.io/name="self"\nempty=""\n',
 };
 
@@ -29,8 +30,15 @@ test('the table that is written is read as the pod', () => {
         node: null,
         trustsCa: true,
       },
+      mtls: {mode: 'Off', plainPorts: new Set()},
     },
   ]);
+});
+
+test('its proxy does about mTLS as its rules do', () => {
+  const mtls = {strict: true, plainPorts: [9090]};
+  const [entry] = parseWorkloads(podTable({...FACTS, mtls}), 'workloads.yaml');
+  expect(entry!.mtls).toEqual({mode: 'Strict', plainPorts: new Set([9090])});
 });
 
 test.each(['uid', 'name', 'namespace'] as const)('without the pod’s %s there is none', (field) => {

@@ -10,10 +10,12 @@ export interface PodFacts {
   readonly serviceAccount: string | null;
   /** The text of the downward API's file of metadata.labels. */
   readonly labels: string;
+  /** null: it speaks no mTLS. */
+  readonly mtls: {readonly strict: boolean; readonly plainPorts: readonly number[]} | null;
 }
 
 /** YAML, as --workloads takes it. Throws SallyportError `Usage` where something is missing. */
-export function podTable({uid, name, namespace, ips, serviceAccount, labels}: PodFacts): string {
+export function podTable({uid, name, namespace, ips, serviceAccount, labels, mtls}: PodFacts): string {
   for (const [flag, value] of [
     ['pod-uid', uid],
     ['pod-name', name],
@@ -37,6 +39,10 @@ export function podTable({uid, name, namespace, ips, serviceAccount, labels}: Po
       labels: labelsIn(labels),
       ...(serviceAccount === null ? {} : {serviceAccount}),
       trustsCa: true,
+      // Said here, so that its proxy does as its rules do.
+      ...(mtls === null
+        ? {mtls: 'Off'}
+        : {mtls: mtls.strict ? 'Strict' : 'Permissive', mtlsPlainPorts: mtls.plainPorts}),
     },
   ]);
 }

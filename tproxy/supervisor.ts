@@ -22,7 +22,8 @@ import type {KnowledgeSource} from '../sources/knowledge.ts';
 import {refsOf, resolveParents, type MissingRef, type Refs} from '../sources/refs.ts';
 import type {State} from './messages.ts';
 import {showCapture} from './capture-metrics.ts';
-import {NodeMtls} from './mtls/node.ts';
+import {NodeMtls, type RunningMtls} from './mtls/node.ts';
+import {PodMtls} from './mtls/pod.ts';
 import {NodeCapture} from './node-capture.ts';
 import {nodeReport} from './node-report.ts';
 import {shareTrust} from './pod-trust.ts';
@@ -40,7 +41,7 @@ export class Supervisor {
   #node: OwnNode | null = null;
   #telling: Telling | null = null;
   #ca: RoleCa | null = null;
-  #mtls: NodeMtls | null = null;
+  #mtls: RunningMtls | null = null;
   readonly #refs: Refs;
   /** Policies, workloads and what they name have been told. */
   #whole = false;
@@ -143,14 +144,18 @@ export class Supervisor {
   }
 
   async #openMtls(): Promise<void> {
-    const {mtls, source, installation} = this.#config;
+    const {mtls, source, installation, capture} = this.#config;
     if (mtls === null) return;
     const {clusterDomain} = installation;
-    const cluster =
-      source.kind === 'files'
-        ? null
-        : await openKnowledge(source, {node: null, clusterDomain, journal: this.#journal, metrics: this.#metrics});
-    this.#mtls = await NodeMtls.open(mtls, this.#journal, cluster, () => this.#publish());
+    const changed = (): void => this.#publish();
+    if (capture === 'pod') this.#mtls = await PodMtls.open(mtls, this.#journal, changed);
+    else {
+      const cluster =
+        source.kind === 'files'
+          ? null
+          : await openKnowledge(source, {node: null, clusterDomain, journal: this.#journal, metrics: this.#metrics});
+      this.#mtls = await NodeMtls.open(mtls, this.#journal, cluster, changed);
+    }
     // What the workers start with.
     this.#state = this.#nextState();
     this.#workers = new Workers(this.#config, this.#state, this.#journal, () => this.#metrics.workerRestarts.inc());

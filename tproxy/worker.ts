@@ -96,11 +96,13 @@ class Worker {
       proxy: (name) => this.#parents.get(name),
       upstreamCa: config.upstreamCaFile === null ? null : readFileSync(config.upstreamCaFile, 'utf8'),
       isOwnListener,
-      // Inside a pod every address of ours is the pod's.
+      // Inside a pod every address of ours is the pod's: what may be wrapped is asked of mTLS all the same.
       mustUseOwnAddress: (address) =>
-        config.capture !== 'pod' && (this.#mustUseOwnAddress(address) || this.#mtls?.isPeer(address) === true),
+        config.capture === 'pod'
+          ? this.#mtls !== null
+          : this.#mustUseOwnAddress(address) || this.#mtls?.isPeer(address) === true,
       connectTransparent:
-        config.capture === 'node'
+        config.capture === 'node' || (config.capture === 'pod' && config.mtls !== null)
           ? (options) => (this.#mtls === null ? connectTransparent(options) : this.#mtls.dial(options))
           : null,
     });
@@ -138,9 +140,13 @@ class Worker {
     });
     await (filters as RunningFilters | null)?.ready;
     if (config.mtls !== null && state.mtls !== null) {
-      const {WorkerMtls} = await import('./mtls/worker.ts');
+      const [{WorkerMtls}, {IN_POD, ON_NODE}] = await Promise.all([
+        import('./mtls/worker.ts'),
+        import('./mtls/place.ts'),
+      ]);
+      const place = config.capture === 'pod' ? IN_POD : ON_NODE;
       const count = (event: string): void => worker.#metrics.relayEvent(event);
-      worker.#mtls = new WorkerMtls(config.mtls, state.mtls, worker.#journal, count);
+      worker.#mtls = new WorkerMtls(config.mtls, state.mtls, worker.#journal, count, place);
     }
     return worker;
   }

@@ -55,6 +55,8 @@ export function connectIn(path: string, to: {ip: string; port: number}, from?: {
   const family = familyOf(to.ip) === 4 ? SYS.AF_INET : SYS.AF_INET6;
   const fd = inNamespace(path, () =>
     owning(socket(family, SYS.SOCK_STREAM), (made) => {
+      // One port towards several destinations.
+      if (from?.port !== undefined) setOption(made, SYS.SOL_SOCKET, SYS.SO_REUSEADDR, 1);
       if (from !== undefined) bind(made, sockaddr(from.ip, from.port ?? 0));
       return made;
     }),

@@ -5,9 +5,10 @@ import {commandFailed, mustRun, type Commands} from './commands.ts';
 import type {CaptureConfig} from './config.ts';
 
 type Family = '-4' | '-6';
+type Routing = Pick<CaptureConfig, 'marks' | 'routeTable' | 'rulePriority'>;
 
 /** `ip rule` and `ip route` for both families; returns whether anything was missing. Idempotent. */
-export async function ensureRouting(commands: Commands, config: CaptureConfig): Promise<boolean> {
+export async function ensureRouting(commands: Commands, config: Routing): Promise<boolean> {
   let changed = false;
   for (const family of families()) {
     if (!(await hasRule(commands, config, family))) {
@@ -23,7 +24,7 @@ export async function ensureRouting(commands: Commands, config: CaptureConfig): 
 }
 
 /** What of both is not there, as one would write it; changes nothing. */
-export async function missingRouting(commands: Commands, config: CaptureConfig): Promise<string[]> {
+export async function missingRouting(commands: Commands, config: Routing): Promise<string[]> {
   const missing: string[] = [];
   for (const family of families()) {
     if (!(await hasRule(commands, config, family)))
@@ -49,7 +50,7 @@ export async function refuseSourceValidMark(commands: Commands): Promise<void> {
 }
 
 /** Takes both away; what is not there is no error. */
-export async function removeRouting(commands: Commands, config: CaptureConfig): Promise<void> {
+export async function removeRouting(commands: Commands, config: Routing): Promise<void> {
   for (const family of families()) {
     if (await hasRule(commands, config, family)) {
       const removed = await commands.run(['ip', family, 'rule', 'del', ...ruleArguments(config)]);
@@ -71,12 +72,12 @@ function families(): Family[] {
 
 const hex = (value: number): string => `0x${value.toString(16)}`;
 
-function ruleArguments({marks, routeTable, rulePriority}: CaptureConfig): string[] {
+function ruleArguments({marks, routeTable, rulePriority}: Routing): string[] {
   const fwmark = `${hex(marks.taken)}/${hex(marks.mask)}`;
   return ['fwmark', fwmark, 'lookup', String(routeTable), 'priority', String(rulePriority)];
 }
 
-const routeArguments = ({routeTable}: CaptureConfig): string[] => [
+const routeArguments = ({routeTable}: Routing): string[] => [
   'local',
   'default',
   'dev',
@@ -92,7 +93,7 @@ interface Rule {
   readonly table?: string;
 }
 
-async function hasRule(commands: Commands, config: CaptureConfig, family: Family): Promise<boolean> {
+async function hasRule(commands: Commands, config: Routing, family: Family): Promise<boolean> {
   const rules = JSON.parse(await mustRun(commands, ['ip', family, '-j', 'rule', 'show'])) as Rule[];
   return rules.some(
     (rule) =>
@@ -103,7 +104,7 @@ async function hasRule(commands: Commands, config: CaptureConfig, family: Family
   );
 }
 
-async function hasRoute(commands: Commands, {routeTable}: CaptureConfig, family: Family): Promise<boolean> {
+async function hasRoute(commands: Commands, {routeTable}: Routing, family: Family): Promise<boolean> {
   const shown = await commands.run(['ip', family, 'route', 'show', 'table', String(routeTable)]);
   return /^local default dev lo\b/m.test(shown.stdout);
 }

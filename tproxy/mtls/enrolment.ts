@@ -85,7 +85,8 @@ function idOf(trustDomain: string, namespace: string, serviceAccount: string): s
   }
 }
 
-function cidrMode(cidrs: readonly MtlsCidr[], address: Address): MtlsMode | null {
+/** Of the narrowest that holds it; null: none does. */
+export function cidrMode(cidrs: readonly MtlsCidr[], address: Address): MtlsMode | null {
   if (cidrs.length === 0) return null;
   const ip = parseAddress(address);
   if (ip === null) return null;

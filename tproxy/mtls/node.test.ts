@@ -53,6 +53,15 @@ describe('what workers are told of mTLS', () => {
     expect([...here]).toEqual([['10.0.0.1', 'uid-a']]);
   });
 
+  test('a pod of this node that captures itself wraps for itself: it is wrapped towards, as one of another node', () => {
+    cluster.known = {documents: [], notLoaded: [], workloads: entry('s', '10.0.0.2')};
+    const [self] = entry('s', '10.0.0.2');
+    const labels = {'sallyport.dev/capture': 'pod'};
+    const {entries, here} = mtls.state([...entry('a', '10.0.0.1'), {...self!, workload: {...self!.workload, labels}}]);
+    expect(entries.map(({workload}) => workload.name)).toEqual(['a', 's']);
+    expect([...here.keys()]).toEqual(['10.0.0.1']);
+  });
+
   test('not whole, it is not told to the kernel', async () => {
     // Without privileges nft would refuse, and without a table there is nothing to compare.
     await expect(mtls.enforce(mtls.state(null))).resolves.toBeUndefined();

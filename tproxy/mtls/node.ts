@@ -1,10 +1,9 @@
 /** mTLS as the supervisor runs it: who is enrolled into the kernel, and what workers need of it into their state. */
 import type {KnowledgeSource} from '../../sources/knowledge.ts';
-import {readWorkloads, type WorkloadEntry} from '../../sources/workload-table.ts';
+import type {WorkloadEntry} from '../../sources/workload-table.ts';
 import {SallyportError} from '../../runtime/errors.ts';
 import type {Journal} from '../../runtime/journal.ts';
-import {PORTS} from '../../runtime/names.ts';
-import {watchPaths} from '../../runtime/watch.ts';
+import {LABELS, PORTS} from '../../runtime/names.ts';
 import {systemCommands} from '../capture/commands.ts';
 import {DEFAULT_MARKS} from '../capture/marks.ts';
 import {place} from '../capture/topology.ts';
@@ -13,6 +12,7 @@ import {enrolment} from './enrolment.ts';
 import {openFileIdentity} from './identity/files.ts';
 import type {Identity, IdentitySource} from './identity/identity.ts';
 import {openNodeIdentities, type NodeIdentities} from './identity/issued.ts';
+import {watchPeersFile, type Peers} from './peers.ts';
 import type {MtlsConfig} from './settings.ts';
 
 /** What a worker is told, whole. */
@@ -26,10 +26,21 @@ export interface MtlsState {
   readonly whole: boolean;
 }
 
+/** What the supervisor has of it: on a node (here), or inside of a pod (pod.ts). */
+export interface RunningMtls {
+  /** Whether the peers are known. */
+  readonly settled: boolean;
+  state(told: readonly WorkloadEntry[] | null): MtlsState;
+  enforce(state: MtlsState): Promise<void>;
+  follow(state: MtlsState): void;
+  counters(): Promise<Map<string, number>>;
+  close(): Promise<void>;
+}
+
 /** Where a pod's interface is not known yet it is looked for again. */
 const PLACE_AGAIN_MS = 500;
 
-export class NodeMtls {
+export class NodeMtls implements RunningMtls {
   readonly #config: MtlsConfig;
   readonly #journal: Journal;
   readonly #rules: MtlsRules;
@@ -38,7 +49,7 @@ export class NodeMtls {
   readonly #cluster: KnowledgeSource | null;
   readonly #closing: (() => void)[] = [];
   readonly #commands = systemCommands();
-  #peers: readonly WorkloadEntry[] = [];
+  #peers: Peers | null = null;
   #own: readonly WorkloadEntry[] = [];
   #again: NodeJS.Timeout | null = null;
 
@@ -68,7 +79,11 @@ export class NodeMtls {
   ): Promise<NodeMtls> {
     const mtls = new NodeMtls(config, journal, cluster);
     mtls.#closing.push(mtls.#identities.onChange(changed));
-    if (config.peersFile !== null) await mtls.#watchPeers(config.peersFile, changed);
+    if (config.peersFile !== null) {
+      const peers = await watchPeersFile(config.peersFile, journal, changed);
+      mtls.#peers = peers;
+      mtls.#closing.push(() => peers.close());
+    }
     await cluster?.watch(changed);
     return mtls;
   }
@@ -80,14 +95,17 @@ export class NodeMtls {
 
   /** `told`: the pods of this node; null: not known yet. */
   state(told: readonly WorkloadEntry[] | null): MtlsState {
-    const own = told ?? [];
+    // A pod that wraps for itself is to this node as one of another: wrapped twice, it would be understood by nobody.
+    const own = (told ?? []).filter(({workload}) => workload.labels?.[LABELS.capture] !== 'pod');
     const whole = told !== null && this.settled;
     this.#own = own;
     const here = new Map(own.flatMap(({ips, workload}) => ips.map((ip) => [ip, workload.uid] as const)));
-    const elsewhere = (this.#cluster?.known?.workloads ?? this.#peers).filter(
-      ({ips}) => !ips.some((ip) => here.has(ip)),
+    const itself = (told ?? []).filter((entry) => !own.includes(entry));
+    const known = new Set((told ?? []).flatMap(({ips}) => ips));
+    const elsewhere = (this.#cluster?.known?.workloads ?? this.#peers?.known ?? []).filter(
+      ({ips}) => !ips.some((ip) => known.has(ip)),
     );
-    const entries = [...own, ...elsewhere];
+    const entries = [...own, ...itself, ...elsewhere];
     const who = enrolment(entries, this.#config);
     const enrolled = own.filter(({ips}) => ips.some((ip) => who.of(ip) !== null));
     if ('want' in this.#identities) this.#want(this.#identities, enrolled);
@@ -158,20 +176,5 @@ export class NodeMtls {
     this.#identities.stop();
     this.#cluster?.close();
     await this.#rules.close();
-  }
-
-  async #watchPeers(file: string, changed: () => void): Promise<void> {
-    this.#peers = readWorkloads(file);
-    const watch = watchPaths([file], () => {
-      try {
-        this.#peers = readWorkloads(file);
-        changed();
-      } catch (error) {
-        const message = error instanceof SallyportError ? error.describe() : String(error);
-        this.#journal.notice('error', 'mtls.peers', `${message} The former table stays in force.`);
-      }
-    });
-    this.#closing.push(() => watch.close());
-    await watch.ready;
   }
 }

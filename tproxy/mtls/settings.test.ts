@@ -47,7 +47,6 @@ describe('the flags of --mtls', () => {
     {argv: ['--mtls', '--mtls-identity', 'id', '--mtls-cidr', '10.0.0.0/8=strict'], says: 'no CIDR=MODE'},
     {argv: ['--mtls', '--mtls-identity', 'id', '--mtls-trust-domain', 'Corp'], says: 'no DNS name in lower case'},
     {argv: ['--mtls', '--mtls-identity', 'id', '--mtls-mode', 'on'], says: 'on'},
-    {argv: ['--mtls', '--mtls-identity', 'id', '--capture', 'pod'], says: 'with --capture pod'},
     {argv: ['--mtls', '--mtls-identity', 'id', '--capture', 'none'], says: 'with --capture none'},
   ])('$argv is refused: $says', ({argv, says}) => expect(() => read(...argv)).toThrow(says));
 });

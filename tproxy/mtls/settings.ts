@@ -6,7 +6,10 @@ import {oneOf, type FlagTable, type Settings} from '../../runtime/flags.ts';
 import {MTLS_MODES, type MtlsMode} from '../../sources/mtls-words.ts';
 
 export const MTLS_FLAGS = {
-  mtls: {kind: 'switch', help: 'Wraps and unwraps TCP between enrolled pods (docs/MTLS.md). Needs --capture node.'},
+  mtls: {
+    kind: 'switch',
+    help: 'Wraps and unwraps TCP between enrolled pods (docs/MTLS.md). Needs --capture node, or pod.',
+  },
   'mtls-identity': {
     kind: 'text',
     value: 'DIR',
@@ -67,10 +70,10 @@ export function mtlsOf(
     }
     return null;
   }
-  if (capture !== 'node')
+  if (capture === 'none')
     throw usage(
-      `${at('mtls')} with --capture ${capture}: only the node's capture hands connections between pods over`,
-      'Write --capture node.',
+      `${at('mtls')} with --capture ${capture}: without rules of the kernel nobody hands connections between pods over`,
+      'Write --capture node, or pod.',
     );
   const trustDomain = settings['mtls-trust-domain'] ?? clusterDomain;
   if (!isTrustDomain(trustDomain))
@@ -119,7 +122,8 @@ function split(text: string): [string, string, string] {
   return [text, text.slice(0, colon).replace(/^\[|\]$/g, ''), text.slice(colon + 1)];
 }
 
-function cidrOf(text: string, origin: string): MtlsConfig['cidrs'][number] {
+/** `CIDR=MODE`. Throws SallyportError `Usage`. */
+export function cidrOf(text: string, origin: string): MtlsConfig['cidrs'][number] {
   const equals = text.indexOf('=');
   const [range, word] = equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
   const cidr = parseCidr(range);

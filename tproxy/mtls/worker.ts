@@ -3,12 +3,11 @@ import {createServer, type Server, type Socket} from 'node:net';
 import type {Address} from '../../policy/index.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {SallyportError} from '../../runtime/errors.ts';
-import {PORTS} from '../../runtime/names.ts';
-import {connectTransparent, listenTransparent, type DialOptions} from '../capture/sockets.ts';
-import {dialAs} from './capture/dial.ts';
+import {listenTransparent, type DialOptions} from '../capture/sockets.ts';
 import {enrolment, type Enrolment} from './enrolment.ts';
 import type {Identity} from './identity/identity.ts';
 import type {MtlsState} from './node.ts';
+import {ON_NODE, type Place} from './place.ts';
 import type {MtlsConfig} from './settings.ts';
 import {dialled} from './wire/dialled.ts';
 import {Dials} from './wire/dials.ts';
@@ -22,6 +21,7 @@ const BACKLOG = 4096;
 
 export class WorkerMtls {
   readonly #config: MtlsConfig;
+  readonly #place: Place;
   readonly #services: WireServices;
   readonly #wire: Wire;
   readonly #servers: Server[] = [];
@@ -31,17 +31,24 @@ export class WorkerMtls {
   /** Who is told of what cannot be accepted, while listening waits for a whole state. */
   #awaited: ((error: Error) => void) | null = null;
 
-  constructor(config: MtlsConfig, state: MtlsState, journal: Journal, count: (event: string) => void) {
+  constructor(
+    config: MtlsConfig,
+    state: MtlsState,
+    journal: Journal,
+    count: (event: string) => void,
+    place: Place = ON_NODE,
+  ) {
     this.#config = config;
+    this.#place = place;
     this.#state = state;
     this.#enrolment = enrolment(state.entries, config);
     this.#services = {
       enrolment: () => this.#enrolment,
       isHere: (address) => this.#state.here.has(address),
       identityOf: (address) => this.#identityOf(address),
-      // A node's own connections meet no prerouting; nobody else may.
+      // A node's own connections are the rules' to let by; nobody else may.
       mayBePlain: () => false,
-      dial: dialAs,
+      dial: (source, destination) => place.dial(source, destination, this.#state.here),
       journal: boundedNotices(journal),
       count,
       limits: WIRE_LIMITS,
@@ -71,10 +78,11 @@ export class WorkerMtls {
       this.#awaited = onError;
       return;
     }
-    for (const ip of ['0.0.0.0', '::']) {
+    const {ports, transparent} = this.#place;
+    for (const {ip, port} of ports.flatMap((port) => ['0.0.0.0', '::'].map((ip) => ({ip, port})))) {
       const options = {allowHalfOpen: true, noDelay: true, pauseOnConnect: true};
       const server = createServer(options, (socket) => this.#accept(socket));
-      const fd = listenTransparent({ip, port: PORTS.mtls, transparent: true, reusePort: true, backlog: BACKLOG});
+      const fd = listenTransparent({ip, port, transparent, reusePort: true, backlog: BACKLOG});
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
         server.listen({fd}, () => {
@@ -88,14 +96,15 @@ export class WorkerMtls {
   }
 
   #accept(socket: Socket): void {
-    const {remoteAddress, remotePort, localAddress, localPort} = socket;
-    // Gone before it was accepted, or dialled straight to our own port: dialling on would be a loop.
-    if (remoteAddress === undefined || localAddress === undefined || localPort === PORTS.mtls) {
+    const {remoteAddress, remotePort} = socket;
+    const original = remoteAddress === undefined ? null : this.#place.originalOf(socket, this.#state.here);
+    // Gone before it was accepted, or led to us by nobody.
+    if (remoteAddress === undefined || original === null) {
       socket.on('error', () => undefined);
       socket.resetAndDestroy();
       return;
     }
-    this.#wire.accept(socket, {ip: remoteAddress, port: remotePort!}, {ip: localAddress, port: localPort!});
+    this.#wire.accept(socket, {ip: remoteAddress, port: remotePort!}, original);
   }
 
   /** Whether the address is an enrolled pod's of another node: it has to see the pod's own address. */
@@ -105,11 +114,12 @@ export class WorkerMtls {
 
   /** For the relay: wrapped where both ends are enrolled (dialled()), else as connectTransparent(). Throws as both of them do. */
   dial(options: DialOptions): Socket {
-    const {source, destination} = options;
+    const {destination} = options;
+    const source = this.#place.sourceOf(options.source, destination, this.#state.here);
     if (!this.#state.whole)
       throw new SallyportError('NotKnownYet', 'who is enrolled is not known yet', 'It is asked for again by itself.');
     const wrapped = dialled(this.#services, source, destination);
-    const socket = wrapped ?? connectTransparent(options);
+    const socket = wrapped ?? this.#place.dialPlain(options);
     const peerId = wrapped === null ? null : (this.#enrolment.of(destination.ip)?.spiffeId ?? null);
     const protectedBy = wrapped === null ? 'plain' : 'mtls';
     this.#dials.follow(socket, {direction: 'out', source, destination}, {protectedBy, peerId});

@@ -81,9 +81,12 @@ async function ip(lab: Lab, namespace: string, lines: readonly string[]): Promis
 }
 
 /** tcpdump on the bridge: everything between nodes crosses it. */
-async function record(wire: Lab): Promise<() => Promise<string>> {
-  const argv = ['tcpdump', '--immediate-mode', '-U', '-s', '0', '-i', 'br0', '-w', '-'];
-  const child: ChildProcess = wire.spawn('node', argv);
+const record = (wire: Lab): Promise<() => Promise<string>> => recordIn(wire, 'node', 'br0');
+
+/** Records an interface until what it resolves with is asked for the packets, as one text (latin1). */
+export async function recordIn(lab: Lab, where: string, name: string): Promise<() => Promise<string>> {
+  const argv = ['tcpdump', '--immediate-mode', '-U', '-s', '0', '-i', name, '-w', '-'];
+  const child: ChildProcess = lab.spawn(where, argv);
   const chunks: Buffer[] = [];
   child.stdout!.on('data', (chunk: Buffer) => chunks.push(chunk));
   await new Promise<void>((resolve, reject) => {

@@ -9,18 +9,23 @@ import {MTLS_MARK} from './marks.ts';
 
 /** Connects by 'connect' or fails by 'error', half-open. Throws SallyportError where it cannot be made. */
 export function dialAs(source: Endpoint, destination: Endpoint): Socket {
-  const client = new Socket({fd: bound(source), allowHalfOpen: true});
+  return dialFrom(source, destination, MTLS_MARK);
+}
+
+/** `mark` null: none, for which no CAP_NET_ADMIN is needed. */
+export function dialFrom(source: Endpoint, destination: Endpoint, mark: number | null): Socket {
+  const client = new Socket({fd: bound(source, mark), allowHalfOpen: true});
   client.connect({host: destination.ip, port: destination.port});
   return client;
 }
 
-function bound({ip, port}: Endpoint): number {
+function bound({ip, port}: Endpoint, mark: number | null): number {
   const v4 = familyOf(ip) === 4;
   try {
     return owning(socket(v4 ? SYS.AF_INET : SYS.AF_INET6, SYS.SOCK_STREAM), (fd) => {
       if (v4) setOption(fd, SYS.SOL_IP, SYS.IP_TRANSPARENT, 1);
       else setOption(fd, SYS.SOL_IPV6, SYS.IPV6_TRANSPARENT, 1);
-      setOption(fd, SYS.SOL_SOCKET, SYS.SO_MARK, MTLS_MARK);
+      if (mark !== null) setOption(fd, SYS.SOL_SOCKET, SYS.SO_MARK, mark);
       // One port towards many destinations: all four numbers together are what must not be taken.
       setOption(fd, SYS.SOL_SOCKET, SYS.SO_REUSEADDR, 1);
       if (port === 0) setOption(fd, SYS.SOL_IP, SYS.IP_BIND_ADDRESS_NO_PORT, 1);

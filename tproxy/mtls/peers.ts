@@ -1,0 +1,32 @@
+/** Who the peers are, where no API server says so. */
+import {SallyportError} from '../../runtime/errors.ts';
+import type {Journal} from '../../runtime/journal.ts';
+import {watchPaths} from '../../runtime/watch.ts';
+import {readWorkloads, type WorkloadEntry} from '../../sources/workload-table.ts';
+
+export interface Peers {
+  /** null: nothing is known yet. */
+  readonly known: readonly WorkloadEntry[] | null;
+  close(): void;
+}
+
+/** `--mtls-peers FILE`, watched; a bad one changes nothing. Resolves when changes are seen; throws SallyportError where it is bad now. */
+export async function watchPeersFile(file: string, journal: Journal, changed: () => void): Promise<Peers> {
+  let known = readWorkloads(file);
+  const watch = watchPaths([file], () => {
+    try {
+      known = readWorkloads(file);
+      changed();
+    } catch (error) {
+      const message = error instanceof SallyportError ? error.describe() : String(error);
+      journal.notice('error', 'mtls.peers', `${message} The former table stays in force.`);
+    }
+  });
+  await watch.ready;
+  return {
+    get known() {
+      return known;
+    },
+    close: () => watch.close(),
+  };
+}
