@@ -81,6 +81,22 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     tests: DIAL,
   },
   {
+    name: 'whoever is on the wire ends a stream in the middle',
+    guards: 'MTLS: the end of a stream is said inside of TLS',
+    file: 'tproxy/mtls/wire/ending.ts',
+    find: "return ended ? false : broken('the connection ended before its stream did');",
+    replace: 'return push(null);',
+    tests: PAIR,
+  },
+  {
+    name: 'the word of the end is said by one side alone',
+    guards: 'MTLS: the end of a stream is said inside of TLS',
+    file: 'tproxy/mtls/wire/inbound.ts',
+    find: "    sealEnds(tls, 'server');\n",
+    replace: '',
+    tests: PAIR,
+  },
+  {
     name: 'a reset looks like the end of a stream',
     guards: 'MTLS: RST is propagated',
     file: 'tproxy/mtls/wire/joint.ts',

@@ -4,6 +4,7 @@ import {createClientHelloReader} from '../../../pki/client-hello.ts';
 import type {Enrolled} from '../enrolment.ts';
 import type {Carried} from './carried.ts';
 import {contextOf, MTLS_ALPN} from './contexts.ts';
+import {sealEnds} from './ending.ts';
 import {ignore} from './joint.ts';
 import {wrongPeer} from './peer.ts';
 
@@ -113,6 +114,7 @@ function unwrap(carried: Carried, peer: Enrolled, hello: Buffer): void {
     }
     // As tls.Server does: an error of the record layer must end the socket from now on.
     (tls as {secureConnecting?: boolean}).secureConnecting = false;
+    sealEnds(tls, 'server');
     tls.pause();
     carried.dial(source, destination, (program) => {
       tls.off('close', left);

@@ -4,6 +4,7 @@ import {connect, type TLSSocket} from 'node:tls';
 import type {Identity} from '../identity/identity.ts';
 import type {Carried} from './carried.ts';
 import {contextOf, MTLS_ALPN} from './contexts.ts';
+import {sealEnds} from './ending.ts';
 import {ignore} from './joint.ts';
 import {wrongPeer} from './peer.ts';
 
@@ -49,7 +50,7 @@ export function acceptOutbound(carried: Carried): void {
 /** The client's half of a handshake; nothing may be written before the peer was judged at 'secureConnect'. */
 export function wrap(raw: Socket, identity: Identity): TLSSocket {
   raw.on('error', ignore);
-  return connect({
+  const tls = connect({
     socket: raw,
     secureContext: contextOf(identity),
     ALPNProtocols: [MTLS_ALPN],
@@ -57,4 +58,6 @@ export function wrap(raw: Socket, identity: Identity): TLSSocket {
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
   });
+  tls.once('secureConnect', () => sealEnds(tls, 'client'));
+  return tls;
 }

@@ -1,11 +1,13 @@
 /** Two wires beside each other, as of two nodes: who is taken, and who is not. The kernel's part is in the lab tests. */
 import {once} from 'node:events';
 import {connect, createServer, Socket, type AddressInfo, type Server} from 'node:net';
+import {connect as connectTls, type SecureVersion} from 'node:tls';
 import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
 import type {Endpoint} from '../../../policy/index.ts';
 import type {Enrolled, MtlsMode} from '../enrolment.ts';
 import type {Identity} from '../identity/identity.ts';
 import {testIdentity, testWorkloadCa} from '../identity/testing.ts';
+import {MTLS_ALPN} from './contexts.ts';
 import {dialled} from './dialled.ts';
 import {WIRE_LIMITS} from './limits.ts';
 import type {WireServices} from './services.ts';
@@ -29,6 +31,10 @@ let servers: Server[] = [];
 let fromA: number;
 let toB: number;
 let servicesA: WireServices;
+/** Who is on the wire between the nodes: both sides of each connection, a's first. */
+const onWire: [Socket, Socket][] = [];
+/** What the program does with each connection. */
+let serve: (socket: Socket) => void;
 
 async function listening(options: object, accept: (socket: Socket) => void): Promise<number> {
   const server = createServer(options, (socket) => {
@@ -54,7 +60,7 @@ const servicesOf = (here: Endpoint, port: () => number): WireServices => ({
 });
 
 beforeEach(async () => {
-  said.length = heard.length = 0;
+  said.length = heard.length = onWire.length = 0;
   servers = [];
   for (const [end, name] of [
     [A, 'a'],
@@ -63,14 +69,28 @@ beforeEach(async () => {
     table.set(end.ip, member(name, 'Strict'));
     shown.set(end.ip, IDENTITIES[name]);
   }
-  const program = await listening({}, (socket) => {
+  serve = (socket) => {
     socket.on('data', (chunk: Buffer) => heard.push(chunk.toString('latin1')));
     socket.write('hello\n');
-  });
+  };
+  const program = await listening({allowHalfOpen: true}, (socket) => serve(socket));
   const captured = {allowHalfOpen: true, pauseOnConnect: true};
   const b = createWire(servicesOf(B, () => program));
   toB = await listening(captured, (socket) => b.accept(socket, A, B));
-  servicesA = servicesOf(A, () => toB);
+  const between = await listening({allowHalfOpen: true}, (socket) => {
+    const further = connect({port: toB, host: '127.0.0.1', allowHalfOpen: true});
+    further.on('error', () => undefined);
+    sockets.add(further);
+    onWire.push([socket, further]);
+    for (const [from, to] of [
+      [socket, further],
+      [further, socket],
+    ] as const) {
+      from.pipe(to);
+      from.once('close', () => from.readableEnded || to.resetAndDestroy());
+    }
+  });
+  servicesA = servicesOf(A, () => between);
   const a = createWire(servicesA);
   fromA = await listening(captured, (socket) => a.accept(socket, A, B));
   wires.push(a, b);
@@ -138,6 +158,77 @@ describe('two Strict pods', () => {
   });
 });
 
+describe('whoever shakes hands by himself, from an enrolled address', () => {
+  interface Ways {
+    readonly identity?: Identity | null;
+    readonly minVersion?: SecureVersion;
+    readonly maxVersion?: SecureVersion;
+    readonly session?: Buffer;
+  }
+  /** How it went for him: what he heard, or how he was turned away. */
+  async function shake({identity = IDENTITIES.a, session, ...versions}: Ways): Promise<string> {
+    const tls = connectTls({
+      ...{port: toB, host: '127.0.0.1', ALPNProtocols: [MTLS_ALPN], rejectUnauthorized: false, ...versions},
+      ...(identity === null ? {} : {key: identity.keyPem, cert: identity.chainPem}),
+      ...(session === undefined ? {} : {session}),
+    });
+    sockets.add(tls);
+    tls.on('secureConnect', () => tls.write('the-secret'));
+    tls.on('session', (one: Buffer) => (ticket = one));
+    return new Promise((resolve) => {
+      tls.once('data', (chunk: Buffer) => resolve(chunk.toString().trim()));
+      tls.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+      tls.once('end', () => resolve('an end'));
+    });
+  }
+  let ticket: Buffer | null = null;
+
+  test('is served where he is who the table says', async () => {
+    expect(await shake({})).toBe('hello');
+  });
+
+  test.each([
+    {who: 'without a certificate', ways: {identity: null}, why: 'it showed no certificate'},
+    {
+      who: 'with one of another CA',
+      ways: {identity: testIdentity(testWorkloadCa(), id('a'))},
+      why: 'its certificate is not of a CA that we believe',
+    },
+    {
+      who: 'with one that has ended',
+      ways: {identity: testIdentity(ca, id('a'), 1000, Date.now() - 3_600_000)},
+      why: 'its certificate ended at',
+    },
+    {
+      who: 'with one that is not valid yet',
+      ways: {identity: testIdentity(ca, id('a'), 3_600_000, Date.now() + 36_000_000)},
+      why: 'its certificate is not valid before',
+    },
+    {
+      who: 'with one of a namespace that is called alike',
+      ways: {identity: testIdentity(ca, 'spiffe://cluster.local/ns/shop2/sa/a')},
+      why: 'it is spiffe://cluster.local/ns/shop2/sa/a, and its address is of',
+    },
+    {who: 'with TLS 1.2', ways: {minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2'}, why: 'its handshake failed'},
+  ] as readonly {who: string; ways: Ways; why: string}[])('is refused $who', async ({ways, why}) => {
+    expect(await shake(ways)).not.toBe('hello');
+    expect(heard).toEqual([]);
+    expect(said.join()).toContain(why);
+  });
+
+  test('resumes no session: who he is, is asked each time', async () => {
+    ticket = null;
+    expect(await shake({})).toBe('hello');
+    expect(ticket).not.toBeNull();
+    heard.length = 0;
+    expect(await shake({session: ticket!})).not.toBe('hello');
+    // Also with what he may show beside it, while the address is another's by now.
+    table.set(A.ip, member('other', 'Strict'));
+    expect(await shake({session: ticket!})).not.toBe('hello');
+    expect(heard).toEqual([]);
+  });
+});
+
 describe('what the relay dials', () => {
   test('is wrapped between enrolled pods, and left alone towards others', () => {
     const socket = dialled(servicesA, A, B);
@@ -155,5 +246,66 @@ describe('what the relay dials', () => {
     expect(() => dialled(servicesA, A, B)).toThrow(/no certificate/);
     table.set(B.ip, member('b', 'Permissive'));
     expect(dialled(servicesA, A, B)).toBeNull();
+  });
+});
+
+describe('the end of a stream', () => {
+  /** A connection that has been greeted. */
+  async function greeted(): Promise<{client: Socket; program: Socket}> {
+    const accepted = new Promise<Socket>((resolve) => (serve = resolve));
+    const client = connect({port: fromA, host: '127.0.0.1', allowHalfOpen: true});
+    sockets.add(client);
+    client.on('error', () => undefined);
+    const program = await accepted;
+    const hello = once(client, 'data');
+    program.write('hello');
+    await hello;
+    return {client, program};
+  }
+  /** All that comes from now on, and how it ended. */
+  const rest = (socket: Socket): Promise<string> =>
+    new Promise((resolve) => {
+      let text = '';
+      socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+      socket.once('end', () => resolve(`${text}, an end`));
+      socket.once('error', (error: NodeJS.ErrnoException) => resolve(`${text}, ${error.code}`));
+    });
+
+  test.each([{from: 'client' as const}, {from: 'server' as const}])(
+    'that the $from ends is one for the other, which may go on',
+    async ({from}) => {
+      const {client, program} = await greeted();
+      const [first, second] = from === 'client' ? [client, program] : [program, client];
+      const heardBySecond = rest(second);
+      const heardByFirst = rest(first);
+      first.end('whole');
+      expect(await heardBySecond).toBe('whole, an end');
+      second.end('and the answer');
+      expect(await heardByFirst).toBe('and the answer, an end');
+    },
+  );
+
+  test.each([{from: 'client' as const}, {from: 'server' as const}])(
+    'of the $from that somebody on the wire has made is a reset: half of it is not taken for all',
+    async ({from}) => {
+      const {client, program} = await greeted();
+      const [sender, receiver] = from === 'client' ? [client, program] : [program, client];
+      const more = once(receiver, 'data');
+      sender.write('half');
+      await more;
+      const heardByReceiver = rest(receiver);
+      const [[near, far]] = onWire as [[Socket, Socket]];
+      const [towards, comes] = from === 'client' ? [far, near] : [near, far];
+      comes.unpipe();
+      towards.end();
+      expect(await heardByReceiver).toBe(', ECONNRESET');
+    },
+  );
+
+  test('is not what a program says that happens to be as long', async () => {
+    const {client, program} = await greeted();
+    const heardByProgram = rest(program);
+    client.end(Buffer.alloc(32, 'x'));
+    expect(await heardByProgram).toBe(`${'x'.repeat(32)}, an end`);
   });
 });
