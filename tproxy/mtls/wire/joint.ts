@@ -42,14 +42,15 @@ export class Joint {
     });
     a.on('drain', () => b.resume());
     b.on('drain', () => a.resume());
-    this.#watch(this.#a, this.#b);
-    this.#watch(this.#b, this.#a);
     if (first !== null && first.length > 0) {
       this.bytesFromA += first.length;
       if (!b.write(first)) a.pause();
       else a.resume();
     } else a.resume();
     b.resume();
+    // Last: what has ended already ends the other behind what was read of it.
+    this.#watch(this.#a, this.#b);
+    this.#watch(this.#b, this.#a);
   }
 
   /** A cut, seen as one by both sides: a truncated stream must look like no whole one. */
@@ -63,11 +64,13 @@ export class Joint {
 
   #watch(end: End, other: End): void {
     const {stream} = end;
-    stream.once('end', () => {
+    const ended = (): void => {
       this.#open--;
       // Also close_notify, where that is TLS (RFC 8446 §6.1: it ends one way only).
       other.stream.end();
-    });
+    };
+    if (stream.readableEnded) ended();
+    else stream.once('end', ended);
     stream.on('error', ignore);
     end.raw.on('error', ignore);
     stream.once('close', () => this.#closed(other));

@@ -1,5 +1,6 @@
 import {once} from 'node:events';
 import {connect, createServer, Socket, type AddressInfo, type Server} from 'node:net';
+import {text} from 'node:stream/consumers';
 import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
 import type {Enrolled, MtlsMode} from '../enrolment.ts';
 import {WIRE_LIMITS} from './limits.ts';
@@ -29,7 +30,7 @@ beforeEach(async () => {
   said.length = 0;
   counts.clear();
   dialling = () => Promise.resolve();
-  program = createServer();
+  program = createServer({allowHalfOpen: true});
   captured = createServer({allowHalfOpen: true, pauseOnConnect: true}, (socket) => wire.accept(socket, A, B));
   for (const server of [program, captured]) {
     server.listen(0, '127.0.0.1');
@@ -92,6 +93,23 @@ describe('a connection that is carried', () => {
       expect(await heard).toBe('ECONNRESET');
     },
   );
+
+  test.each([
+    {said: 'nothing', bytes: ''},
+    {said: 'the beginning of what may be a ClientHello', bytes: '\x16\x03'},
+  ])('that a client ends after $said is ended for the server, who answers', async ({bytes}) => {
+    table.set(A.ip, {...member('Permissive'), spiffeId: 'spiffe://cluster.local/ns/shop/sa/a'});
+    table.set(B.ip, member('Permissive'));
+    const accepted = once(program, 'connection');
+    const near = connect({port: (captured.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true});
+    sockets.add(near);
+    near.end(bytes, 'latin1');
+    const heard = text(near);
+    const [far] = (await accepted) as [Socket];
+    expect(await text(far)).toBe(bytes);
+    far.end('the answer');
+    expect(await heard).toBe('the answer');
+  });
 
   test('that is cut is reset for both', async () => {
     table.set(B.ip, member('Permissive'));
