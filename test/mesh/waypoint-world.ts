@@ -2,6 +2,7 @@
 import {once} from 'node:events';
 import {connect as connectHttp2, type ClientHttp2Session} from 'node:http2';
 import {connect as connectTls} from 'node:tls';
+import {stringify} from 'yaml';
 import {connectIn, type Lab} from '../lab/index.ts';
 import type {AmbientIstiod} from './ambient.ts';
 import type {FromIntent} from './generated.ts';
@@ -13,6 +14,30 @@ export const WAYPOINT = {
   labels: {
     'gateway.networking.k8s.io/gateway-name': 'sallyport-egress',
     'gateway.istio.io/managed': 'istio.io-mesh-controller',
+  },
+};
+
+export const SITES = {'pages.test': '5.6.40.1', 'sealed.test': '5.6.40.2', 'evil.test': '5.6.40.9'} as const;
+export type Site = keyof typeof SITES;
+export const INTENT = stringify({
+  apiVersion: 'sallyport.dev/v1alpha1',
+  kind: 'MeshEgress',
+  metadata: {name: 'default'},
+  spec: {enforcement: [{at: 'Waypoint', namespace: 'shop', hosts: Object.keys(SITES)}]},
+});
+/** The pod's. */
+export const WEB = 'spiffe://cluster.local/ns/shop/sa/web';
+export const POLICY = {
+  apiVersion: 'sallyport.dev/v1alpha1',
+  kind: 'EgressPolicy',
+  metadata: {name: 'web', namespace: 'shop'},
+  spec: {
+    podSelector: {},
+    rules: [
+      {name: 'pages', to: {hosts: ['pages.test'], schemes: ['http']}, http: {paths: ['/public/**']}},
+      {name: 'names', to: {hosts: ['sealed.test'], schemes: ['tls']}},
+    ],
+    deny: {status: 418, body: 'Access Denied by Administrator'},
   },
 };
 
