@@ -12,6 +12,7 @@ import {enrolment} from './enrolment.ts';
 import {openFileIdentity} from './identity/files.ts';
 import type {Identity, IdentitySource} from './identity/identity.ts';
 import {openNodeIdentities, type NodeIdentities} from './identity/issued.ts';
+import type {ServiceTable} from './peer-lines.ts';
 import {watchPeersFile, type Peers} from './peers.ts';
 import type {MtlsConfig} from './settings.ts';
 
@@ -22,6 +23,8 @@ export interface MtlsState {
   /** Uids of this node's pods by address. */
   readonly here: ReadonlyMap<string, string>;
   readonly identities: ReadonlyMap<string, Identity>;
+  /** Where Services lead; absent where kube-proxy has been before us. */
+  readonly services?: ServiceTable;
   /** Both are known. Before that what an earlier run left in the kernel stays: an empty table would let everything by. */
   readonly whole: boolean;
 }

@@ -3,10 +3,13 @@ import {SallyportError} from '../../runtime/errors.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {watchPaths} from '../../runtime/watch.ts';
 import {readWorkloads, type WorkloadEntry} from '../../sources/workload-table.ts';
+import type {ServiceTable} from './peer-lines.ts';
 
 export interface Peers {
   /** null: nothing is known yet. */
   readonly known: readonly WorkloadEntry[] | null;
+  /** Where Services lead: inside a pod nobody has translated their addresses yet. */
+  readonly services: ServiceTable;
   close(): void;
 }
 
@@ -27,6 +30,7 @@ export async function watchPeersFile(file: string, journal: Journal, changed: ()
     get known() {
       return known;
     },
+    services: new Map(),
     close: () => watch.close(),
   };
 }

@@ -8,6 +8,7 @@ import {openIssuedIdentity} from './identity/issued.ts';
 import type {MtlsState, RunningMtls} from './node.ts';
 import {watchPeersFile, type Peers} from './peers.ts';
 import type {MtlsConfig} from './settings.ts';
+import {listenToPeers} from './told-peers.ts';
 
 export class PodMtls implements RunningMtls {
   readonly #config: MtlsConfig;
@@ -25,7 +26,12 @@ export class PodMtls implements RunningMtls {
   /** `changed`: the state is another. Throws SallyportError where the table of peers is bad. */
   static async open(config: MtlsConfig, journal: Journal, changed: () => void): Promise<PodMtls> {
     const {identity, trustDomain, peersFile} = config;
-    const peers = peersFile === null ? null : await watchPeersFile(peersFile, journal, changed);
+    const peers =
+      peersFile !== null
+        ? await watchPeersFile(peersFile, journal, changed)
+        : identity.kind === 'issued'
+          ? listenToPeers(identity, journal, changed)
+          : null;
     const source =
       identity.kind === 'files'
         ? openFileIdentity({dir: identity.dir, journal})
@@ -49,7 +55,8 @@ export class PodMtls implements RunningMtls {
       const identity = this.#identity.current(workload.uid);
       if (identity !== null && ips.some((ip) => who.of(ip) !== null)) identities.set(workload.uid, identity);
     }
-    return {entries, here, identities, whole: told !== null && this.settled};
+    const services = this.#peers?.services ?? new Map<string, never>();
+    return {entries, here, identities, services, whole: told !== null && this.settled};
   }
 
   /** The kernel was told before the pod began, and nobody in it may tell it anything else. */

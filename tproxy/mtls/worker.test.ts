@@ -59,3 +59,32 @@ describe('a worker that does not know everybody yet', () => {
     mtls.close();
   });
 });
+
+describe('a Service in front of enrolled pods', () => {
+  const table = (endpoints: string[]): MtlsState => ({
+    ...STATE,
+    entries: [
+      ...STATE.entries,
+      ...parseWorkloads(
+        JSON.stringify([{ips: ['10.0.1.1'], namespace: 'shop', name: 'b', uid: 'uid-b', labels: {}}]),
+        'the test',
+      ),
+    ],
+    services: new Map([['10.96.0.9 80', endpoints.map((ip) => ({ip, port: 8080}))]]),
+    whole: true,
+  });
+  const dialOf = (endpoints: string[]): (() => unknown) => {
+    const mtls = worker();
+    mtls.apply(table(endpoints));
+    return () => mtls.dial({source: {ip: POD, port: 1}, destination: {ip: '10.96.0.9', port: 80}, allowHalfOpen: true});
+  };
+
+  // Without a certificate what is Strict is refused before anything is dialled, which tells who it was meant for.
+  test('is one of them: who is behind it is who must show his certificate', () => {
+    expect(dialOf(['10.0.1.1'])).toThrow(/no certificate/);
+  });
+
+  test('is never an address that nobody’s pod has: who writes endpoints by hand could name any', () => {
+    for (let tries = 0; tries < 50; tries++) expect(dialOf(['10.0.1.1', '169.254.169.254'])).toThrow(/no certificate/);
+  });
+});

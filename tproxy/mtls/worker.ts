@@ -1,12 +1,13 @@
 /** The wire in a worker: fed with whole states, as the rest of it. */
 import {createServer, type Server, type Socket} from 'node:net';
-import type {Address} from '../../policy/index.ts';
+import type {Address, Endpoint} from '../../policy/index.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {SallyportError} from '../../runtime/errors.ts';
 import {listenTransparent, type DialOptions} from '../capture/sockets.ts';
 import {enrolment, type Enrolment} from './enrolment.ts';
 import type {Identity} from './identity/identity.ts';
 import type {MtlsState} from './node.ts';
+import {serviceKey} from './peer-lines.ts';
 import {ON_NODE, type Place} from './place.ts';
 import type {MtlsConfig} from './settings.ts';
 import {dialled} from './wire/dialled.ts';
@@ -28,6 +29,7 @@ export class WorkerMtls {
   readonly #dials: Dials;
   #state: MtlsState;
   #enrolment: Enrolment;
+  #pods: ReadonlySet<Address>;
   /** Who is told of what cannot be accepted, while listening waits for a whole state. */
   #awaited: ((error: Error) => void) | null = null;
 
@@ -42,6 +44,7 @@ export class WorkerMtls {
     this.#place = place;
     this.#state = state;
     this.#enrolment = enrolment(state.entries, config);
+    this.#pods = new Set(state.entries.flatMap(({ips}) => ips));
     this.#services = {
       enrolment: () => this.#enrolment,
       isHere: (address) => this.#state.here.has(address),
@@ -114,16 +117,27 @@ export class WorkerMtls {
 
   /** For the relay: wrapped where both ends are enrolled (dialled()), else as connectTransparent(). Throws as both of them do. */
   dial(options: DialOptions): Socket {
-    const {destination} = options;
+    const destination = this.#endpointOf(options.destination);
     const source = this.#place.sourceOf(options.source, destination, this.#state.here);
     if (!this.#state.whole)
       throw new SallyportError('NotKnownYet', 'who is enrolled is not known yet', 'It is asked for again by itself.');
     const wrapped = dialled(this.#services, source, destination);
-    const socket = wrapped ?? this.#place.dialPlain(options);
+    const socket = wrapped ?? this.#place.dialPlain({...options, destination});
     const peerId = wrapped === null ? null : (this.#enrolment.of(destination.ip)?.spiffeId ?? null);
     const protectedBy = wrapped === null ? 'plain' : 'mtls';
     this.#dials.follow(socket, {direction: 'out', source, destination}, {protectedBy, peerId});
     return socket;
+  }
+
+  /**
+   * Of a Service with enrolled pods behind it one that is ready, as kube-proxy would: it could not be wrapped for whoever that
+   * takes. Only pods are taken: who writes endpoints by hand could name any address.
+   */
+  #endpointOf(destination: Endpoint): Endpoint {
+    const endpoints = this.#state.services?.get(serviceKey(destination)) ?? [];
+    if (!endpoints.some(({ip}) => this.#enrolment.of(ip) !== null)) return destination;
+    const pods = endpoints.filter(({ip}) => this.#pods.has(ip));
+    return pods[Math.floor(Math.random() * pods.length)] ?? destination;
   }
 
   /** One that is not whole changes nothing: what was known is better than half of what is. */
@@ -139,6 +153,7 @@ export class WorkerMtls {
     );
     this.#state = {...state, identities};
     this.#enrolment = enrolment(state.entries, this.#config);
+    this.#pods = new Set(state.entries.flatMap(({ips}) => ips));
     this.#wire.recheck();
     this.#dials.recheck();
     const onError = this.#awaited;

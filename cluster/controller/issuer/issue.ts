@@ -1,20 +1,13 @@
 /** One question to the issuer: a token and a request in, a certificate or a refusal out. */
-import {AuthenticationV1Api, CoreV1Api, type KubeConfig, type V1Pod} from '@kubernetes/client-node';
+import {CoreV1Api, type KubeConfig, type V1Pod} from '@kubernetes/client-node';
 import {formatSpiffeId, makeWorkloadCertificate, readWorkloadRequest, type Pair} from '../../../pki/index.ts';
-import {IDENTITY_AUDIENCE} from '../../../runtime/names.ts';
+import type {KnowAsker} from './asker.ts';
 import {Rates, RATES} from './limits.ts';
-import {
-  callerOf,
-  identityOfPod,
-  mayAskForPods,
-  ownIdentity,
-  type AskedPod,
-  type Granted,
-  type Refused,
-} from './judge.ts';
+import {identityOfPod, mayAskForPods, ownIdentity, type AskedPod, type Granted, type Refused} from './judge.ts';
 
 export interface IssueOptions {
   readonly config: KubeConfig;
+  readonly know: KnowAsker;
   readonly trustDomain: string;
   /** `system:serviceaccount:NAMESPACE:NAME`. */
   readonly agents: ReadonlySet<string>;
@@ -51,28 +44,15 @@ export type Answer =
 
 export type RefusalCode = Refused['code'] | 'TooMany' | 'Busy' | 'BadRequest' | 'WrongName';
 
-/** The API server answers a review in milliseconds; more at once is somebody who asks with what is no token. */
-const MAX_REVIEWS = 64;
 const NOT_FOUND = 404;
 
 export type Issue = (question: Question) => Promise<Answer>;
 
 /** Rejects where the API server cannot be asked, or nothing can sign. */
 export function createIssue(options: IssueOptions): Issue {
-  const reviews = options.config.makeApiClient(AuthenticationV1Api);
   const pods = options.config.makeApiClient(CoreV1Api);
-  const rates = {address: new Rates(RATES.address), pod: new Rates(RATES.pod), agent: new Rates(RATES.agent)};
-  let reviewing = 0;
+  const rates = {pod: new Rates(RATES.pod), agent: new Rates(RATES.agent)};
 
-  const review = async (token: string): Promise<ReturnType<typeof callerOf>> => {
-    reviewing++;
-    try {
-      const body = {spec: {token, audiences: [IDENTITY_AUDIENCE]}};
-      return callerOf((await reviews.createTokenReview({body})).status);
-    } finally {
-      reviewing--;
-    }
-  };
   const podOf = async ({namespace, name}: NonNullable<AskedPod>): Promise<V1Pod | null> => {
     try {
       return await pods.readNamespacedPod({namespace, name});
@@ -86,10 +66,7 @@ export function createIssue(options: IssueOptions): Issue {
     const refuse = (code: RefusalCode, message: string, username: string | null = null): Answer => ({
       ...{kind: 'refused', code, message, username},
     });
-    if (!rates.address.take(address, performance.now()))
-      return refuse('TooMany', 'too many questions from this address.');
-    if (reviewing >= MAX_REVIEWS) return refuse('Busy', 'too many tokens are being looked at: ask again.');
-    const reviewed = await review(token);
+    const reviewed = await options.know(token, address);
     if (reviewed.kind === 'refused') return refuse(reviewed.code, reviewed.message);
     const {caller} = reviewed;
     const {username} = caller;

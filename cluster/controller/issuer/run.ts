@@ -10,8 +10,10 @@ import type {Authority} from '../authority.ts';
 import {trustedRoots} from '../rotation.ts';
 import {short} from '../short.ts';
 import {openWorkloadAuthority} from './authority.ts';
+import {createKnowAsker} from './asker.ts';
 import {createIssue, type Answer} from './issue.ts';
 import {identityMetrics} from './metrics.ts';
+import {createPeerFeed, type PeerFeed} from './peers.ts';
 import {createIssuerServer, type IssuerServer} from './server.ts';
 import {watchServedSecret, type Served} from './served-secret.ts';
 
@@ -58,6 +60,7 @@ class RunningIssuer implements Issuer {
   #unsaid = 0;
   #authority: Authority | null = null;
   #server: IssuerServer | null = null;
+  #peers: PeerFeed | null = null;
   #served: {stop(): void} | null = null;
   #waitsFor: string | null = 'the CA of workloads';
   #trouble = '';
@@ -105,6 +108,7 @@ class RunningIssuer implements Issuer {
     this.#stopped = true;
     this.#served?.stop();
     this.#authority?.stop();
+    this.#peers?.stop();
     await this.#server?.close();
   }
 
@@ -150,8 +154,14 @@ class RunningIssuer implements Issuer {
       return;
     }
     const {trustDomain, lifeMs} = issuer;
+    const know = createKnowAsker(config);
+    this.#peers = createPeerFeed({
+      ...{config, know},
+      onTrouble: (message) => this.#say(`who the peers of pods are: ${message}; the last table is told`),
+    });
     const server = createIssuerServer({
-      issue: createIssue({...{config, trustDomain, agents, lifeMs}, signing: () => this.#signing()}),
+      issue: createIssue({...{config, know, trustDomain, agents, lifeMs}, signing: () => this.#signing()}),
+      peers: this.#peers,
       certificate: {cert, key},
       onAnswer: (answer, address) => this.#told(answer, address),
       onError: (error) => {

@@ -1,11 +1,14 @@
-/** The issuer's HTTPS server: POST /v1/identity and nothing else. */
+/** The issuer's HTTPS server: POST /v1/identity, GET /v1/peers, and nothing else. */
+import type {ServerResponse} from 'node:http';
 import type {Server} from 'node:https';
 import type {AddressInfo} from 'node:net';
 import {fastify, type FastifyInstance} from 'fastify';
 import type {Answer, Issue, Question, RefusalCode} from './issue.ts';
+import type {Heard, Listener, PeerFeed} from './peers.ts';
 
 export interface IssuerServerOptions {
   readonly issue: Issue;
+  readonly peers: PeerFeed;
   /** PEM, leaf first. */
   readonly certificate: {readonly cert: string; readonly key: string};
   /** Told of every answer. */
@@ -21,6 +24,8 @@ export interface IssuerServer {
 }
 
 export const IDENTITY_PATH = '/v1/identity';
+/** Lines of JSON, without an end: the whole table, then what changes (peer-rows.ts). */
+export const PEERS_PATH = '/v1/peers';
 
 const LIMITS = {
   /** A request is under 600 bytes, in JSON with the pod's names beside it under 2 KB. */
@@ -31,7 +36,10 @@ const LIMITS = {
   requestCheckMs: 1_000,
   /** Questions come hours apart: nobody keeps a connection for the next one. */
   keepAliveMs: 5_000,
-  connections: 1_024,
+  /** A pod that captures itself keeps one, for its peers. */
+  connections: 16_384,
+  /** How long peers are told by one token: it may have ended since. */
+  listensMs: 600_000,
 } as const;
 const TLS = {minVersion: 'TLSv1.3', handshakeTimeout: 10_000} as const;
 
@@ -50,7 +58,7 @@ const STATUS: Readonly<Record<RefusalCode, number>> = {
 };
 
 /** Makes the server; it does not listen yet. */
-export function createIssuerServer({issue, certificate, onAnswer, onError}: IssuerServerOptions): IssuerServer {
+export function createIssuerServer({issue, peers, certificate, onAnswer, onError}: IssuerServerOptions): IssuerServer {
   const app = fastify({
     https: {...certificate, ...TLS, connectionsCheckingInterval: LIMITS.requestCheckMs},
     bodyLimit: LIMITS.bodyBytes,
@@ -69,9 +77,7 @@ export function createIssuerServer({issue, certificate, onAnswer, onError}: Issu
       answer = typeof question === 'string' ? badRequest(question) : await issue(question);
     } catch (error) {
       onError(error);
-      return reply
-        .code(503)
-        .send({error: 'Failed', message: "the issuer could not answer; the controller's log says why."});
+      return reply.code(503).send(FAILED);
     }
     onAnswer(answer, address);
     if (answer.kind === 'refused')
@@ -80,6 +86,32 @@ export function createIssuerServer({issue, certificate, onAnswer, onError}: Issu
     return reply.header('cache-control', 'no-store').send({
       ...{spiffeId, certificate: chainPem, roots: rootsPem, notAfter: new Date(notAfterMs).toISOString()},
     });
+  });
+  app.get(PEERS_PATH, async (request, reply) => {
+    const address = request.socket.remoteAddress ?? '';
+    const token = tokenOf(request.headers.authorization);
+    const refuse = (code: RefusalCode, message: string): unknown => {
+      onAnswer({kind: 'refused', code, message, username: null}, address);
+      return reply.code(STATUS[code]).send({error: code, message});
+    };
+    if (token === null) return refuse('BadRequest', NO_TOKEN);
+    let heard: Heard;
+    try {
+      heard = await peers.hear(token, address);
+    } catch (error) {
+      onError(error);
+      return reply.code(503).send(FAILED);
+    }
+    switch (heard.kind) {
+      case 'refused':
+        return refuse(heard.code, heard.message);
+      case 'not-yet':
+        return reply.code(503).send({error: 'Busy', message: 'the cluster is not known yet: ask again.'});
+      case 'heard':
+        reply.hijack();
+        stream(reply.raw, heard.listen);
+        return reply;
+    }
   });
   return {
     listen: async (host, port) => {
@@ -91,13 +123,33 @@ export function createIssuerServer({issue, certificate, onAnswer, onError}: Issu
   };
 }
 
+const FAILED = {error: 'Failed', message: "the issuer could not answer; the controller's log says why."};
+const NO_TOKEN = 'no token: write "Authorization: Bearer TOKEN".';
+
+/** Until either end has enough of it. */
+function stream(raw: ServerResponse, listen: (to: Listener) => () => void): void {
+  raw.writeHead(200, {'content-type': 'application/x-ndjson', 'cache-control': 'no-store'});
+  const stop = listen({
+    write: (line) => void raw.write(line),
+    get waitingBytes() {
+      return raw.writableLength;
+    },
+    end: () => raw.destroy(),
+  });
+  const late = setTimeout(() => raw.end(), LIMITS.listensMs);
+  raw.on('error', () => undefined);
+  raw.once('close', () => {
+    clearTimeout(late);
+    stop();
+  });
+}
+
 const badRequest = (message: string): Answer => ({kind: 'refused', code: 'BadRequest', message, username: null});
 
 /** What is asked; a text: what is wrong with it. */
 export function readQuestion(authorization: string | undefined, body: unknown, address: string): Question | string {
-  const [, token] = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(authorization ?? '') ?? [];
-  if (token === undefined || token.length > LIMITS.tokenCharacters)
-    return 'no token: write "Authorization: Bearer TOKEN".';
+  const token = tokenOf(authorization);
+  if (token === null) return NO_TOKEN;
   if (typeof body !== 'object' || body === null) return 'no JSON object.';
   const {request, pod = null, ...rest} = body as Record<string, unknown>;
   const [unknown] = Object.keys(rest);
@@ -108,6 +160,11 @@ export function readQuestion(authorization: string | undefined, body: unknown, a
   // They become part of a path at the API server.
   if (!isName(namespace) || !isName(name) || !isName(uid)) return 'pod is not {namespace, name, uid}.';
   return {token, request, pod: {namespace, name, uid}, address};
+}
+
+function tokenOf(authorization: string | undefined): string | null {
+  const [, token] = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(authorization ?? '') ?? [];
+  return token === undefined || token.length > LIMITS.tokenCharacters ? null : token;
 }
 
 const isName = (value: unknown): value is string =>
