@@ -25,6 +25,8 @@ export interface ProxyOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** A socket that leads to istiod, where it is not on the node. */
   readonly xds?: string;
+  /** One of ENVOY_VERSIONS; the newest where absent. */
+  readonly envoy?: string;
   /** More of the node's metadata. */
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
@@ -35,7 +37,7 @@ export async function startSidecar(
   pod: LabPod,
   {name, namespace, labels}: Identity,
   istiodIp: string,
-  {kind = 'sidecar', certificates, xds, environment = {}, metadata = {}}: ProxyOptions = {},
+  {kind = 'sidecar', certificates, xds, environment = {}, metadata = {}, envoy: version}: ProxyOptions = {},
 ): Promise<Envoy> {
   const bootstrap = {
     node: {
@@ -82,7 +84,7 @@ export async function startSidecar(
   };
   const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
   const through = ['env', ...variables, 'setpriv', '--regid', String(PROXY_GROUP), '--clear-groups'];
-  const envoy = await startEnvoy(lab, pod, bootstrap, {through});
+  const envoy = await startEnvoy(lab, pod, bootstrap, {through, ...(version === undefined ? {} : {version})});
   const rejected = await envoy.stats('update_rejected$');
   const refused = [...rejected].filter(([, count]) => count > 0).map(([name]) => name);
   if (refused.length > 0) {

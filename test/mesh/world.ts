@@ -49,6 +49,14 @@ export interface RunningMesh {
   stop(): Promise<void>;
 }
 
+/** A pod whose proxy is behind istiod, as after an update of istiod. */
+export interface OlderProxy {
+  /** As it says of itself: `1.29.0`. */
+  readonly istio: string;
+  /** One of ENVOY_VERSIONS. */
+  readonly envoy: string;
+}
+
 export interface MeshWorld {
   readonly lab: Lab;
   readonly dir: string;
@@ -59,7 +67,7 @@ export interface MeshWorld {
   /** What extauthz logged. */
   readonly journal: readonly Readonly<Record<string, unknown>>[];
   /** Starts istiod with these objects and this mesh configuration (beside what the lab itself needs), and the pod's Envoy. */
-  mesh(objects: readonly string[], meshConfig?: object): Promise<RunningMesh>;
+  mesh(objects: readonly string[], meshConfig?: object, older?: OlderProxy): Promise<RunningMesh>;
   curl(...args: readonly string[]): Promise<ExecResult>;
   /** Runs curl in the pod. */
   tried(...args: readonly string[]): Promise<Tried>;
@@ -175,7 +183,7 @@ export async function meshWorld(options: WorldOptions): Promise<MeshWorld> {
       arrived,
       connected,
       journal,
-      async mesh(objects, meshConfig = {}) {
+      async mesh(objects, meshConfig = {}, older) {
         await running?.stop();
         running = null;
         const istiod = await startIstiod(lab, {
@@ -189,6 +197,7 @@ export async function meshWorld(options: WorldOptions): Promise<MeshWorld> {
         try {
           envoy = await startSidecar(lab, pod, APP, lab.node.ips[0]!, {
             environment: options.environment ?? {},
+            ...(older === undefined ? {} : {envoy: older.envoy, metadata: {ISTIO_VERSION: older.istio}}),
             ...(shown.app === undefined ? {} : {certificates: shown.app}),
           });
           if (options.neighbour === true)
