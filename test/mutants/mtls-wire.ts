@@ -65,6 +65,22 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     tests: TABLE,
   },
   {
+    name: 'what a pod had open before it was Strict goes on in plain',
+    guards: 'MTLS: a change of mode reaches what lives',
+    file: 'tproxy/mtls/capture/node-table.ts',
+    find: "'ct direction reply goto replies',",
+    replace: "'ct direction reply accept',",
+    tests: TABLE,
+  },
+  {
+    name: 'a pod beside it is taken for the pod whose address it uses',
+    guards: 'MTLS: who a pod is, says where it is plugged in',
+    file: 'tproxy/mtls/capture/node-table.ts',
+    find: 'counter name mtls_spoofed drop`',
+    replace: 'counter name mtls_spoofed accept`',
+    tests: TABLE,
+  },
+  {
     name: 'what was plain stays so when the pod becomes Strict',
     guards: 'MTLS: a change of mode reaches what lives',
     file: 'tproxy/mtls/wire/wire.ts',

@@ -58,11 +58,19 @@ describe('the table', () => {
     expect(rules.at(-1)).toBe('counter name mtls_passed_other accept');
   });
 
+  test('of answers a Strict pod gives and takes none in plain but those that are named first', () => {
+    const rules = chain('replies');
+    const stale = rules.findIndex((rule) => rule.endsWith('goto stale'));
+    expect(rules.slice(0, stale).every((rule) => rule.endsWith(' accept'))).toBe(true);
+    expect(rules.slice(stale).every((rule) => rule.endsWith(' goto stale'))).toBe(true);
+    expect(chain('stale').every((rule) => / (drop|reject with icmpx admin-prohibited)$/.test(rule))).toBe(true);
+  });
+
   test('what is not from where its address is plugged in is dropped before it is taken for anybody', () => {
     const rules = chain('prerouting');
     const spoofed = rules.findLastIndex((rule) => rule.endsWith('counter name mtls_spoofed drop'));
     expect(spoofed).toBeGreaterThan(0);
-    expect(rules.findIndex((rule) => rule.includes('goto'))).toBeGreaterThan(spoofed);
+    expect(rules.findIndex((rule) => /goto (in|out)bound/.test(rule))).toBeGreaterThan(spoofed);
   });
 
   test('a change of members is told by elements, and nothing where nothing changed', () => {

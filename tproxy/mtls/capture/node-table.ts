@@ -3,7 +3,7 @@
  *
  * The way of a packet, behind kube-proxy's translation (so that a ClusterIP is a pod by then):
  *   1. what the capture took, and answers to our own dials, are the capture's
- *   2. answers to what an enrolled pod dialled itself pass
+ *   2. answers pass, but those of connections in plain that were open before a pod was Strict
  *   3. an enrolled pod's address from another interface than its own is dropped
  *   4. towards an enrolled pod of this node: TCP to the mTLS listener, which unwraps; from pods of this node it passes
  *   5. from an enrolled pod of this node to one elsewhere: TCP to the same listener, which wraps
@@ -17,6 +17,8 @@ import {block, declareSets} from '../../capture/tables.ts';
 import {MTLS_ZONE, mtlsMark} from './marks.ts';
 
 export const MTLS_TABLE = 'inet sallyport_mtls';
+
+const REFUSED_OTHER = 'counter name mtls_refused_other reject with icmpx admin-prohibited';
 
 /** One enrolled address. */
 export interface MtlsMember {
@@ -47,7 +49,7 @@ export const MTLS_COUNTERS = {
   mtls_plain_port: 'passed: a port that is left plain',
   mtls_away: 'dropped: the mTLS listener is away, and one of both is Strict',
   mtls_away_passed: 'passed plain: the mTLS listener is away, and both are Permissive',
-  mtls_midstream: 'dropped: a connection to or from a Strict pod that was not seen opening',
+  mtls_midstream: 'dropped: a connection to or from a Strict pod that was open before, or not seen opening',
   mtls_refused_other: 'refused: UDP and the like to or from a Strict pod',
   mtls_passed_other: 'passed: UDP and the like between Permissive pods',
   mtls_spoofed:
@@ -72,6 +74,8 @@ export function mtlsTable(capture: MtlsCapture): string {
     ]),
     ...block('chain output', output(capture)),
     ...block('chain prerouting', prerouting(capture)),
+    ...block('chain replies', replies()),
+    ...block('chain stale', ['meta l4proto tcp counter name mtls_midstream drop', REFUSED_OTHER]),
     ...block('chain inbound', inbound(capture)),
     ...block('chain outbound', outbound(capture)),
     '}',
@@ -136,12 +140,29 @@ function prerouting(capture: MtlsCapture): string[] {
     'type filter hook prerouting priority dstnat + 10; policy accept;',
     'iifname "lo" accept',
     `${marking(capture).is(capture.marks.taken)} accept`,
-    'ct direction reply accept',
+    'ct direction reply goto replies',
     // Forged, or its place is not known yet: what a Strict pod sends is wrapped or not sent.
     ...both((ip, set) => `${ip} saddr @here${set} iifname . ${ip} saddr != @from${set} counter name mtls_spoofed drop`),
     ...both((ip, set) => `${ip} daddr @here${set} goto inbound`),
     ...both((ip, set) => `iifname . ${ip} saddr @from${set} ${ip} daddr @away${set} goto outbound`),
     ...both((ip, set) => `${ip} daddr @closed${set} ${ip} daddr != @known${set} counter name mtls_unknown drop`),
+  ];
+}
+
+/**
+ * conntrack knows what was open before a pod was Strict, and calls its packets answers as ever: without this the pod would go on to
+ * say and hear in plain what it began so. Of what is opened since, a Strict pod answers ports that are left plain, its node, and pods
+ * beside it; pods that are not enrolled answer it; all else is between our own sockets, which have a mark.
+ */
+function replies(): string[] {
+  return [
+    NEEDED,
+    ...both((ip, set) => `meta l4proto { tcp, udp } ${ip} saddr . th sport @plain${set} accept`),
+    'fib daddr type local accept',
+    ...both((ip, set) => `iifname . ${ip} saddr @from${set} ${ip} daddr @here${set} accept`),
+    ...both((ip, set) => `${ip} saddr @here${set} ${ip} saddr @strict${set} goto stale`),
+    ...both((ip, set) => `${ip} saddr @away${set} ${ip} daddr @strict${set} goto stale`),
+    ...both((ip, set) => `${ip} saddr @away${set} ${ip} saddr @strict${set} ${ip} daddr @here${set} goto stale`),
   ];
 }
 
@@ -193,7 +214,7 @@ function refuseStrict(ends: readonly ('saddr' | 'daddr')[]): string[] {
     ...strict('meta l4proto tcp counter name mtls_midstream drop'),
     `${opening} counter name mtls_away_passed accept`,
     'meta l4proto tcp accept',
-    ...strict('counter name mtls_refused_other reject with icmpx admin-prohibited'),
+    ...strict(REFUSED_OTHER),
     'counter name mtls_passed_other accept',
   ];
 }
