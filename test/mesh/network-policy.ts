@@ -18,27 +18,27 @@ interface Peer {
   readonly podSelector?: Selector;
 }
 interface Rule {
-  readonly to: readonly Peer[];
+  /** Without it, everybody. */
+  readonly to?: readonly Peer[];
   readonly ports: readonly {readonly protocol: 'TCP' | 'UDP'; readonly port: number; readonly endPort?: number}[];
 }
 
 /** Holds `pod` to the policy's egress until the returned function is called. IPv4: the lab's pods are known by that. */
 export async function enforce(
   lab: Lab,
-  policy: IstioObject,
+  policy: Pick<IstioObject, 'spec'>,
   pod: LabPod,
   known: readonly KnownPod[],
 ): Promise<() => Promise<void>> {
-  const rules = (policy.spec['egress'] as readonly Rule[]).flatMap(({to, ports}) =>
-    known
-      .filter((one) => to.some((peer) => selects(peer, one)))
-      .flatMap(({ip}) =>
-        ports.map(
-          ({protocol, port, endPort}) =>
-            `ip daddr ${ip} ${protocol.toLowerCase()} dport ${port}${endPort === undefined ? '' : `-${endPort}`} accept`,
-        ),
+  const rules = (policy.spec['egress'] as readonly Rule[]).flatMap(({to, ports}) => {
+    const selected = to && known.filter((one) => to.some((peer) => selects(peer, one))).map(({ip}) => `ip daddr ${ip}`);
+    return (selected ?? ['']).flatMap((where) =>
+      ports.map(
+        ({protocol, port, endPort}) =>
+          `${where} ${protocol.toLowerCase()} dport ${port}${endPort === undefined ? '' : `-${endPort}`} accept`,
       ),
-  );
+    );
+  });
   const chain = (hook: string): string => `  chain ${hook} {
     type filter hook ${hook} priority filter;
     iifname != "${pod.interface}" accept

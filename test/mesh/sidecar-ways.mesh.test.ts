@@ -1,20 +1,25 @@
 /** How a program would leave through its sidecar unasked: by what is sniffed, by ports that a service opens, by forms of HTTP. */
+import {readFileSync} from 'node:fs';
 import {createServer, type Server} from 'node:net';
 import {connect as connectTls} from 'node:tls';
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
-import {stringify} from 'yaml';
+import {parse, stringify} from 'yaml';
 import {ECHO_PORT} from '../envoy/sites.ts';
 import {say} from '../envoy/talk.ts';
-import {connectIn, listenIn} from '../lab/index.ts';
+import {connectIn, listenIn, udpIn} from '../lab/index.ts';
+import {until} from '../waiting.ts';
 import {fromIntent} from './generated.ts';
+import {enforce} from './network-policy.ts';
 import {meshTest} from './require.ts';
-import {meshWorld, type MeshWorld, type RunningMesh} from './world.ts';
+import {meshWorld, RESOLVER, type MeshWorld, type RunningMesh} from './world.ts';
 
 const KNOWN = '5.6.40.1';
 const EVIL = '5.6.40.9';
 /** Where HBONE is spoken in an ambient mesh. */
 const HBONE_PORT = 15008;
 const TLS_PORT = 8443;
+const UDP_PORT = 4433;
+const SAMPLE = new URL('../../samples/istio/registry-only/network-policy.yaml', import.meta.url);
 
 /** Under AllowAny what nobody is asked about gets out, whatever it is. */
 const INTENT = stringify({
@@ -249,5 +254,49 @@ describe('past a sidecar that asks', () => {
         expect(await dialling(() => hello(ip, port, 'evil.test'))).toEqual([]);
       }
     expect(world.connected).not.toContain('evil.test');
+  }, 60_000);
+
+  it('UDP is not asked about, which the sample’s NetworkPolicy closes', async () => {
+    const {lab} = world;
+    const heard: string[] = [];
+    const there = await udpIn(lab.internet.path, EVIL, UDP_PORT);
+    const asking = await udpIn(lab.pod('app').path, lab.pod('app').ip4, 0);
+    const answers: string[] = [];
+    there.on('message', (text, from) => {
+      heard.push(text.toString());
+      there.send(text, from.port, from.address);
+    });
+    asking.on('message', (text) => answers.push(text.toString()));
+    try {
+      // What is lost is sent again.
+      const sent = async (text: string): Promise<void> => {
+        await until(
+          () => {
+            asking.send(text, UDP_PORT, EVIL);
+            return answers;
+          },
+          (all) => all.includes(text),
+        );
+      };
+      await sent('unasked');
+      const policy = parse(readFileSync(SAMPLE, 'utf8')) as {spec: Readonly<Record<string, unknown>>};
+      const free = await enforce(lab, policy, lab.pod('app'), [
+        {ip: RESOLVER, namespace: 'kube-system', labels: {'k8s-app': 'kube-dns'}},
+      ]);
+      try {
+        const closed = await udpIn(lab.pod('app').path, lab.pod('app').ip4, 0);
+        closed.send('held', UDP_PORT, EVIL);
+        // Names are looked up, and TCP goes to the sidecar as before; what was sent before that would be there too.
+        expect(await world.tried('http://known.test/public/udp')).toMatchObject({reached: ['known.test/public/udp']});
+        closed.close();
+      } finally {
+        await free();
+      }
+      await sent('unasked again');
+      expect(heard).not.toContain('held');
+    } finally {
+      there.close();
+      asking.close();
+    }
   }, 60_000);
 });
