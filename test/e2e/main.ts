@@ -1,7 +1,7 @@
 /**
  * `npm run e2e`: the whole of it in a real one-node Kubernetes, installed as its users install it.
- *   npm run e2e [-- SUITE...] [--keep-logs DIR] [--markdown FILE]
- * With --markdown the tables are written between the marks of the file.
+ *   npm run e2e [-- SUITE...] [--keep-logs DIR] [--markdown FILE]...
+ * With --markdown the tables are written between the marks of the files.
  */
 import {cpSync, existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
@@ -26,7 +26,7 @@ const SUITES: Readonly<Record<string, (cluster: Cluster, internet: Internet, rep
 };
 
 const {values, positionals} = parseArgs({
-  options: {'keep-logs': {type: 'string'}, markdown: {type: 'string'}},
+  options: {'keep-logs': {type: 'string'}, markdown: {type: 'string', multiple: true}},
   allowPositionals: true,
 });
 const unknown = positionals.find((name) => !Object.hasOwn(SUITES, name));
@@ -35,9 +35,10 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 
-const {markdown} = values;
-if (markdown !== undefined && !existsSync(markdown)) {
-  console.error(`--markdown ${markdown} is not there: give a file with the marks, such as docs/E2E.md`);
+const {markdown = []} = values;
+const away = markdown.find((file) => !existsSync(file));
+if (away !== undefined) {
+  console.error(`--markdown ${away} is not there: give a file with the marks, such as docs/E2E.md`);
   process.exit(2);
 }
 
@@ -59,7 +60,7 @@ try {
 } finally {
   await cluster.stop();
 }
-if (markdown !== undefined) writeFileSync(markdown, withTables(readFileSync(markdown, 'utf8'), report.markdown()));
+for (const file of markdown) writeFileSync(file, withTables(readFileSync(file, 'utf8'), report));
 console.log(`\n${report.steps.length - report.failed} passed, ${report.failed} failed, 0 skipped`);
 process.exitCode = report.failed === 0 ? 0 : 1;
 

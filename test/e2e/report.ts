@@ -14,10 +14,15 @@ export class Report {
   /** By suite, as Markdown. */
   readonly #tables = new Map<string, string>();
   #suite = '';
+  readonly #say: (text: string) => void;
+
+  constructor(say: (text: string) => void = console.log) {
+    this.#say = say;
+  }
 
   suite(name: string): void {
     this.#suite = name;
-    console.log(`\n== ${name}`);
+    this.#say(`\n== ${name}`);
   }
 
   /** Runs one step; what it returns is noted beside it. One that fails does not end the others. */
@@ -33,7 +38,7 @@ export class Report {
     }
     const seconds = (Date.now() - started) / 1000;
     this.steps.push({suite: this.#suite, name, ok, seconds, note});
-    console.log(`${ok ? 'ok    ' : 'FAILED'} ${name} (${seconds.toFixed(1)} s)${note === '' ? '' : `: ${note}`}`);
+    this.#say(`${ok ? 'ok    ' : 'FAILED'} ${name} (${seconds.toFixed(1)} s)${note === '' ? '' : `: ${note}`}`);
     return ok;
   }
 
@@ -42,7 +47,12 @@ export class Report {
     const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`;
     const text = [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n');
     this.#tables.set(this.#suite, `${this.#tables.get(this.#suite) ?? ''}\n${text}\n`);
-    console.log(text);
+    this.#say(text);
+  }
+
+  /** What a suite compares, alone; null where it compares nothing, or was not run. */
+  compared(suite: string): string | null {
+    return this.#tables.get(suite) ?? null;
   }
 
   get failed(): number {
@@ -59,7 +69,7 @@ export class Report {
             ({name, ok, seconds, note}) =>
               `| ${cell(name)} | ${ok ? 'yes' : 'NO'} | ${seconds.toFixed(1)} | ${cell(note)} |`,
           );
-        return `## ${suite}\n\n| what | as expected | seconds | seen |\n|---|---|---|---|\n${rows.join('\n')}\n${this.#tables.get(suite) ?? ''}`;
+        return `### ${suite}\n\n| what | as expected | seconds | seen |\n|---|---|---|---|\n${rows.join('\n')}\n${this.#tables.get(suite) ?? ''}`;
       })
       .join('\n');
   }
@@ -82,12 +92,17 @@ export async function eventually(what: string, holds: () => Promise<boolean>, ti
   return Date.now() - started;
 }
 
-const BEGIN = '<!-- e2e: begin (npm run e2e -- --markdown docs/E2E.md) -->';
-const END = '<!-- e2e: end -->';
+const PLACE = /(<!-- e2e: begin(?: "([^"]*)")? \(.*\) -->\n)[^]*?(<!-- e2e: end -->)/;
 
-/** The document with the tables in their place. Throws where the place is not marked. */
-export function withTables(document: string, tables: string): string {
-  const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Error(`there is no place for the tables: it is between ${BEGIN} and ${END}`);
-  return `${document.slice(0, begin)}${BEGIN}\n\n${tables}\n${document.slice(end)}`;
+/**
+ * The document with the tables in their place: those of all suites, or what the suite compares that the place names; where that
+ * was not run, the document as it is. Throws where no place is marked.
+ */
+export function withTables(document: string, report: Report): string {
+  const place = PLACE.exec(document);
+  if (place === null)
+    throw new Error('there is no place for the tables: it is between <!-- e2e: begin (…) --> and <!-- e2e: end -->');
+  const [whole, begin, suite, end] = place;
+  const tables = suite === undefined ? report.markdown() : report.compared(suite)?.trimStart();
+  return tables === undefined ? document : document.replace(whole, () => `${begin}\n${tables}\n${end}`);
 }

