@@ -1,4 +1,5 @@
 /** CAs and SVIDs for the tests of this folder and of the wire. */
+import {distinguishedName, extensions, keyIdentifier, signCertificate} from '../../../pki/certificate.ts';
 import {
   certificatePem,
   checkCaChain,
@@ -23,6 +24,27 @@ export function testWorkloadCa(urisOf: string | null = 'cluster.local', nowMs = 
   );
   checkCaChain(chain, 0, nowMs);
   return {key, chain};
+}
+
+/** A CA beneath `above`, as organisations have one for each cluster; identities of it bring it along. */
+export function testIntermediate(above: Pair, nowMs = Date.now(), lifeMs = DAY_MS): Pair {
+  const key = newKey();
+  const publicKey = publicKeyOf(key.key);
+  const [issuer] = above.chain;
+  const certificate = signCertificate(
+    {
+      ...{issuer: issuer!.subject, subject: distinguishedName({commonName: 'between'}), publicKey},
+      ...{notBeforeMs: nowMs, notAfterMs: nowMs + lifeMs},
+      extensions: [
+        extensions.ca(0),
+        extensions.signsCertificates,
+        extensions.subjectKeyIdentifier(keyIdentifier(publicKey)),
+        extensions.authorityKeyIdentifier(issuer!.keyIdentifier),
+      ],
+    },
+    above.key,
+  );
+  return {key, chain: [...parseCaCertificates(certificatePem(certificate), 'a test'), ...above.chain]};
 }
 
 export const rootPemOf = (ca: Pair): string => ca.chain.at(-1)!.pem;

@@ -6,7 +6,7 @@ import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
 import type {Endpoint} from '../../../policy/index.ts';
 import type {Enrolled, MtlsMode} from '../enrolment.ts';
 import type {Identity} from '../identity/identity.ts';
-import {testIdentity, testWorkloadCa} from '../identity/testing.ts';
+import {testIdentity, testIntermediate, testWorkloadCa} from '../identity/testing.ts';
 import {MTLS_ALPN} from './contexts.ts';
 import {dialled} from './dialled.ts';
 import {WIRE_LIMITS} from './limits.ts';
@@ -116,6 +116,16 @@ async function ask(port: number): Promise<string> {
 
 describe('two Strict pods', () => {
   test('that are who the table says are served', async () => {
+    expect(await ask(fromA)).toBe('hello');
+  });
+
+  test.each([
+    {of: 'client', ip: A.ip, name: 'a'},
+    {of: 'server', ip: B.ip, name: 'b'},
+  ])('of which the $of has a certificate of a CA beneath ours, and brings that CA along', async ({ip, name}) => {
+    shown.set(ip, testIdentity(testIntermediate(ca), id(name)));
+    expect(await ask(fromA)).toBe('hello');
+    // And once more: what was sent is not taken away by being looked at.
     expect(await ask(fromA)).toBe('hello');
   });
 
