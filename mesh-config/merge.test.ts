@@ -22,6 +22,15 @@ pathNormalization:
 `);
   });
 
+  test.each([
+    ['nothing', '', ''],
+    ['a comment alone', '# ours\n', '# ours\n\n'],
+  ])('into %s it is written line by line', (_what, before, kept) => {
+    expect(mergeMesh(before, SETTINGS)).toBe(
+      `${kept}outboundTrafficPolicy:\n  mode: REGISTRY_ONLY\npathNormalization:\n  normalization: NONE\n`,
+    );
+  });
+
   test('of a list of named entries ours is replaced, or put behind those of others', () => {
     const ours = {extensionProviders: [{name: 'sallyport', envoyExtAuthzGrpc: {port: 9000}}]};
     const others = 'extensionProviders:\n- name: tracing # theirs\n  zipkin: {port: 1}\n';

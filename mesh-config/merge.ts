@@ -1,5 +1,16 @@
 /** Our settings into somebody else's mesh configuration: what it says beside them stays as it is, comments too. */
-import {isAlias, isMap, isScalar, isSeq, parseDocument, Scalar, stringify, type Document, type YAMLSeq} from 'yaml';
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  parseDocument,
+  Scalar,
+  stringify,
+  YAMLMap,
+  type Document,
+  type YAMLSeq,
+} from 'yaml';
 import {SallyportError} from '../runtime/errors.ts';
 import type {Settings} from './mesh-settings.ts';
 
@@ -59,11 +70,12 @@ const isPlainMapping = (value: unknown): value is Settings =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function readMapping(text: string, what: string): Document {
-  const document = parseDocument(text, {version: '1.1', compat: 'yaml-1.1', logLevel: 'silent'});
+  const document: Document = parseDocument(text, {version: '1.1', compat: 'yaml-1.1', logLevel: 'silent'});
   const [problem] = document.errors;
   if (problem !== undefined)
     throw unreadable(`${what} is no YAML: ${problem.message.split('\n')[0]}`, 'kubectl get -o yaml');
-  if (document.contents === null) return parseDocument('{}');
+  // Nothing but comments, which stay.
+  if (document.contents === null) document.contents = new YAMLMap(document.schema);
   if (!isMap(document.contents)) throw unreadable(`${what} is no mapping`, 'kubectl get -o yaml');
   return document;
 }
