@@ -11,6 +11,7 @@ import type {Attributes} from './check/attributes.ts';
 import type {Changes} from './check/changes.ts';
 import {readCheck} from './check/decode.ts';
 import {toEgressRequest} from './check/question.ts';
+import {parentTarget} from './check/parent-target.ts';
 import {toCheckResponse} from './check/response.ts';
 import {sendsFor, throughItsParent, withCredentials, type Authorizations} from './check/via.ts';
 import {filterRequest} from './filtering.ts';
@@ -72,7 +73,9 @@ export function check(
       services.journal.decision(decision, request);
       const lines = attributes.http?.fields.lines ?? null;
       const grpc = lines !== null && asksGrpc(lines);
-      response = toCheckResponse(decision, {grpc, lines, changes, authorization, port: request.destination.port});
+      const connect = parentTarget(decision, request);
+      const {port} = request.destination;
+      response = toCheckResponse(decision, {grpc, lines, changes, authorization, connect, port});
     } catch (error) {
       services.journal.notice('error', 'extauthz.answer-failed', 'a Check could not be answered, and is refused', {
         id,
@@ -184,7 +187,14 @@ function unanswered(id: string): Buffer {
     'The answer could not be made; the operator finds the cause in the log.',
     false,
   );
-  return toCheckResponse(decision, {grpc: false, lines: null, changes: null, authorization: null, port: 0});
+  return toCheckResponse(decision, {
+    grpc: false,
+    lines: null,
+    changes: null,
+    authorization: null,
+    connect: null,
+    port: 0,
+  });
 }
 
 /** For the log: what little is known of a question that could not be asked. */

@@ -42,7 +42,7 @@ export function translate(mesh: MeshEgressDocument, proxies: readonly UpstreamPr
           .filter((service) => reaches(service, scope, mesh))
           .map((service) => connectFilter(mesh, scope, service)),
       ]),
-      ...gatewayObjects(mesh, scopesAt('EgressGateway')),
+      ...gatewayObjects(mesh, scopesAt('EgressGateway'), chain === null ? null : {...chain, directAnywhere: true}),
       ...mesh.enforcement.flatMap((entry) => (entry.at === 'Waypoint' ? waypointObjects(mesh, entry) : [])),
       ...services.map((service) => serviceEntry(mesh, service)),
       ...(chain === null || scopesAt('Sidecar').length === 0 ? [] : [plainHttp(mesh)]),

@@ -231,7 +231,7 @@ spec:
   });
 
   test('is named in the answer', () => {
-    expect(through('*', 'via: corp').response.dynamicMetadata).toMatchObject({via: 'corp'});
+    expect(through('*', 'via: corp').response.dynamicMetadata).toMatchObject({via: 'corp', connect: `${SITE}:80`});
   });
 });
 

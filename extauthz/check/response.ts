@@ -1,6 +1,7 @@
 /** A Decision as Envoy takes it. Never without a status: an empty CheckResponse is an allow. */
 import type {Decision, HeaderLines, Mutations} from '../../policy/index.ts';
 import {grpcStatus} from '../../runtime/grpc-denial.ts';
+import {hostPort} from './parent-target.ts';
 import {changesOf, withAuthorization, type Change, type Changes} from './changes.ts';
 import {HeaderValueOption_HeaderAppendAction as AppendAction} from '../gen/envoy/config/core/v3/base_pb.js';
 import {WireWriter} from './wire.ts';
@@ -15,6 +16,8 @@ export interface Answering {
   readonly changes: Changes | null;
   /** Of the parent that it is sent through, added to the request; null: none. Nowhere but there: neither metadata nor log. */
   readonly authorization: string | null;
+  /** See parentTarget. */
+  readonly connect: string | null;
   readonly port: number;
 }
 
@@ -51,7 +54,7 @@ const out = new WireWriter();
 export function toCheckResponse(decision: Decision, answering: Answering): Buffer {
   out.clear();
   // From the last field to the first.
-  writeMetadata(decision, answering.port);
+  writeMetadata(decision, answering);
   const mark = out.mark;
   if (decision.verdict === 'allow') {
     writeChanges(decision, answering);
@@ -71,15 +74,19 @@ export function toCheckResponse(decision: Decision, answering: Answering): Buffe
 }
 
 /** Shown by Envoy's access log: %DYNAMIC_METADATA(envoy.filters.http.ext_authz:reason)%; the network filter's is envoy.filters.network.ext_authz. */
-function writeMetadata({policy, rule, reason, verdict, wouldDeny, id, dial, via}: Decision, port: number): void {
+function writeMetadata(
+  {policy, rule, reason, verdict, wouldDeny, id, dial, via}: Decision,
+  {connect, port}: Answering,
+): void {
   const mark = out.mark;
   const address = dial[0];
   // For an ORIGINAL_DST cluster with metadata_key: Envoy dials the very address that was checked.
-  if (address !== undefined) writeField('dial', address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`);
+  if (address !== undefined) writeField('dial', hostPort(address, port));
   if (via.kind === 'proxy') {
     writeField('via', via.proxy);
     // What a CONNECT through it may name: what was not judged by its name is not sent as one.
     writeField('sends', via.sends);
+    if (connect !== null) writeField('connect', connect);
   }
   writeField('wouldDeny', wouldDeny);
   writeField('rule', rule ?? '');

@@ -14,32 +14,33 @@ export const EXIT = 'sallyport_exit';
 const CHECKED = 'sallyport_exit_checked';
 
 const ANSWER = 'envoy.filters.network.ext_authz';
-/** What of a tcp_proxy makes it send to the exit; each value a format of Envoy's. */
-export const toExit = (carried: Readonly<Record<keyof typeof HEADER, string>>): Value => ({
+/** What of a tcp_proxy makes it send to the exit; `carried`: formats of Envoy's. */
+export const toExit = (carried: Readonly<Partial<Record<keyof typeof HEADER, string>>>): Value => ({
   cluster: EXIT,
   tunneling_config: {
     // It goes no farther than the exit, which writes the name or the address in its place.
     hostname: 'exit.sallyport.internal:443',
-    headers_to_add: Object.entries(HEADER).map(([field, key]) => ({
-      header: {key, value: carried[field as keyof typeof HEADER]},
+    headers_to_add: Object.entries(carried).map(([field, value]) => ({
+      header: {key: HEADER[field as keyof typeof HEADER], value},
       append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
     })),
   },
 });
 
 const answered = (field: string): string => `%DYNAMIC_METADATA(${ANSWER}:${field})%`;
+/** For the tcp_proxy behind a question. */
+export const ANSWERED_TO_EXIT = toExit({
+  via: answered('via'),
+  connect: answered('connect'),
+  dial: answered('dial'),
+});
 
-/** For the tcp_proxy behind a question, which has the rest of its settings already. */
+/** Merged into a tcp_proxy that has the rest of its settings already. */
 export const tcpProxyToExit = (): Value => ({
   name: 'envoy.filters.network.tcp_proxy',
   typed_config: {
     '@type': type('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy'),
-    ...toExit({
-      via: answered('via'),
-      sends: answered('sends'),
-      dial: answered('dial'),
-      name: '%REQUESTED_SERVER_NAME%:%DOWNSTREAM_LOCAL_PORT%',
-    }),
+    ...ANSWERED_TO_EXIT,
   },
 });
 
@@ -74,15 +75,8 @@ export const exitListener = (chain: Chain): Value => ({
 });
 
 function exitRoutes({parents, directAnywhere}: Chain): readonly Value[] {
-  const is = (name: string, exact: string): Value => ({name, string_match: {exact}});
   return [
-    ...parents.flatMap((parent) => {
-      const via = is(HEADER.via, parent.document.name);
-      return [
-        through(parent, [via, is(HEADER.sends, 'name')], HEADER.name),
-        through(parent, [via, is(HEADER.sends, 'address')], HEADER.dial),
-      ];
-    }),
+    ...parents.map(through),
     // A parent that is not there is no reason to go direct.
     {
       match: {connect_matcher: {}, headers: [{name: HEADER.via, present_match: true}]},
@@ -99,14 +93,13 @@ function exitRoutes({parents, directAnywhere}: Chain): readonly Value[] {
   ];
 }
 
-/** `authority`: the header with what the parent is told. */
-const through = (parent: ChainedParent, headers: readonly Value[], authority: string): Value => ({
-  match: {connect_matcher: {}, headers},
+const through = (parent: ChainedParent): Value => ({
+  match: {connect_matcher: {}, headers: [{name: HEADER.via, string_match: {exact: parent.document.name}}]},
   route: {
     cluster: parentCluster(parent),
     timeout: '0s',
     upgrade_configs: [{upgrade_type: 'CONNECT'}],
-    host_rewrite_header: authority,
+    host_rewrite_header: HEADER.connect,
     ...failover(parent),
   },
   ...credentials(parent),

@@ -1,7 +1,7 @@
 /** The UpstreamProxies that the mesh itself sends through: as Envoy's clusters, and the names by which the parts of a chain find each other. */
 import type {UpstreamProxyDocument} from '../../policy/index.ts';
 import {parseAddress} from '../../policy/index.ts';
-import {type} from '../check.ts';
+import {type, type Says} from '../check.ts';
 
 type Value = Readonly<Record<string, unknown>>;
 
@@ -19,6 +19,9 @@ export interface Chain {
   /** Whether what leaves directly may go to a destination of which the mesh knows no service. */
   readonly directAnywhere: boolean;
 }
+
+/** For chains of filters that send where the answer says. Elsewhere it must not be said: what leaves through a parent is refused there. */
+export const throughAny = (asked: Says): Says => ({...asked, 'sallyport-via': '*'});
 
 const part = (what: string, {document}: ChainedParent): string => `sallyport_${what}_${document.name}`;
 /** The parent itself: a CONNECT, or a plain request with its whole URL. */
@@ -44,12 +47,11 @@ export const credentials = (parent: ChainedParent): Value =>
         ],
       };
 
-/** What the CONNECT to the exit (connections.ts) carries: the answer, and `NAME:PORT`. No parent gets any of it. */
+/** What the CONNECT to the exit (connections.ts) carries of the answer: which parent, what that is told; or the address where there is none. No parent gets any of it. */
 export const HEADER = {
   via: 'x-sallyport-via',
-  sends: 'x-sallyport-sends',
+  connect: 'x-sallyport-connect',
   dial: 'x-sallyport-dial',
-  name: 'x-sallyport-name',
 } as const;
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';

@@ -4,93 +4,92 @@ import {toExit} from './connections.ts';
 import {credentials, failover, parentCluster, type Chain} from './parents.ts';
 
 type Value = Readonly<Record<string, unknown>>;
-export type Scheme = 'http' | 'https';
+/** What is inside of a tunnel: plain HTTP; TLS to the server; and, where HTTP/2 would not do, TLS with HTTP/1.1. */
+export type Inside = 'http' | 'https' | 'https_websocket';
 
 const ANSWER = 'envoy.filters.http.ext_authz';
-/** What the listener that opens the tunnels is handed: the answer, and the port that the client dialled. */
-const KEPT = {
-  via: 'sallyport.via',
-  sends: 'sallyport.sends',
-  name: 'sallyport.name',
-  dial: 'sallyport.dial',
-  port: 'sallyport.port',
-} as const;
+/** What the listener that opens the tunnels is handed of the answer. */
+const KEPT = {via: 'sallyport.via', connect: 'sallyport.connect'} as const;
+const FIELDS = ['via', 'connect'] as const;
 
 const TUNNEL = 'sallyport_tunnel';
-/** What is sent here goes through a parent in a tunnel, as it is or with TLS to the server inside. */
-const tunnelCluster = (scheme: Scheme): string => `${TUNNEL}_${scheme}`;
+/** What is sent here goes through a parent in a tunnel. */
+const tunnelCluster = (inside: Inside): string => `${TUNNEL}_${inside}`;
 
 /**
  * Directly behind the question: the route is chosen anew, by its answer; before, nothing was answered, and the way direct was
  * chosen. Where a tunnel is to lead is handed to the listener that opens it.
  */
-export const chooseAgain = (scheme: Scheme): Value => {
-  const keep = (key: string, text: string): Value => ({
-    object_key: key,
-    factory_key: 'envoy.hashable_string',
-    format_string: {text_format_source: {inline_string: text}, omit_empty_values: true},
-    shared_with_upstream: 'TRANSITIVE',
-    skip_if_empty: true,
-  });
-  const host = scheme === 'https' ? '%REQUESTED_SERVER_NAME%' : '%REQ(:AUTHORITY)%';
-  return {
-    name: 'sallyport.choose_again',
-    typed_config: {
-      '@type': type('envoy.extensions.filters.http.set_filter_state.v3.Config'),
-      on_request_headers: [
-        keep(KEPT.via, answered('via')),
-        keep(KEPT.sends, answered('sends')),
-        keep(KEPT.dial, answered('dial')),
-        keep(KEPT.name, `${host}:%DOWNSTREAM_LOCAL_PORT%`),
-        keep(KEPT.port, '%DOWNSTREAM_LOCAL_PORT%'),
-      ],
-      clear_route_cache: true,
-    },
-  };
+export const CHOOSE_AGAIN: Value = {
+  name: 'sallyport.choose_again',
+  typed_config: {
+    '@type': type('envoy.extensions.filters.http.set_filter_state.v3.Config'),
+    on_request_headers: FIELDS.map((field) => ({
+      object_key: KEPT[field],
+      // Connections of one tunnel are shared by what is for the same parent and place.
+      factory_key: 'envoy.hashable_string',
+      format_string: {
+        text_format_source: {inline_string: `%DYNAMIC_METADATA(${ANSWER}:${field})%`},
+        omit_empty_values: true,
+      },
+      shared_with_upstream: 'TRANSITIVE',
+      skip_if_empty: true,
+    })),
+    clear_route_cache: true,
+  },
 };
 
-const answered = (field: string): string => `%DYNAMIC_METADATA(${ANSWER}:${field})%`;
-const says = (key: 'via' | 'sends', value: Value): Value => ({filter: ANSWER, path: [{key}], value});
+const says = (key: 'via' | 'sends' | 'connect', value: Value): Value => ({filter: ANSWER, path: [{key}], value});
+const is = (exact: string): Value => ({string_match: {exact}});
 
-/** The port that a URL without one means. */
-const HTTP_PORT = '80';
-/** Where the parent reads the right port out of the URL; for the rest of the requests a CONNECT says it. */
-const PORT_IS_SAID: readonly Value[] = [
-  {filter_state: [{key: KEPT.port, string_match: {exact: HTTP_PORT}}]},
-  {headers: [{name: ':authority', string_match: {safe_regex: {regex: '.*:[0-9]+'}}}]},
+/** Few proxies pass an Upgrade on. */
+const NO_UPGRADE: Value = {name: 'upgrade', present_match: true, invert_match: true};
+/** Where the parent reads the right port out of the URL, for one without means 80; for the rest of the requests a CONNECT says it. */
+const portIsSaid = (answered: readonly Value[]): readonly Value[] => [
+  {dynamic_metadata: [...answered, says('connect', {string_match: {suffix: ':80'}})], headers: [NO_UPGRADE]},
+  {
+    dynamic_metadata: answered,
+    headers: [NO_UPGRADE, {name: ':authority', string_match: {safe_regex: {regex: '.*:[0-9]+'}}}],
+  },
 ];
 
-export function requestRoutes({parents}: Chain, scheme: Scheme): readonly Value[] {
-  const tunnel = {route: {cluster: tunnelCluster(scheme), timeout: '0s'}};
-  const byAddress = {
-    match: {prefix: '/', dynamic_metadata: [says('sends', {string_match: {exact: 'address'}})]},
-    ...tunnel,
-  };
+/** Plain HTTP: with its whole URL to the parent, or where that would not do by CONNECT. */
+export function requestRoutes({parents}: Chain): readonly Value[] {
   // By the address that was checked (`resolve: Local`) it is a CONNECT, of plain HTTP too.
   const named = parents.filter(({document}) => document.resolve !== 'Local');
   const inTheClear = named.flatMap((parent) =>
-    PORT_IS_SAID.map((said) => ({
-      match: {prefix: '/', dynamic_metadata: [says('via', {string_match: {exact: parent.document.name}})], ...said},
+    portIsSaid([says('via', is(parent.document.name)), says('sends', is('name'))]).map((match) => ({
+      match: {prefix: '/', ...match},
       route: {cluster: parentCluster(parent), timeout: '0s', ...failover(parent)},
       ...credentials(parent),
     })),
   );
-  return [
-    ...(scheme === 'http' ? [byAddress, ...inTheClear] : []),
-    // A parent that the exit does not know is no reason to go direct.
-    {match: {prefix: '/', dynamic_metadata: [says('via', {present_match: true})]}, ...tunnel},
-  ];
+  return [...inTheClear, tunnelRoute('http')];
 }
 
-/** @param inside what a cluster has that speaks TLS to the server in the tunnel; null: plain HTTP. */
-export function tunnelClusterFor(scheme: Scheme, inside: Value | null): Value {
-  const name = tunnelCluster(scheme);
+const WEBSOCKET: Value = {headers: [{name: 'upgrade', string_match: {exact: 'websocket', ignore_case: true}}]};
+
+/** Requests that were inside of TLS: by CONNECT, in TLS again. */
+export const decryptedRoutes = (): readonly Value[] => [
+  tunnelRoute('https_websocket', WEBSOCKET),
+  tunnelRoute('https'),
+];
+
+/** A parent that the exit does not know is no reason to go direct. */
+const tunnelRoute = (inside: Inside, more: Value = {}): Value => ({
+  match: {prefix: '/', dynamic_metadata: [says('via', {present_match: true})], ...more},
+  route: {cluster: tunnelCluster(inside), timeout: '0s'},
+});
+
+/** @param server what a cluster has for the server in the tunnel: TLS, where it has a transport socket. */
+export function tunnelClusterFor(inside: Inside, server: Value): Value {
+  const name = tunnelCluster(inside);
   const raw = {
     name: 'envoy.transport_sockets.raw_buffer',
     typed_config: {'@type': type('envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer')},
   };
   return {
-    ...inside,
+    ...server,
     name,
     type: 'STATIC',
     connect_timeout: '5s',
@@ -102,7 +101,7 @@ export function tunnelClusterFor(scheme: Scheme, inside: Value | null): Value {
       name: 'envoy.transport_sockets.internal_upstream',
       typed_config: {
         '@type': type('envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport'),
-        transport_socket: inside?.['transport_socket'] ?? raw,
+        transport_socket: server['transport_socket'] ?? raw,
       },
     },
   };
@@ -122,12 +121,7 @@ export const tunnelListener = (): Value => ({
           typed_config: {
             '@type': type('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy'),
             stat_prefix: TUNNEL,
-            ...toExit({
-              via: kept('via'),
-              sends: kept('sends'),
-              dial: kept('dial'),
-              name: kept('name'),
-            }),
+            ...toExit({via: kept('via'), connect: kept('connect')}),
           },
         },
       ],

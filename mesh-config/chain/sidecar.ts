@@ -4,8 +4,8 @@ import {httpCheck, networkCheck, type Says} from '../check.ts';
 import {istioObject, workloadSelector, type Generated, type Scope} from '../objects.ts';
 import {PRIORITY} from '../priorities.ts';
 import {exitClusters, exitListener, tcpProxyToExit} from './connections.ts';
-import {parentEndpoints, type Chain} from './parents.ts';
-import {chooseAgain, requestRoutes, tunnelClusterFor, tunnelListener} from './requests.ts';
+import {parentEndpoints, throughAny, type Chain} from './parents.ts';
+import {CHOOSE_AGAIN, requestRoutes, tunnelClusterFor, tunnelListener} from './requests.ts';
 
 const context = 'SIDECAR_OUTBOUND';
 const CHECK = {http: 'envoy.filters.http.ext_authz', network: 'envoy.filters.network.ext_authz'} as const;
@@ -40,7 +40,7 @@ export function chainFilter(mesh: MeshEgressDocument, scope: Scope, chain: Chain
         priority: PRIORITY.chain,
         configPatches: [
           ...chain.parents.map((parent) => add('CLUSTER', parentEndpoints(parent))),
-          add('CLUSTER', tunnelClusterFor('http', null)),
+          add('CLUSTER', tunnelClusterFor('http', {})),
           ...exitClusters(chain).map((value) => add('CLUSTER', value)),
           add('LISTENER', tunnelListener()),
           add('LISTENER', exitListener(chain)),
@@ -62,9 +62,9 @@ export function chainFilter(mesh: MeshEgressDocument, scope: Scope, chain: Chain
             match: HTTP_CHECK,
             patch: {operation: 'REPLACE', value: httpCheck(mesh, CHECK.http, throughAny(asked))},
           },
-          {applyTo: 'HTTP_FILTER', match: HTTP_CHECK, patch: {operation: 'INSERT_AFTER', value: chooseAgain('http')}},
+          {applyTo: 'HTTP_FILTER', match: HTTP_CHECK, patch: {operation: 'INSERT_AFTER', value: CHOOSE_AGAIN}},
           // The first inserted comes last.
-          ...requestRoutes(chain, 'http')
+          ...requestRoutes(chain)
             .toReversed()
             .map((value) => ({applyTo: 'HTTP_ROUTE', match: {context}, patch: {operation: 'INSERT_FIRST', value}})),
         ],
@@ -72,9 +72,6 @@ export function chainFilter(mesh: MeshEgressDocument, scope: Scope, chain: Chain
     ),
   };
 }
-
-/** For chains that send where the answer says. Elsewhere it must not be said: what leaves through a parent is refused there. */
-export const throughAny = (asked: Says): Says => ({...asked, 'sallyport-via': '*'});
 
 /**
  * Istio reads HTTP on ports only that some service speaks it on. With this, port 80 is one of them; the name is nobody's, and

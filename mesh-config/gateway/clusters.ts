@@ -1,4 +1,7 @@
 /** What the gateway dials: the address that the Check answered, whatever the client dialled or a resolver says by now. */
+import {exitClusters} from '../chain/connections.ts';
+import {parentEndpoints, type Chain} from '../chain/parents.ts';
+import {tunnelClusterFor} from '../chain/requests.ts';
 import {type} from '../check.ts';
 
 type Value = Readonly<Record<string, unknown>>;
@@ -14,6 +17,8 @@ export const CLUSTER = {
 const TLS = 'envoy.extensions.transport_sockets.tls.v3';
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 const CONNECT_TIMEOUT = '10s';
+/** Apache and Node close what is idle after five seconds: a request that is sent just then is lost, and must not be sent twice. */
+const IDLE_TIMEOUT = '4s';
 
 const checked = (name: string, filter: 'http' | 'network', more: Value = {}): Value => ({
   name,
@@ -24,15 +29,21 @@ const checked = (name: string, filter: 'http' | 'network', more: Value = {}): Va
   ...more,
 });
 
-/** SNI and the name in the server's certificate are the client's SNI (listeners.ts), which the Check has held against the request's host. */
-const verified = (trust: string, protocols: Value): Value => ({
+const options = (protocols: Value): Value => ({
   typed_extension_protocol_options: {
     [HTTP_OPTIONS]: {
       '@type': type(HTTP_OPTIONS),
-      upstream_http_protocol_options: {auto_sni: true, auto_san_validation: true},
+      common_http_protocol_options: {idle_timeout: IDLE_TIMEOUT},
       ...protocols,
     },
   },
+});
+
+const HTTP1 = {explicit_http_config: {http_protocol_options: {}}};
+
+/** SNI and the name in the server's certificate are the client's SNI (listeners.ts), which the Check has held against the request's host. */
+const verified = (trust: string, protocols: Value): Value => ({
+  ...options({upstream_http_protocol_options: {auto_sni: true, auto_san_validation: true}, ...protocols}),
   transport_socket: {
     name: 'envoy.transport_sockets.tls',
     typed_config: {
@@ -64,15 +75,24 @@ const inside = (listener: string): Value => ({
 });
 
 /** `trust`: the file of roots by which servers are verified; null: nothing is decrypted. */
-export const gatewayClusters = (insideListener: string, trust: string | null): readonly Value[] => [
-  inside(insideListener),
-  checked(CLUSTER.http, 'http'),
-  checked(CLUSTER.tcp, 'network'),
-  ...(trust === null
-    ? []
-    : [
-        checked(CLUSTER.https, 'http', verified(trust, {auto_config: {http2_protocol_options: {}}})),
-        // Few servers speak WebSocket over HTTP/2 (RFC 8441).
-        checked(CLUSTER.httpsWebSocket, 'http', verified(trust, {explicit_http_config: {http_protocol_options: {}}})),
-      ]),
-];
+export function gatewayClusters(insideListener: string, trust: string | null, chain: Chain | null): readonly Value[] {
+  const http2 = trust === null ? null : verified(trust, {auto_config: {http2_protocol_options: {}}});
+  // Few servers speak WebSocket over HTTP/2 (RFC 8441).
+  const http1 = trust === null ? null : verified(trust, HTTP1);
+  return [
+    inside(insideListener),
+    checked(CLUSTER.http, 'http', options(HTTP1)),
+    ...(chain === null ? [checked(CLUSTER.tcp, 'network')] : []),
+    ...(http2 === null ? [] : [checked(CLUSTER.https, 'http', http2)]),
+    ...(http1 === null ? [] : [checked(CLUSTER.httpsWebSocket, 'http', http1)]),
+    ...(chain === null
+      ? []
+      : [
+          ...chain.parents.map(parentEndpoints),
+          ...exitClusters(chain),
+          tunnelClusterFor('http', options(HTTP1)),
+          ...(http2 === null ? [] : [tunnelClusterFor('https', http2)]),
+          ...(http1 === null ? [] : [tunnelClusterFor('https_websocket', http1)]),
+        ]),
+  ];
+}

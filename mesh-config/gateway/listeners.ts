@@ -1,6 +1,9 @@
 /** The gateway's two listeners: one that sidecars reach by mutual TLS, and one for what is inside of their tunnels. */
 import type {MeshEgressDocument} from '../../policy/index.ts';
 import {accessLog} from '../access-log.ts';
+import {ANSWERED_TO_EXIT} from '../chain/connections.ts';
+import {throughAny, type Chain} from '../chain/parents.ts';
+import {CHOOSE_AGAIN, decryptedRoutes, requestRoutes} from '../chain/requests.ts';
 import {extauthzAt, httpCheck, networkCheck, type, type Says} from '../check.ts';
 import {connectionManager} from '../http.ts';
 import {CLUSTER} from './clusters.ts';
@@ -37,7 +40,7 @@ const toHttp = (cluster: string) => [
 ];
 
 /** Plain HTTP comes by itself, everything else in a CONNECT with the address that the client dialled. */
-export const outerListener = (mesh: MeshEgressDocument): Value => ({
+export const outerListener = (mesh: MeshEgressDocument, chain: Chain | null): Value => ({
   name: 'sallyport_egress',
   address: {socket_address: {address: '0.0.0.0', port_value: mesh.egressGateway.port}},
   filter_chains: [
@@ -49,7 +52,7 @@ export const outerListener = (mesh: MeshEgressDocument): Value => ({
           'sallyport_egress',
           [
             FOR_INSIDE,
-            httpCheck(mesh, CHECK, {
+            ...asked(mesh, chain, {
               ...DIALS_ANSWER,
               'sallyport-scheme': 'http',
               'sallyport-destination': `%FILTER_STATE(${DESTINATION}:PLAIN)%`,
@@ -71,6 +74,7 @@ export const outerListener = (mesh: MeshEgressDocument): Value => ({
                 upgrade_configs: [{upgrade_type: 'CONNECT', connect_config: {}}],
               },
             },
+            ...(chain === null ? [] : requestRoutes(chain)),
             ...toHttp(CLUSTER.http),
           ],
           [...MESH_HEADERS, DIALLED_HEADER],
@@ -82,6 +86,10 @@ export const outerListener = (mesh: MeshEgressDocument): Value => ({
 
 /** Every cluster dials the address in the answer (clusters.ts), and what the client dialled is told. */
 const DIALS_ANSWER = {'sallyport-dials': 'answer'};
+
+/** The question, and where there are parents the choice that its answer makes among them. */
+const asked = (mesh: MeshEgressDocument, chain: Chain | null, says: Says): readonly Value[] =>
+  chain === null ? [httpCheck(mesh, CHECK, says)] : [httpCheck(mesh, CHECK, throughAny(says)), CHOOSE_AGAIN];
 
 /** Whose connection it is and where it was going, for the listener inside. */
 const FOR_INSIDE: Value = {
@@ -116,7 +124,7 @@ const FOR_INSIDE: Value = {
 };
 
 /** It has no address: nothing but the outer listener gets here. */
-export function innerListener(mesh: MeshEgressDocument): Value {
+export function innerListener(mesh: MeshEgressDocument, chain: Chain | null): Value {
   const {inspect} = mesh.egressGateway;
   const listenerFilter = (name: string, message: string): Value => ({
     name: `envoy.filters.listener.${name}`,
@@ -132,22 +140,22 @@ export function innerListener(mesh: MeshEgressDocument): Value {
       listenerFilter('http_inspector', 'HttpInspector'),
     ],
     filter_chains: [
-      ...(inspect === null ? [] : inspected(mesh, inspect)),
-      ...(inspect?.hosts.includes('*') === true ? [] : [passed(mesh, {transport_protocol: 'tls'}, 'tls')]),
+      ...(inspect === null ? [] : inspected(mesh, inspect, chain)),
+      ...(inspect?.hosts.includes('*') === true ? [] : [passed(mesh, {transport_protocol: 'tls'}, 'tls', chain)]),
       {
         name: 'http',
         filter_chain_match: {application_protocols: ['http/1.0', 'http/1.1', 'h2c']},
         filters: [
           connectionManager(
             'sallyport_http',
-            [httpCheck(mesh, CHECK, says('http'))],
-            toHttp(CLUSTER.http),
+            asked(mesh, chain, says('http')),
+            [...(chain === null ? [] : requestRoutes(chain)), ...toHttp(CLUSTER.http)],
             MESH_HEADERS,
           ),
         ],
       },
     ],
-    default_filter_chain: {name: 'tcp', filters: carried(mesh, 'tcp')},
+    default_filter_chain: {name: 'tcp', filters: carried(mesh, 'tcp', chain)},
   };
 }
 
@@ -158,15 +166,15 @@ const says = (scheme: 'https' | 'http' | 'tls' | 'tcp'): Says => ({
   'sallyport-principal': `%FILTER_STATE(${PRINCIPAL}:PLAIN)%`,
 });
 
-function carried(mesh: MeshEgressDocument, scheme: 'tls' | 'tcp'): readonly Value[] {
+function carried(mesh: MeshEgressDocument, scheme: 'tls' | 'tcp', chain: Chain | null): readonly Value[] {
   return [
-    networkCheck(mesh, says(scheme)),
+    networkCheck(mesh, chain === null ? says(scheme) : throughAny(says(scheme))),
     {
       name: 'envoy.filters.network.tcp_proxy',
       typed_config: {
         '@type': type('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy'),
         stat_prefix: `sallyport_${scheme}`,
-        cluster: CLUSTER.tcp,
+        ...(chain === null ? {cluster: CLUSTER.tcp} : ANSWERED_TO_EXIT),
         access_log: [accessLog()],
         // By itself tcp_proxy dials at once: a denied client would already have the server's first words.
         upstream_connect_mode: 'ON_DOWNSTREAM_DATA',
@@ -176,24 +184,25 @@ function carried(mesh: MeshEgressDocument, scheme: 'tls' | 'tcp'): readonly Valu
   ];
 }
 
-const passed = (mesh: MeshEgressDocument, match: Value, name: string): Value => ({
+const passed = (mesh: MeshEgressDocument, match: Value, name: string, chain: Chain | null): Value => ({
   name,
   filter_chain_match: match,
-  filters: carried(mesh, 'tls'),
+  filters: carried(mesh, 'tls', chain),
 });
 
 type Inspect = NonNullable<MeshEgressDocument['egressGateway']['inspect']>;
 
 /** Decrypted; what is excepted stands before it, for Envoy takes the chain whose name fits best. */
-function inspected(mesh: MeshEgressDocument, inspect: Inspect): readonly Value[] {
+function inspected(mesh: MeshEgressDocument, inspect: Inspect, chain: Chain | null): readonly Value[] {
   const all = inspect.hosts.includes('*');
   const match = (hosts: readonly string[]): Value => ({transport_protocol: 'tls', server_names: [...hosts]});
   const filters = [
     NAME_IS_SNI,
     connectionManager(
       'sallyport_https',
-      [httpCheck(mesh, CHECK, says('https'))],
+      asked(mesh, chain, says('https')),
       [
+        ...(chain === null ? [] : decryptedRoutes()),
         {
           match: {
             prefix: '/',
@@ -206,15 +215,15 @@ function inspected(mesh: MeshEgressDocument, inspect: Inspect): readonly Value[]
       MESH_HEADERS,
     ),
   ];
-  const chain = {
+  const decrypted = {
     name: 'inspected',
     filter_chain_match: all ? {transport_protocol: 'tls'} : match(inspect.hosts),
     transport_socket_connect_timeout: TLS_CHAIN_TIMEOUT,
     transport_socket: minted(mesh, inspect),
     filters,
   };
-  if (inspect.except.length === 0) return [chain];
-  return [chain, passed(mesh, match(inspect.except), 'excepted')];
+  if (inspect.except.length === 0) return [decrypted];
+  return [decrypted, passed(mesh, match(inspect.except), 'excepted', chain)];
 }
 
 /**

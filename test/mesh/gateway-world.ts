@@ -57,26 +57,38 @@ export interface GatewayWorld {
 export interface GatewayWorldOptions {
   readonly policies: readonly object[];
   readonly sites: readonly Site[];
+  /** More names and their addresses. */
+  readonly names?: Readonly<Record<string, string>>;
+  /** Variables of the gateway's container. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Starts what else there is outside, for as long as the world. */
+  readonly prepare?: (lab: Lab, dir: string) => Promise<() => Promise<void>>;
 }
 
-export async function gatewayWorld({policies, sites}: GatewayWorldOptions): Promise<GatewayWorld> {
+export async function gatewayWorld({
+  policies,
+  sites,
+  names: more = {},
+  environment = {},
+  prepare,
+}: GatewayWorldOptions): Promise<GatewayWorld> {
   const dir = mkdtempSync(join(tmpdir(), 'sallyport-gateway-'));
   const lab = await createLab({name: 'gw', pods: ['app', 'gateway', 'other', 'late'].map((name) => ({name}))});
   const ca = publicCa(join(dir, 'public-ca'));
   const mesh = meshCa();
-  const ends: (() => void)[] = [];
+  const ends: (() => void | Promise<void>)[] = [];
   const arrived: Arrived[] = [];
   const connected: string[] = [];
   const journal: Readonly<Record<string, unknown>>[] = [];
   let running: RunningGateway | null = null;
   const close = async (): Promise<void> => {
     await running?.stop();
-    for (const end of ends) end();
+    for (const end of ends) await end();
     await lab.close();
     rmSync(dir, {recursive: true, force: true});
   };
   try {
-    const names = new Map(sites.map(({name, ip}) => [name, ip]));
+    const names = new Map([...sites.map(({name, ip}) => [name, ip] as const), ...Object.entries(more)]);
     await lab.internet.addAddress(RESOLVER);
     const dns = await udpIn(lab.internet.path, RESOLVER, 53);
     dns.on('message', (query, from) => {
@@ -87,6 +99,8 @@ export async function gatewayWorld({policies, sites}: GatewayWorldOptions): Prom
     for (const where of ['app', 'gateway', 'other', 'late', 'node', 'internet']) lab.setResolver(where, RESOLVER);
     for (const site of sites)
       for (const server of await serve(lab, ca, site, arrived, connected)) ends.push(() => void server.close());
+
+    if (prepare !== undefined) ends.push(await prepare(lab, dir));
 
     const app = lab.pod('app');
     const gatewayPod = lab.pod('gateway');
@@ -145,6 +159,7 @@ export async function gatewayWorld({policies, sites}: GatewayWorldOptions): Prom
           const gateway = await startSidecar(lab, gatewayPod, GATEWAY, istiodIp, {
             kind: 'router',
             certificates: sockets.gateway,
+            environment,
           });
           started.push(gateway);
           const sidecar = await startSidecar(lab, app, APP, istiodIp, {certificates: sockets.app});
