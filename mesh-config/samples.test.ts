@@ -37,4 +37,17 @@ describe('samples/istio', () => {
     );
     expect(made).toEqual(there.sort());
   });
+
+  test.each(readdirSync(root, {withFileTypes: true}).filter((entry) => entry.isDirectory()))(
+    'sallyport check finds nothing in what $name has by hand',
+    async ({name}) => {
+      const said = {stdout: '', stderr: ''};
+      const files = ['mesh-egress.yaml', 'policy.yaml'].flatMap((file) => ['-f', join(root, name, file)]);
+      const code = await main(['check', '--strict', ...files], {
+        stdout: (text) => void (said.stdout += text),
+        stderr: (text) => void (said.stderr += text),
+      });
+      expect([code, said.stderr]).toEqual([0, '']);
+    },
+  );
 });

@@ -7,7 +7,7 @@ import {ablations} from './ablate.ts';
 import {fromIntent} from './generated.ts';
 import {selfSigned, startSquid, startTinyproxy, type Parent} from './parents.ts';
 import {meshTest} from './require.ts';
-import {EXTAUTHZ_ID, meshWorld, RESOLVER, type MeshWorld, type RunningMesh} from './world.ts';
+import {EXTAUTHZ_ID, meshWorld, RESOLVER, TIMEOUT_MS, type MeshWorld, type RunningMesh} from './world.ts';
 
 const PORT = 3128;
 const USER = {name: 'alice', password: 's3cret'};
@@ -47,7 +47,7 @@ const intentOf = (trust: string, names: readonly ParentName[] = NAMES, asking = 
   }));
   const mesh = {apiVersion: 'sallyport.dev/v1alpha1', kind: 'MeshEgress', metadata: {name: 'default'}};
   const spec = {
-    extauthz: {identity: EXTAUTHZ_ID},
+    extauthz: {identity: EXTAUTHZ_ID, timeoutMs: TIMEOUT_MS},
     enforcement: asking.map((namespace) => ({...SCOPE, namespace})),
     proxies,
   };

@@ -8,7 +8,7 @@ import {ablations} from './ablate.ts';
 import {fromIntent} from './generated.ts';
 import {startSquid, startTinyproxy, type Parent} from './parents.ts';
 import {meshTest} from './require.ts';
-import {meshWorld, RESOLVER, type MeshWorld, type RunningMesh} from './world.ts';
+import {meshWorld, RESOLVER, TIMEOUT_MS, type MeshWorld, type RunningMesh} from './world.ts';
 
 const PORT = 3128;
 const USER = {name: 'alice', password: 's3cret'};
@@ -38,6 +38,7 @@ const meshEgress = (enforcement: readonly object[], names: readonly ParentName[]
   kind: 'MeshEgress',
   metadata: {name: 'default'},
   spec: {
+    extauthz: {timeoutMs: TIMEOUT_MS},
     enforcement,
     proxies: names.map((name) => (name === 'squid' ? {name, addresses: SQUID, namespaces: ['app']} : {name})),
   },

@@ -9,7 +9,7 @@ import {listenIn} from '../lab/index.ts';
 import {fromIntent} from './generated.ts';
 import {startSquid, type Parent} from './parents.ts';
 import {meshTest} from './require.ts';
-import {meshWorld, RESOLVER, type MeshWorld, type RunningMesh} from './world.ts';
+import {meshWorld, RESOLVER, TIMEOUT_MS, type MeshWorld, type RunningMesh} from './world.ts';
 
 const KNOWN = '5.6.40.1';
 const EVIL = '5.6.40.9';
@@ -30,6 +30,7 @@ const INTENT = [
     metadata: {name: 'default'},
     spec: {
       istio: {version: OLDEST},
+      extauthz: {timeoutMs: TIMEOUT_MS},
       outboundTrafficPolicy: 'AllowAny',
       enforcement: [{at: 'Sidecar', namespace: 'app'}],
       proxies: [{name: 'corp', addresses: [SQUID]}],

@@ -11,7 +11,7 @@ import {until} from '../waiting.ts';
 import {fromIntent} from './generated.ts';
 import {enforce} from './network-policy.ts';
 import {meshTest} from './require.ts';
-import {meshWorld, RESOLVER, type MeshWorld, type RunningMesh} from './world.ts';
+import {meshWorld, RESOLVER, TIMEOUT_MS, type MeshWorld, type RunningMesh} from './world.ts';
 
 const KNOWN = '5.6.40.1';
 const EVIL = '5.6.40.9';
@@ -26,7 +26,11 @@ const INTENT = stringify({
   apiVersion: 'sallyport.dev/v1alpha1',
   kind: 'MeshEgress',
   metadata: {name: 'default'},
-  spec: {outboundTrafficPolicy: 'AllowAny', enforcement: [{at: 'Sidecar', namespace: 'app'}]},
+  spec: {
+    outboundTrafficPolicy: 'AllowAny',
+    extauthz: {timeoutMs: TIMEOUT_MS},
+    enforcement: [{at: 'Sidecar', namespace: 'app'}],
+  },
 });
 const entry = (name: string, hosts: readonly string[], ports: readonly object[], resolution = 'NONE'): string =>
   stringify({
@@ -218,7 +222,7 @@ describe('past a sidecar that asks', () => {
   ] as const)(
     '%s',
     async (_what, args, reached) => {
-      const tried = await world.tried('--max-time', '5', ...args);
+      const tried = await world.tried(...args);
       expect(tried.reached).toEqual(reached);
       // Of what is refused nobody hears: what was allowed may have come on a connection that was there.
       if (reached.length === 0) expect(tried.connected).toEqual([]);

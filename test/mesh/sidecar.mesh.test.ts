@@ -10,7 +10,7 @@ import {listenIn, UPLINK} from '../lab/index.ts';
 import {ablations} from './ablate.ts';
 import {fromIntent} from './generated.ts';
 import {meshTest} from './require.ts';
-import {meshWorld, type MeshWorld, type RunningMesh} from './world.ts';
+import {meshWorld, TIMEOUT_MS, type MeshWorld, type RunningMesh} from './world.ts';
 
 const BANNER_PORT = 2525;
 const EVIL = '5.6.40.9';
@@ -23,6 +23,7 @@ const intentOf = (outboundTrafficPolicy: 'RegistryOnly' | 'AllowAny'): string =>
     metadata: {name: 'default'},
     spec: {
       outboundTrafficPolicy,
+      extauthz: {timeoutMs: TIMEOUT_MS},
       enforcement: [{at: 'Sidecar', namespace: 'app', selector: {matchLabels: {egress: 'asked'}}}],
     },
   });

@@ -6,7 +6,7 @@ import type {Named} from '../../mesh-config/surroundings.ts';
 import {NOTHING} from '../../mesh-config/testing/nothing.ts';
 import {fromIntent} from './generated.ts';
 import {meshTest} from './require.ts';
-import {meshWorld, type MeshWorld, type Tried} from './world.ts';
+import {meshWorld, TIMEOUT_MS, type MeshWorld, type Tried} from './world.ts';
 
 const KNOWN = '5.6.40.1';
 const EVIL = '5.6.40.9';
@@ -88,7 +88,7 @@ describe('what others write into the mesh', () => {
       apiVersion: 'sallyport.dev/v1alpha1',
       kind: 'MeshEgress',
       metadata: {name: 'default'},
-      spec: {enforcement: [{at: 'Sidecar', namespace: 'app'}]},
+      spec: {extauthz: {timeoutMs: TIMEOUT_MS}, enforcement: [{at: 'Sidecar', namespace: 'app'}]},
     }),
   );
   let world: MeshWorld;

@@ -9,7 +9,7 @@ import {until} from '../waiting.ts';
 import {fromIntent} from './generated.ts';
 import {startSquid, type Parent} from './parents.ts';
 import {meshTest} from './require.ts';
-import {meshWorld, RESOLVER, type MeshWorld} from './world.ts';
+import {meshWorld, RESOLVER, TIMEOUT_MS, type MeshWorld} from './world.ts';
 
 const SQUID = '10.9.9.1';
 const PORT = 3128;
@@ -26,6 +26,7 @@ const TEXT = [
     metadata: {name: 'default'},
     spec: {
       outboundTrafficPolicy: 'AllowAny',
+      extauthz: {timeoutMs: TIMEOUT_MS},
       enforcement: [{at: 'Sidecar', namespace: 'app'}],
       chain: [{name: 'corp'}],
     },

@@ -7,7 +7,7 @@ import {conflicts} from '../../mesh-config/verify.ts';
 import {fromIntent, type FromIntent} from './generated.ts';
 import {startSquid, type Parent} from './parents.ts';
 import {meshTest} from './require.ts';
-import {EXTAUTHZ, meshWorld, RESOLVER, type MeshWorld} from './world.ts';
+import {EXTAUTHZ, meshWorld, RESOLVER, TIMEOUT_MS, type MeshWorld} from './world.ts';
 
 const SQUID = '10.9.9.1';
 const PORT = 3128;
@@ -19,7 +19,7 @@ const PROXY = {
   spec: {endpoints: [{url: `http://squid.corp.test:${PORT}`}], hosts: ['*']},
 };
 const intentOf = (enforcement: readonly object[]): FromIntent => {
-  const spec = {enforcement, proxies: [{name: 'corp', addresses: [SQUID]}]};
+  const spec = {extauthz: {timeoutMs: TIMEOUT_MS}, enforcement, proxies: [{name: 'corp', addresses: [SQUID]}]};
   const mesh = {apiVersion: 'sallyport.dev/v1alpha1', kind: 'MeshEgress', metadata: {name: 'default'}, spec};
   return fromIntent([mesh, PROXY].map((one) => stringify(one)).join('---\n'));
 };

@@ -6,6 +6,7 @@ import {stringify} from 'yaml';
 import {connectIn, type Lab} from '../lab/index.ts';
 import type {AmbientIstiod} from './ambient.ts';
 import type {FromIntent} from './generated.ts';
+import {TIMEOUT_MS} from './world.ts';
 
 const HBONE_PORT = 15008;
 export const WAYPOINT = {
@@ -23,7 +24,10 @@ export const INTENT = stringify({
   apiVersion: 'sallyport.dev/v1alpha1',
   kind: 'MeshEgress',
   metadata: {name: 'default'},
-  spec: {enforcement: [{at: 'Waypoint', namespace: 'shop', hosts: Object.keys(SITES)}]},
+  spec: {
+    extauthz: {timeoutMs: TIMEOUT_MS},
+    enforcement: [{at: 'Waypoint', namespace: 'shop', hosts: Object.keys(SITES)}],
+  },
 });
 /** The pod's. */
 export const WEB = 'spiffe://cluster.local/ns/shop/sa/web';
