@@ -194,7 +194,7 @@ describe('an author who uses our names is told so', () => {
     ],
     ['for a volume', {volumes: [{name: 'sallyport-guard', emptyDir: {}}]}, /the volume sallyport-guard/],
   ])('%s', (_title, spec, message) => {
-    expect(placeGuard(pod(spec), INSTALLATION).join()).toMatch(message);
+    expect(placeGuard(pod(spec), INSTALLATION, {mode: null, plainPorts: []}).join()).toMatch(message);
   });
 
   test('a pod that runs is left with the guard that it had: another version of us may have made it', () => {

@@ -5,9 +5,11 @@
  */
 import {wish} from '../cluster/asked-mode.ts';
 import {LABELS, TRUST_KEYS} from '../runtime/names.ts';
+import type {MtlsSaid} from './mtls.ts';
 import {misplaced, place, type Parts} from './placed.ts';
 import type {Container, EnvVar, Namespace, Pod, Volume} from './pod.ts';
 import {capturesItself, podCapture, POD_CAPTURE_CONTAINERS} from './pod-capture.ts';
+import {podMtls} from './pod-mtls.ts';
 import type {Installation} from './settings.ts';
 
 export const GUARD_CONTAINER = 'sallyport-guard';
@@ -66,8 +68,8 @@ export function latchCapture(pod: Pod, namespace: Namespace): void {
 }
 
 /** Puts the guard in front of a pod that is being made. What stands in its way is returned, as sentences with the fix. */
-export function placeGuard(pod: Pod, installation: Installation): string[] {
-  return place(pod, partsOf(pod, installation));
+export function placeGuard(pod: Pod, installation: Installation, mtls: MtlsSaid): string[] {
+  return place(pod, partsOf(pod, installation, mtls));
 }
 
 /** Whether the guard of a pod that everybody has changed runs first, as sentences with the fix; empty: it does. */
@@ -75,8 +77,11 @@ export function guardFaults(pod: Pod): string[] {
   return misplaced(pod, ourContainers(pod));
 }
 
-function partsOf(pod: Pod, installation: Installation): Parts {
+function partsOf(pod: Pod, installation: Installation, mtls: MtlsSaid): Parts {
   if (!capturesItself(pod)) return {containers: [guardContainer(installation)], volumes: [guardVolume(installation)]};
-  const {containers, volumes, trustVolume} = podCapture(installation);
+  const {containers, volumes, trustVolume} = podCapture(
+    installation,
+    podMtls(pod, mtls, installation, ourContainers(pod)),
+  );
   return {containers: [...containers, guardContainer(installation, trustVolume)], volumes};
 }

@@ -47,7 +47,7 @@ export function inject(
   if (proxy?.kind === 'bad') return {kind: 'refuse', messages: [proxy.message]};
 
   if (mode === 'tproxy' && running === null) {
-    const inTheWay = placeGuard(out, installation);
+    const inTheWay = placeGuard(out, installation, mtls);
     if (inTheWay.length > 0) return {kind: 'refuse', messages: inTheWay};
   }
   const changeable =

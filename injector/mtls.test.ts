@@ -62,12 +62,6 @@ describe('a pod that asks for mTLS', () => {
       ON,
       /the mode is proxy-env/,
     ],
-    [
-      'where it captures itself',
-      pod({[MTLS]: 'Strict', 'sallyport.dev/capture': 'pod'}),
-      ON,
-      /does not know who its peers are/,
-    ],
   ])('is refused %s', (_title, one, of, why) => {
     const done = inject(one, namespace(), of);
     expect(done).toMatchObject({kind: 'refuse', messages: [expect.stringMatching(why)]});

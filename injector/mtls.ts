@@ -3,7 +3,6 @@ import {wish} from '../cluster/asked-mode.ts';
 import {ANNOTATIONS, LABELS} from '../runtime/names.ts';
 import {MAX_PLAIN_PORTS, MTLS_MODES, parsePlainPorts, type MtlsMode} from '../sources/mtls-words.ts';
 import type {Mode} from './choice.ts';
-import {capturesItself} from './pod-capture.ts';
 import type {Namespace, Pod} from './pod.ts';
 import type {Installation} from './settings.ts';
 
@@ -16,7 +15,7 @@ export interface MtlsSaid {
 
 /** What it says, its namespace's word included; else what is wrong with it, as sentences with the fix. */
 export function mtlsOf(
-  {metadata, spec}: Pod,
+  {metadata}: Pod,
   namespace: Namespace,
   mode: Mode,
   installation: Installation,
@@ -41,11 +40,7 @@ export function mtlsOf(
       );
     else if (mode !== 'tproxy')
       wrong.push(
-        `${LABELS.mtls} is "${word}", and the mode is ${mode}: only pods whose traffic the node takes speak mTLS. ${off}, or ${LABELS.mode}: tproxy.`,
-      );
-    else if (capturesItself({metadata, spec}))
-      wrong.push(
-        `${LABELS.mtls} is "${word}", and ${LABELS.capture} is "pod": a pod that captures itself does not know who its peers are. ${off}, or ${LABELS.capture}: node.`,
+        `${LABELS.mtls} is "${word}", and the mode is ${mode}: only pods whose traffic is taken speak mTLS. ${off}, or ${LABELS.mode}: tproxy.`,
       );
   }
   return wrong.length > 0 ? {wrong} : {mode: word, plainPorts: [...(plainPorts ?? [])]};

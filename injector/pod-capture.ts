@@ -6,14 +6,19 @@
 import {LABELS, POD_PROXY_UID, PORTS} from '../runtime/names.ts';
 import type {Parts} from './placed.ts';
 import type {Container, EnvVar, Pod} from './pod.ts';
+import {asProxyWithRawSockets, type PodMtlsParts} from './pod-mtls.ts';
 import type {Installation} from './settings.ts';
 
 const RULES = 'sallyport-capture';
 const PROXY = 'sallyport-proxy';
 /** In the order in which they start; the guard follows. */
 export const POD_CAPTURE_CONTAINERS = [RULES, PROXY] as const;
-/** What the rules' container may add. */
-export const RULES_NEED: ReadonlyMap<string, ReadonlySet<string>> = new Map([[RULES, new Set(['NET_ADMIN'])]]);
+/** What ours may add. */
+export const RULES_NEED: ReadonlyMap<string, ReadonlySet<string>> = new Map([
+  [RULES, new Set(['NET_ADMIN'])],
+  // Where it speaks mTLS, and nothing besides (pod-mtls.ts).
+  [PROXY, new Set(['NET_RAW'])],
+]);
 
 /** Keys and the table of one workload, in memory; nobody but ours may mount it. */
 export const POD_RUN_VOLUME = 'sallyport-run';
@@ -36,19 +41,27 @@ const HARDENED = {
   seccompProfile: {type: 'RuntimeDefault'},
 };
 
-export function podCapture({guard, podCapture: settings}: Installation): Parts & {readonly trustVolume: string} {
+/** `mtls` null: it speaks none. */
+export function podCapture(
+  {guard, podCapture: settings}: Installation,
+  mtls: PodMtlsParts | null,
+): Parts & {readonly trustVolume: string} {
   const field = (name: string, fieldPath: string): EnvVar => ({name, valueFrom: {fieldRef: {fieldPath}}});
   const rules: Container = {
     name: RULES,
     image: settings.image,
     imagePullPolicy: guard.imagePullPolicy,
-    args: ['pod-rules', '--workload-file', `${RUN_PATH}/workloads.yaml`, '--labels-file', `${LABELS_PATH}/labels`],
+    args: [
+      ...['pod-rules', '--workload-file', `${RUN_PATH}/workloads.yaml`, '--labels-file', `${LABELS_PATH}/labels`],
+      ...(mtls?.ruleFlags ?? []),
+    ],
     env: [
       field('SALLYPORT_POD_UID', 'metadata.uid'),
       field('SALLYPORT_POD_NAME', 'metadata.name'),
       field('SALLYPORT_POD_NAMESPACE', 'metadata.namespace'),
       field('SALLYPORT_POD_IPS', 'status.podIPs'),
       field('SALLYPORT_SERVICE_ACCOUNT', 'spec.serviceAccountName'),
+      ...(mtls?.ruleEnv ?? []),
     ],
     resources: structuredClone(guard.resources),
     // Capabilities that are added are in force for root alone.
@@ -72,6 +85,7 @@ export function podCapture({guard, podCapture: settings}: Installation): Parts &
     args: [
       ...['tproxy', '--capture', 'pod', '--policy', POLICIES_PATH, '--workloads', `${RUN_PATH}/workloads.yaml`],
       ...['--ca-dir', `${RUN_PATH}/ca`, '--trust-dir', TRUST_PATH, '--admin', `*:${PORTS.admin}`],
+      ...(mtls?.proxyFlags ?? []),
     ],
     resources: structuredClone(settings.resources),
     securityContext: {
@@ -93,8 +107,10 @@ export function podCapture({guard, podCapture: settings}: Installation): Parts &
       {name: POD_RUN_VOLUME, mountPath: RUN_PATH},
       {name: TRUST_VOLUME, mountPath: TRUST_PATH},
       {name: POLICIES_VOLUME, mountPath: POLICIES_PATH, readOnly: true},
+      ...(mtls === null ? [] : [mtls.proxyMount]),
     ],
   };
+  if (mtls !== null) asProxyWithRawSockets(proxy);
   const fieldRef = {apiVersion: 'v1', fieldPath: 'metadata.labels'};
   return {
     containers: [rules, proxy],
@@ -103,6 +119,7 @@ export function podCapture({guard, podCapture: settings}: Installation): Parts &
       {name: TRUST_VOLUME, emptyDir: {}},
       {name: LABELS_VOLUME, downwardAPI: {items: [{path: 'labels', fieldRef}], defaultMode: 0o444}},
       {name: POLICIES_VOLUME, configMap: {name: settings.policies, defaultMode: 0o444}},
+      ...(mtls === null ? [] : [mtls.volume]),
     ],
     trustVolume: TRUST_VOLUME,
   };

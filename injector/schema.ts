@@ -1,6 +1,7 @@
 /** The injector's configuration file, written down as the policy language is: checked, documented and typed from one place. */
 import type {ObjectShape, ValueOf} from '../policy/index.ts';
 import {PORTS} from '../runtime/names.ts';
+import {MTLS_MODES} from '../sources/mtls-words.ts';
 
 const text = {kind: 'text'} as const;
 const MAX_LIST = 1_000;
@@ -109,6 +110,22 @@ const POD_CAPTURE = {
         },
       },
       doc: 'What the proxy beside the containers takes.',
+      default: {},
+    },
+    mtls: {
+      shape: {
+        kind: 'object',
+        fields: {
+          mode: {
+            shape: {kind: 'text', oneOf: MTLS_MODES},
+            doc: 'Of pods that say nothing, as the agents have it (--mtls-mode).',
+            default: 'Off',
+          },
+          cidrs: {shape: texts, doc: 'CIDR=MODE, as the agents have it (--mtls-cidr).', default: []},
+          trustDomain: {shape: text, doc: 'Of SPIFFE ids.', default: 'cluster.domain'},
+        },
+      },
+      doc: 'How such pods speak mTLS, where mtls is Enabled.',
       default: {},
     },
   },

@@ -2,6 +2,7 @@
 import {PORTS} from '../runtime/names.ts';
 import {VERSION} from '../runtime/version.ts';
 import {parseCidr, readShaped, type Finding, type Trail, type UpstreamProxyDocument} from '../policy/index.ts';
+import type {MtlsMode} from '../sources/mtls-words.ts';
 import type {Mode} from './choice.ts';
 import {INJECTOR_CONFIG, type RawInjectorConfig, type RawProxySettings} from './schema.ts';
 
@@ -45,6 +46,8 @@ export interface PodCaptureSettings {
   /** A ConfigMap of the pod's namespace. */
   readonly policies: string;
   readonly resources: GuardSettings['resources'];
+  /** As the agents have it; `trustDomain` null: the cluster's domain. */
+  readonly mtls: {readonly mode: MtlsMode; readonly cidrs: readonly string[]; readonly trustDomain: string | null};
 }
 
 export interface Installation {
@@ -126,6 +129,11 @@ function installationOf(
       resources: {
         requests: raw.podCapture?.resources?.requests ?? {cpu: '50m', memory: '192Mi'},
         limits: raw.podCapture?.resources?.limits ?? {memory: '512Mi'},
+      },
+      mtls: {
+        mode: raw.podCapture?.mtls?.mode ?? 'Off',
+        cidrs: raw.podCapture?.mtls?.cidrs ?? [],
+        trustDomain: raw.podCapture?.mtls?.trustDomain ?? null,
       },
     },
     mtls: raw.mtls === 'Enabled',

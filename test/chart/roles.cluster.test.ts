@@ -1,4 +1,5 @@
 /** The chart starts the roles that are there: flags, environment and files are read by the roles' own code. */
+import {isDeepStrictEqual} from 'node:util';
 import {describe, expect} from '@jest/globals';
 import {CONTROLLER_FLAGS, controllerConfig} from '../../cluster/controller/flags.ts';
 import {EXTAUTHZ_FLAGS, extauthzSettings} from '../../extauthz/settings.ts';
@@ -78,7 +79,7 @@ describe.each(ROLES)('sallyport $command', ({kind, object, command, flags, read}
       const container = containerOf(find(rendered(values), kind, object));
       const [role, ...argv] = container.args;
       expect(role).toBe(command);
-      const unknown = argv.map((arg) => /^--([^=]+)=/.exec(arg)?.[1] ?? arg).filter((flag) => !(flag in flags));
+      const unknown = argv.map((arg) => /^--([^=]+)/.exec(arg)?.[1] ?? arg).filter((flag) => !(flag in flags));
       expect(unknown).toEqual([]);
       const variables = Object.keys(flags).map((flag) => `SALLYPORT_${flag.toUpperCase().replaceAll('-', '_')}`);
       const ours = (container.env ?? []).map(({name}) => name).filter((name) => name.startsWith('SALLYPORT_'));
@@ -125,6 +126,13 @@ describe('the injector', () => {
     });
   });
 
+  clusterTest('helm')('is told of mTLS what the agents are told', () => {
+    const mtls = {mode: 'Strict', cidrs: ['10.0.0.0/8=Permissive'], trustDomain: 'corp.example'};
+    expect(installationOf({mtls: {enabled: true, ...mtls}})).toMatchObject({mtls: true, podCapture: {mtls}});
+    const {podCapture, cluster} = installationOf({mtls: {enabled: true}});
+    expect(podCapture.mtls).toEqual({mode: 'Off', cidrs: [], trustDomain: cluster.domain});
+  });
+
   clusterTest('helm')('writes into HTTP_PROXY the port that the agents listen at', () => {
     expect(installationOf({}).explicitPort).toBe(PORTS.explicit);
     expect(installationOf({node: {ports: {explicit: 15_091}}}).explicitPort).toBe(15_091);
@@ -141,22 +149,29 @@ describe('ports', () => {
       }[];
       return Object.fromEntries(ports.map(({name: of, containerPort}) => [of, containerPort]));
     };
-    const {captured, explicit, admin, injector, extauthz} = PORTS;
-    expect(numbers('DaemonSet', 'sallyport-node')).toEqual({captured, explicit, admin});
+    const {captured, explicit, admin, injector, extauthz, mtls, issuer} = PORTS;
+    expect(numbers('DaemonSet', 'sallyport-node')).toEqual({captured, explicit, admin, mtls});
     expect(numbers('Deployment', 'sallyport-injector')).toEqual({https: injector, admin});
-    expect(numbers('Deployment', 'sallyport-controller')).toEqual({admin});
+    expect(numbers('Deployment', 'sallyport-controller')).toEqual({admin, issuer});
     expect(numbers('Deployment', 'sallyport-extauthz')).toEqual({grpc: extauthz, admin});
   });
 
   clusterTest('helm')('that a Service leads to are ports of its pods', () => {
     const objects = rendered(EVERYTHING);
     const services = objects.filter(({kind}) => kind === 'Service');
-    expect(services.length).toBe(4);
-    for (const {metadata, spec} of services) {
+    expect(services.length).toBe(5);
+    for (const {spec} of services) {
+      // The issuer's Service is of the controller's pods: by labels, as the cluster does it.
       const workload = objects.find(
-        ({kind, metadata: {name}}) => kind !== 'Service' && name === metadata.name && /Set|Deployment/.test(kind),
+        (object) =>
+          /Set|Deployment/.test(object.kind) &&
+          isDeepStrictEqual(
+            {...object['spec'].template.metadata.labels, ...spec.selector},
+            {
+              ...object['spec'].template.metadata.labels,
+            },
+          ),
       )!;
-      expect(workload['spec'].template.metadata.labels).toMatchObject(spec.selector as object);
       const names = (workload['spec'].template.spec.containers[0].ports as {name: string}[]).map(({name}) => name);
       for (const {targetPort} of spec.ports) expect(names).toContain(targetPort);
     }

@@ -165,7 +165,12 @@ describe('a value that is wrong is refused', () => {
     ['two sources of one file', {node: {upstreamCa: {configMap: 'a', secret: 'b'}}}, /\/node\/upstreamCa/],
     ['arguments that are no flags', {node: {extraArgs: ['-x']}}, /\/node\/extraArgs\/0/],
     ['credentials in a key that is none', {injector: {httpProxyEnvs: {password: 'x'}}}, /'password' not allowed/],
-    ['mTLS that nobody speaks', {mtls: {enabled: true}, node: {enabled: false}}, /enable controller and node/],
+    [
+      'mTLS that nobody speaks',
+      {mtls: {enabled: true}, node: {enabled: false}, injector: {enabled: false}},
+      /enable controller, and node or injector/,
+    ],
+    ['mTLS that nobody issues for', {mtls: {enabled: true}, controller: {enabled: false}}, /enable controller/],
     ['a mode of mTLS in lower case', {mtls: {mode: 'strict'}}, /'Strict', 'Permissive', 'Off'/],
     ['an ext_authz that everybody may ask', {extauthz: {enabled: true}}, /nobody is named who may ask/],
     [

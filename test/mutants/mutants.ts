@@ -9,6 +9,7 @@ import {HTTP1_MUTANTS} from './http1.ts';
 import {INJECTOR_MUTANTS} from './injector.ts';
 import {MTLS_WIRE_MUTANTS} from './mtls-wire.ts';
 import {MTLS_IDENTITY_MUTANTS} from './mtls-identity.ts';
+import {MTLS_POD_MUTANTS} from './mtls-pod.ts';
 import type {Mutant} from './mutant.ts';
 import {CONDITION_MUTANTS, LOAD_MUTANTS} from './policy-conditions.ts';
 import {DESTINATION_MUTANTS} from './policy-destinations.ts';
@@ -31,6 +32,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...CLUSTER_MUTANTS,
   ...GUARD_MUTANTS,
   ...MTLS_IDENTITY_MUTANTS,
+  ...MTLS_POD_MUTANTS,
   ...AROUND_MUTANTS,
   ...MTLS_WIRE_MUTANTS,
 ];
