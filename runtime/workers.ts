@@ -23,7 +23,7 @@ const EXIT_GRACE_MS = 1000;
  * growth) all of it was marked every 10 MB of bodies, a third of the CPU of large answers. With 2 MB the same buffers stay
  * in the processor's cache as well, and no other thread is woken to help; the old space may grow to three times what lived.
  */
-const HEAP = ['--max-semi-space-size=2', '--no-parallel-scavenge', '--heap-growing-percent=200'];
+export const HEAP = ['--max-semi-space-size=2', '--no-parallel-scavenge', '--heap-growing-percent=200'];
 
 interface Slot {
   child: ChildProcess;

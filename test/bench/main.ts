@@ -1,7 +1,8 @@
 /**
  * `npm run bench`: this proxy beside its peers, in one run, in the same namespaces. Absolute figures mean little on a shared
  * machine; the ratios in a run do.
- *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|filters|decide|http1|leaf|sds|extauthz|admission|node|start|idle]... [--json FILE]
+ *   npm run bench [-- --seconds N] [--only NAME]... [--skip proxies|filters|decide|http1|leaf|sds|extauthz|admission|node|start|idle|mtls]... [--json FILE]
+ *   npm run bench -- --only mtls        a part alone: filters, decide, http1, leaf, sds, admission, node, start, idle, mtls
  *   npm run bench -- --check    three rounds of what there are aims for; exit code 1 where one is missed
  */
 import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
@@ -18,6 +19,7 @@ import {benchHttp1} from './http1.ts';
 import {benchIdle} from './idle.ts';
 import {benchLeaf} from './leaf.ts';
 import {LOADS} from './load.ts';
+import {benchMtls, mtlsAims, mtlsTables, type MtlsRow} from './mtls.ts';
 import {benchNode} from './node.ts';
 import {benchPeer, PEERS, type Row} from './proxies.ts';
 import {startSite} from './site.ts';
@@ -38,8 +40,13 @@ const say = (text: string): void => console.error(text);
 const check = values.check;
 /** There are no aims for these. */
 const UNCHECKED: readonly string[] = ['http1', 'filters', 'node'];
+/** Parts that run alone where --only names one; every other word there is (a part of) a peer's name. */
+const ALONE = ['filters', 'decide', 'http1', 'leaf', 'sds', 'admission', 'node', 'start', 'idle', 'mtls'];
+const alone = values.only?.filter((name) => ALONE.includes(name)) ?? [];
 const skipped = (part: string): boolean =>
-  (values.skip?.includes(part) ?? false) || (check && UNCHECKED.includes(part));
+  (values.skip?.includes(part) ?? false) ||
+  (alone.length > 0 && !alone.includes(part)) ||
+  (check && UNCHECKED.includes(part));
 const only = values.only ?? (check ? ['sallyport', 'Envoy', 'mitmproxy'] : null);
 const loads = check ? LOADS.filter(({name}) => name !== 'new connection each, 1 MB') : LOADS;
 const rounds = check ? 3 : 1;
@@ -62,6 +69,11 @@ if (!skipped('admission')) {
 if (!skipped('node') && hasLabPrivileges().ok) {
   const table = await benchNode(say);
   if (table !== null) tables.push(table);
+}
+let wire: readonly MtlsRow[] = [];
+if (!skipped('mtls') && hasLabPrivileges().ok) {
+  wire = await benchMtls(Number(values.seconds), say);
+  tables.push(...mtlsTables(wire));
 }
 
 const privileges = hasLabPrivileges();
@@ -97,7 +109,9 @@ if (!privileges.ok) {
     rmSync(dir, {recursive: true, force: true});
   }
 }
-const measured = check ? [...aims(rows, tables), ...extauthzAims(checks, tables), ...admissionAims(tables)] : [];
+const measured = check
+  ? [...aims(rows, tables), ...extauthzAims(checks, tables), ...admissionAims(tables), ...mtlsAims(wire)]
+  : [];
 if (check) tables.push(checkTable(measured));
 console.log(tables.map(markdown).join('\n'));
 if (!measured.every(isMet)) process.exitCode = 1;
