@@ -134,6 +134,11 @@ describe('what leaves past a sidecar', () => {
       },
       'user 1000650001',
     ],
+    [
+      'the proxy’s user, put into it later',
+      {spec: {ephemeralContainers: [{name: 'app', securityContext: {runAsUser: 1337}}]}, containers: []},
+      'user 1337',
+    ],
     ['NET_ADMIN', {containers: [{name: 'app', securityContext: {capabilities: {add: ['NET_ADMIN']}}}]}, 'NET_ADMIN'],
     [
       'CAP_NET_ADMIN',

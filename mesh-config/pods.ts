@@ -50,7 +50,12 @@ export const proxyOf =
 export function askingPod({metadata = {}, spec, status}: V1Pod): readonly Pod[] {
   if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return [];
   const {name = '', namespace = '', labels = {}, annotations = {}} = metadata;
-  const all = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
+  const all = [
+    ...(spec?.containers ?? []),
+    ...(spec?.initContainers ?? []),
+    // Those of `kubectl debug`.
+    ...((spec?.ephemeralContainers ?? []) as readonly V1Container[]),
+  ];
   const proxy = all.find((one) => one.name === PROXY);
   const ofPod = spec?.securityContext;
   return [

@@ -86,6 +86,19 @@ describe('a VirtualService', () => {
   ])('%s is let be', (_what, messages) => expect(messages).toEqual([]));
 });
 
+describe('a Sidecar resource', () => {
+  const sidecar = (outboundTrafficPolicy: object, namespace = 'shop'): Partial<Surroundings> => ({
+    sidecars: [{kind: 'Sidecar', metadata: {name: 'default', namespace}, spec: {outboundTrafficPolicy}}],
+  });
+  const PROXY = {mode: 'ALLOW_ANY', egressProxy: {host: 'evil.test'}};
+  test.each<[string, Partial<Surroundings>, number]>([
+    ['that sends the unknown to a proxy', sidecar(PROXY), 1],
+    ['of the whole mesh', sidecar(PROXY, 'istio-system'), 1],
+    ['that does not', sidecar({mode: 'ALLOW_ANY'}), 0],
+    ['of another namespace', sidecar(PROXY, 'bank'), 0],
+  ])('%s', (_what, around, count) => expect(found(around)).toHaveLength(count));
+});
+
 describe('code in a sidecar that asks', () => {
   const wasm = (spec: WasmPlugin['spec'], namespace = 'shop'): Partial<Surroundings> => ({
     wasmPlugins: [{kind: 'WasmPlugin', metadata: {name: 'theirs', namespace}, spec}],

@@ -7,6 +7,7 @@ import {
   type EnvoyFilter,
   type Route,
   type ServiceEntry,
+  type SidecarResource,
   type Surroundings,
   type VirtualService,
 } from './surroundings.ts';
@@ -33,6 +34,9 @@ export function steered(mesh: MeshEgressDocument, around: Surroundings): readonl
     ...around.virtualServices
       .filter((one) => (one.spec.gateways ?? ['mesh']).includes('mesh') && isSeenIn(one, namespaces))
       .flatMap((one) => routedElsewhere(one, outside)),
+    ...around.sidecars
+      .filter(({metadata: {namespace}}) => namespaces === null || isNamed(namespace, namespaces, mesh))
+      .flatMap(throughProxy),
     ...around.envoyFilters
       .filter((one) => !isOurs(mesh, one) && (namespaces === null || isFor(one, namespaces, mesh)))
       .filter(runsCode)
@@ -45,6 +49,20 @@ export function steered(mesh: MeshEgressDocument, around: Surroundings): readonl
           (namespaces === null || isNamed(namespace, namespaces, mesh)),
       )
       .map((one) => changes(nameOf(one))),
+  ];
+}
+
+/** Istio's own way to send what the mesh does not know to one place. */
+function throughProxy(sidecar: SidecarResource): readonly Conflict[] {
+  const {egressProxy} = sidecar.spec.outboundTrafficPolicy ?? {};
+  if (egressProxy === undefined) return [];
+  return [
+    {
+      code: 'SentElsewhere',
+      object: nameOf(sidecar),
+      message: `whatever the mesh does not know it sends to ${egressProxy.host ?? 'its egressProxy'}, of which nobody was asked`,
+      fix: 'Take egressProxy out of it.',
+    },
   ];
 }
 

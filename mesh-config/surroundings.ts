@@ -66,7 +66,7 @@ export interface SidecarResource extends Named {
   readonly spec: {
     readonly workloadSelector?: {readonly labels?: Readonly<Record<string, string>>};
     readonly egress?: readonly {readonly hosts?: readonly string[]}[];
-    readonly outboundTrafficPolicy?: {readonly mode?: string};
+    readonly outboundTrafficPolicy?: {readonly mode?: string; readonly egressProxy?: {readonly host?: string}};
   };
 }
 

@@ -88,7 +88,11 @@ describe('what others write into the mesh', () => {
       apiVersion: 'sallyport.dev/v1alpha1',
       kind: 'MeshEgress',
       metadata: {name: 'default'},
-      spec: {extauthz: {timeoutMs: TIMEOUT_MS}, enforcement: [{at: 'Sidecar', namespace: 'app'}]},
+      spec: {
+        outboundTrafficPolicy: 'AllowAny',
+        extauthz: {timeoutMs: TIMEOUT_MS},
+        enforcement: [{at: 'Sidecar', namespace: 'app'}],
+      },
     }),
   );
   let world: MeshWorld;
@@ -109,6 +113,7 @@ describe('what others write into the mesh', () => {
       ...NOTHING,
       serviceEntries: of('ServiceEntry'),
       virtualServices: of('VirtualService'),
+      sidecars: of('Sidecar'),
       envoyFilters: of('EnvoyFilter'),
     };
     return [
@@ -159,6 +164,18 @@ describe('what others write into the mesh', () => {
     [
       'endpoints of another place, for TLS',
       [entry('known.test', {resolution: 'STATIC', endpoints: [{address: EVIL}]})],
+      TLS,
+      ['evil.test/t'],
+    ],
+    [
+      'a proxy for what the mesh does not know',
+      [
+        entry('evil.test'),
+        object('Sidecar', 'default', {
+          egress: [{hosts: ['*/*']}],
+          outboundTrafficPolicy: {mode: 'ALLOW_ANY', egressProxy: {host: 'evil.test', port: {number: 443}}},
+        }),
+      ],
       TLS,
       ['evil.test/t'],
     ],
