@@ -2,6 +2,7 @@
 import {parse} from 'yaml';
 import type {MeshEgressDocument} from '../policy/index.ts';
 import {extauthzHost} from './check.ts';
+import {allocated} from './allocated.ts';
 import {aroundSidecar} from './around-sidecar.ts';
 import {undiscovered} from './discovery.ts';
 import {aroundGateway} from './gateway/around.ts';
@@ -40,6 +41,7 @@ export function conflicts(
     ...undiscovered(mesh, around),
     ...aroundSidecar(mesh, around),
     ...steered(mesh, around),
+    ...allocated(mesh, around),
     ...aroundGateway(mesh, around),
     ...openedByNetworkPolicies(mesh, around),
   ];

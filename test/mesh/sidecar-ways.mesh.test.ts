@@ -250,6 +250,12 @@ describe('past a sidecar that asks', () => {
     60_000,
   );
 
+  it('an address of the mesh’s own, as sidecars that answer DNS give, is none of the name’s', async () => {
+    expect(
+      await world.tried('--connect-to', 'known.test:80:240.240.0.1:80', 'http://known.test/public/a'),
+    ).toMatchObject({answer: [421, expect.stringContaining('HostMismatch')], connected: []});
+  }, 60_000);
+
   it('the sidecar’s own ports lead nowhere', async () => {
     const own = world.lab.pod('app').ips;
     for (const ip of ['127.0.0.1', ...own.filter((one) => !one.includes(':'))])
