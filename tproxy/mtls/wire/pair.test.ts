@@ -1,6 +1,7 @@
 /** Two wires beside each other, as of two nodes: who is taken, and who is not. The kernel's part is in the lab tests. */
 import {once} from 'node:events';
 import {connect, createServer, Socket, type AddressInfo, type Server} from 'node:net';
+import {Duplex} from 'node:stream';
 import {connect as connectTls, type SecureVersion} from 'node:tls';
 import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
 import type {Endpoint} from '../../../policy/index.ts';
@@ -236,6 +237,42 @@ describe('whoever shakes hands by himself, from an enrolled address', () => {
     table.set(A.ip, member('other', 'Strict'));
     expect(await shake({session: ticket!})).not.toBe('hello');
     expect(heard).toEqual([]);
+  });
+});
+
+describe('a handshake that is begun and left', () => {
+  const limits = {...WIRE_LIMITS, handshakeTimeoutMs: 50};
+  /** How it ends for whoever is taken by `wire`, with the bytes said. */
+  async function left(wire: Wire, bytes: Buffer): Promise<string> {
+    wires.push(wire);
+    const port = await listening({allowHalfOpen: true, pauseOnConnect: true}, (socket) => wire.accept(socket, A, B));
+    const socket = connect(port, '127.0.0.1');
+    sockets.add(socket);
+    socket.write(bytes);
+    return new Promise((resolve) => {
+      socket.resume();
+      socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+      socket.once('end', () => resolve('an end'));
+    });
+  }
+
+  test('by a client is cut in time', async () => {
+    const hello = await new Promise<Buffer>((resolve) => {
+      const socket = new Duplex({read: () => undefined, write: (chunk: Buffer) => resolve(chunk)});
+      connectTls({socket, ALPNProtocols: [MTLS_ALPN]}).on('error', () => undefined);
+    });
+    const wire = createWire({...servicesOf(B, () => toB), limits});
+    expect(await left(wire, hello)).toBe('ECONNRESET');
+    expect(said.join()).toMatch(/its handshake took too long|to a Strict pod/);
+    expect(wire.connections()).toBe(0);
+  });
+
+  test('by a server is cut in time, and nothing was said', async () => {
+    const silent = await listening({}, (socket) => socket.on('data', (chunk) => heard.push(chunk.toString('latin1'))));
+    const wire = createWire({...servicesOf(A, () => silent), limits});
+    expect(await left(wire, Buffer.from('the-secret'))).toBe('ECONNRESET');
+    expect(said.join()).toContain('its handshake took too long');
+    expect(heard.join()).not.toContain('the-secret');
   });
 });
 

@@ -2,8 +2,9 @@ import {once} from 'node:events';
 import {connect, createServer, Socket, type AddressInfo, type Server} from 'node:net';
 import {text} from 'node:stream/consumers';
 import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
+import {until} from '../../../test/waiting.ts';
 import type {Enrolled, MtlsMode} from '../enrolment.ts';
-import {WIRE_LIMITS} from './limits.ts';
+import {WIRE_LIMITS, type WireLimits} from './limits.ts';
 import {createWire, type Wire} from './wire.ts';
 
 /** The addresses are the table's; the sockets are this machine's own. */
@@ -40,7 +41,11 @@ beforeEach(async () => {
       socket.on('error', () => undefined);
     });
   }
-  wire = createWire({
+  wire = wireOf(WIRE_LIMITS);
+});
+
+const wireOf = (limits: WireLimits): Wire =>
+  createWire({
     enrolment: () => ({of: (ip) => table.get(ip) ?? null}),
     isHere: (ip) => ip === B.ip,
     identityOf: () => null,
@@ -52,9 +57,8 @@ beforeEach(async () => {
     },
     journal: {notice: (_level, event, message) => void said.push(`${event} ${message}`)},
     count: (event) => void counts.set(event, (counts.get(event) ?? 0) + 1),
-    limits: WIRE_LIMITS,
+    limits,
   });
-});
 afterEach(() => {
   wire.close();
   for (const socket of sockets) socket.destroy();
@@ -166,5 +170,69 @@ describe('a connection that is carried', () => {
     expect(await heard).toBe('ECONNRESET');
     expect(said.join()).toContain('while it was opened');
     expect([...counts]).toEqual([['mtls.refused', 1]]);
+  });
+});
+
+describe('what one may take', () => {
+  /** A connection that the far side has answered, or how it was turned away. */
+  const opened = (): Promise<string> => {
+    const socket = client();
+    return new Promise((resolve) => {
+      socket.once('data', (chunk: Buffer) => resolve(chunk.toString('latin1')));
+      socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    });
+  };
+  const idle = (): Promise<void> =>
+    until(
+      () => wire.connections(),
+      (count) => count === 0,
+    ).then(() => undefined);
+  beforeEach(() => {
+    table.set(B.ip, member('Permissive'));
+    program.on('connection', (socket: Socket) => socket.write('hello'));
+  });
+
+  test.each([
+    {limit: 'connectionsPerSource' as const, why: 'more than 2 connections of it are open'},
+    {limit: 'connections' as const, why: 'more than 2 connections are open'},
+  ])('$limit: one more is refused, says so, and is served when another is gone', async ({limit, why}) => {
+    wire = wireOf({...WIRE_LIMITS, [limit]: 2});
+    expect([await opened(), await opened()]).toEqual(['hello', 'hello']);
+    expect(await opened()).toBe('ECONNRESET');
+    expect(said.join()).toContain(why);
+    expect(counts.get('mtls.refused')).toBe(1);
+    for (const socket of sockets) socket.destroy();
+    await idle();
+    expect(await opened()).toBe('hello');
+  });
+
+  test.each([
+    {who: 'says nothing', bytes: ''},
+    {who: 'says half a ClientHello', bytes: '\x16\x03\x01\x02\x00\x01'},
+  ])('handshakeTimeoutMs: who $who to a Strict pod is refused', async ({bytes}) => {
+    wire = wireOf({...WIRE_LIMITS, handshakeTimeoutMs: 50});
+    table.set(A.ip, {...member('Strict'), spiffeId: 'spiffe://cluster.local/ns/shop/sa/a'});
+    table.set(B.ip, member('Strict'));
+    const socket = client();
+    const heard = ending(socket);
+    socket.write(bytes, 'latin1');
+    expect(await heard).toBe('ECONNRESET');
+    // On a busy machine the bytes may come after the time.
+    expect(said.join()).toMatch(/(silence|half a ClientHello), to a Strict pod/);
+    await idle();
+  });
+
+  test('peekTimeoutMs: who says nothing to a Permissive pod is served', async () => {
+    wire = wireOf({...WIRE_LIMITS, peekTimeoutMs: 50});
+    table.set(A.ip, {...member('Permissive'), spiffeId: 'spiffe://cluster.local/ns/shop/sa/a'});
+    expect(await opened()).toBe('hello');
+  });
+
+  test('connectTimeoutMs: who is not there is a reset', async () => {
+    wire = wireOf({...WIRE_LIMITS, connectTimeoutMs: 50});
+    dialling = () => new Promise(() => undefined);
+    expect(await opened()).toBe('ECONNRESET');
+    expect(said.join()).toContain('mtls.unreachable 10.0.1.1 to 10.0.2.1:5432: no answer in time');
+    await idle();
   });
 });

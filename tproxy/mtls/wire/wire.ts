@@ -5,6 +5,7 @@ import {Carried, type Living} from './carried.ts';
 import {acceptInbound} from './inbound.ts';
 import {ignore} from './joint.ts';
 import {acceptOutbound} from './outbound.ts';
+import type {WireLimits} from './limits.ts';
 import type {WireServices} from './services.ts';
 
 export interface Wire {
@@ -23,11 +24,11 @@ export function createWire(services: WireServices): Wire {
   const {limits} = services;
   return {
     accept(socket, source, destination) {
-      const full =
-        living.carried.size >= limits.connections ||
-        (living.bySource.get(source.ip) ?? 0) >= limits.connectionsPerSource;
-      if (full) {
+      const full = fullOf(living, source.ip, limits);
+      if (full !== null) {
         services.count('mtls.refused');
+        const to = `${destination.ip}:${destination.port}`;
+        services.journal.notice('warn', 'mtls.refused', `${source.ip} to ${to}: ${full}`, {source: source.ip});
         socket.on('error', ignore);
         socket.resetAndDestroy();
         return;
@@ -46,4 +47,11 @@ export function createWire(services: WireServices): Wire {
       for (const carried of living.carried) carried.destroy();
     },
   };
+}
+
+/** Which limit is reached; null: none. */
+function fullOf({carried, bySource}: Living, source: string, limits: WireLimits): string | null {
+  if (carried.size >= limits.connections) return `more than ${limits.connections} connections are open`;
+  if ((bySource.get(source) ?? 0) < limits.connectionsPerSource) return null;
+  return `more than ${limits.connectionsPerSource} connections of it are open`;
 }
