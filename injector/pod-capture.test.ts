@@ -1,4 +1,5 @@
 import {describe, expect, test} from '@jest/globals';
+import {tproxySettings} from '../tproxy/settings.ts';
 import {guardFaults} from './guard.ts';
 import {inject} from './inject.ts';
 import type {Container, Namespace, Pod, SecurityContext} from './pod.ts';
@@ -67,6 +68,22 @@ describe('a pod that captures itself', () => {
     expect(named(made(pod()), 'app').securityContext).toEqual({
       capabilities: {drop: ['NET_RAW', 'SETUID']},
       allowPrivilegeEscalation: false,
+    });
+  });
+
+  test('tells its proxy what of the cluster is whose: a node is no destination like any other', () => {
+    const cluster =
+      'cluster: {domain: corp.internal, serviceCidrs: [10.96.0.0/12], nodeCidrs: [10.0.0.0/24, fd00::/64]}';
+    const result = inject(pod(), OPEN, readInstallation('config.yaml', cluster, new Map()).value!);
+    if (result.kind !== 'inject') throw new Error(JSON.stringify(result));
+    const {installation} = tproxySettings(
+      (named(result.pod, 'sallyport-proxy')['args'] as string[]).slice(1),
+      {},
+      false,
+    );
+    expect(installation).toMatchObject({
+      ...{clusterDomain: 'corp.internal', serviceCidrs: ['10.96.0.0/12'], podCidrs: []},
+      nodeCidrs: expect.arrayContaining(['10.0.0.0/24', 'fd00::/64']),
     });
   });
 

@@ -43,7 +43,7 @@ const HARDENED = {
 
 /** `mtls` null: it speaks none. */
 export function podCapture(
-  {guard, podCapture: settings}: Installation,
+  {guard, podCapture: settings, cluster}: Installation,
   mtls: PodMtlsParts | null,
 ): Parts & {readonly trustVolume: string} {
   const field = (name: string, fieldPath: string): EnvVar => ({name, valueFrom: {fieldRef: {fieldPath}}});
@@ -85,6 +85,12 @@ export function podCapture(
     args: [
       ...['tproxy', '--capture', 'pod', '--policy', POLICIES_PATH, '--workloads', `${RUN_PATH}/workloads.yaml`],
       ...['--ca-dir', `${RUN_PATH}/ca`, '--trust-dir', TRUST_PATH, '--admin', `*:${PORTS.admin}`],
+      // Which names and addresses are the cluster's own: the classes of addresses, and what a name of the cluster may be.
+      ...['--cluster-domain', cluster.domain],
+      ...(['service', 'pod', 'node'] as const).flatMap((of) => {
+        const cidrs = cluster[`${of}Cidrs`];
+        return cidrs.length === 0 ? [] : [`--${of}-cidr`, cidrs.join(',')];
+      }),
       ...(mtls?.proxyFlags ?? []),
     ],
     resources: structuredClone(settings.resources),

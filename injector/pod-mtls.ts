@@ -1,5 +1,5 @@
 /** What a pod that captures itself is given besides, where it speaks mTLS (docs/adr/0027): flags, a token of its own, one capability. */
-import {IDENTITY_AUDIENCE, ISSUER_CA_KEY, POD_PROXY_UID, PORTS} from '../runtime/names.ts';
+import {IDENTITY_AUDIENCE, ISSUER_CA_KEY, PORTS} from '../runtime/names.ts';
 import type {MtlsMode} from '../sources/mtls-words.ts';
 import type {MtlsSaid} from './mtls.ts';
 import type {Container, EnvVar, Pod, Volume, VolumeMount} from './pod.ts';
@@ -63,16 +63,8 @@ export function podMtls(
   };
 }
 
-/**
- * Sockets with a peer's address need CAP_NET_RAW, which Kubernetes gives to root alone: started as root, the proxy becomes its
- * own user with that and nothing else before its first line runs (setpriv(1), of the image).
- */
+/** Root, since Kubernetes gives a capability to nobody else: it becomes its own user at once, with NET_RAW alone (become-proxy.ts). */
 export function asProxyWithRawSockets(container: Container): void {
-  container['command'] = [
-    ...['setpriv', `--reuid=${POD_PROXY_UID}`, `--regid=${POD_PROXY_UID}`, '--keep-groups', '--no-new-privs'],
-    ...['--inh-caps=-all,+net_raw', '--ambient-caps=-all,+net_raw', '--bounding-set=-all,+net_raw', '--'],
-    ...['/usr/local/bin/node', '/opt/sallyport/cli/sallyport.mjs'],
-  ];
   Object.assign(container.securityContext!, {
     ...{runAsNonRoot: false, runAsUser: 0, runAsGroup: 0},
     capabilities: {drop: ['ALL'], add: ['NET_RAW', 'SETGID', 'SETPCAP', 'SETUID']},

@@ -3,6 +3,7 @@ import {SallyportError, EXIT} from '../runtime/errors.ts';
 import {helpText} from '../runtime/flags.ts';
 import {createJsonJournal, createTextJournal, type Journal} from '../runtime/journal.ts';
 import {createLineWriter, type Out} from '../runtime/output.ts';
+import {becomeProxy} from './become-proxy.ts';
 import {TPROXY_FLAGS, tproxySettings} from './settings.ts';
 import {Supervisor} from './supervisor.ts';
 
@@ -19,6 +20,7 @@ export async function tproxy(argv: readonly string[], out: Out): Promise<number>
       'sallyport check and explain run here.',
     );
   const config = tproxySettings(argv, process.env, process.stdout.isTTY);
+  if (config.capture === 'pod' && config.mtls !== null && process.getuid?.() === 0) becomeProxy();
   let supervisor: Supervisor | null = null;
   const lines = createLineWriter(1, {
     lost: (count) => supervisor?.logLinesLost(count),

@@ -64,9 +64,9 @@ export const MTLS_POD_MUTANTS: readonly Mutant[] = [
   {
     name: 'the proxy in a pod keeps what it was started with',
     guards: '6: nobody in a pod may change its rules',
-    file: 'injector/pod-mtls.ts',
+    file: 'tproxy/become-proxy.ts',
     find: "'--bounding-set=-all,+net_raw'",
     replace: "'--bounding-set=+all'",
-    tests: ['injector/pod-mtls.test.ts'],
+    tests: ['tproxy/become-proxy.test.ts'],
   },
 ];

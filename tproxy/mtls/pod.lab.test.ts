@@ -1,6 +1,6 @@
 /** `sallyport tproxy --capture pod --mtls`: pods of one node on one bridge, each with its own rules and proxy; the bridge is recorded. */
 import type {ChildProcess} from 'node:child_process';
-import {chmodSync, chownSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync} from 'node:fs';
+import {chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
 import {createServer, type Server} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
@@ -53,10 +53,12 @@ function bring(name: Name, identity: Identity): void {
   put(join(to, 'ca.crt'), identity.rootsPem);
 }
 
-/** As the proxy's container is started: another user, who may bind a socket to an address that is not his, and nothing besides. */
+/** As its container is started: root with these capabilities. What it makes of them is looked at below. */
 const AS_PROXY = [
-  ...['setpriv', `--reuid=${POD_PROXY_UID}`, `--regid=${POD_PROXY_UID}`, '--keep-groups', '--no-new-privs'],
-  ...['--inh-caps=-all,+net_raw', '--ambient-caps=-all,+net_raw', '--bounding-set=-all,+net_raw'],
+  'setpriv',
+  '--no-new-privs',
+  '--inh-caps=-all',
+  '--bounding-set=-all,+net_raw,+setgid,+setpcap,+setuid',
 ];
 
 const rules = (name: Name): Promise<{status: number | null; stdout: string; stderr: string}> => {
@@ -233,6 +235,20 @@ describe('two pods of one node that capture themselves', () => {
     for (const port of [PORTS.captured, POD_MTLS.ports.first])
       expect(await talk('free', lab.pod('p').ip4, port)).toMatch(REFUSED);
   }, 60_000);
+
+  it('have a proxy that is a user of its own, with raw sockets and nothing else, and its workers too', () => {
+    const {pid} = proxies.get('b')!;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+    expect(children.length).toBeGreaterThan(0);
+    for (const one of [pid, ...children]) {
+      const status = readFileSync(`/proc/${one}/status`, 'utf8');
+      expect(/^Uid:\s+(\d+)\s+(\d+)/m.exec(status)?.slice(1)).toEqual(['15080', '15080']);
+      // Bit 13 is CAP_NET_RAW (capability.h).
+      for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
+        expect(new RegExp(`^${set}:\\s+(\\w+)`, 'm').exec(status)?.[1]).toBe('0000000000002000');
+      expect(status).toMatch(/^NoNewPrivs:\s+1/m);
+    }
+  });
 
   it('refuse datagrams where they are Strict', async () => {
     const echo = await udpEcho(lab.pod('b').path, lab.pod('b').ip4, 5353);
