@@ -98,6 +98,14 @@ describe('whose certificate is taken', () => {
     expect(reason([leaf(more)])).toMatch(why);
   });
 
+  test.each([
+    {what: 'beginning', of: {notBeforeMs: Date.UTC(12_026, 0)}},
+    {what: 'end', of: {notAfterMs: Date.UTC(12_026, 0)}},
+  ])('a $what that is no time is refused', ({of}) => {
+    // A CA that writes it so has made an identity for ever, where a comparison with no number is false.
+    expect(reason([leaf(SVID, of)])).not.toBe('ok');
+  });
+
   test('not before its time, and not after it', () => {
     expect(reason(good.chainPem, roots, ID, good.notAfterMs)).toMatch(/^its certificate ended at 2026-06-01T13:00:00/);
     expect(reason(good.chainPem, roots, ID, good.notAfterMs - 1)).toBe('ok');

@@ -132,6 +132,8 @@ function issued(issuer: Certificate, child: Certificate): boolean {
 }
 
 function wrongDate({x509}: Certificate, nowMs: number): string | null {
+  // What OpenSSL cannot read as a time is no number here, and no comparison with it would refuse.
+  if (Number.isNaN(Date.parse(x509.validFrom) + Date.parse(x509.validTo))) return 'has a date that is none';
   if (nowMs < Date.parse(x509.validFrom)) return `is not valid before ${new Date(x509.validFrom).toISOString()}`;
   if (nowMs >= Date.parse(x509.validTo)) return `ended at ${new Date(x509.validTo).toISOString()}`;
   return null;
