@@ -23,7 +23,10 @@ const entry = (
   spec: {hosts, location: 'MESH_EXTERNAL', resolution: 'DNS', ...more},
 });
 const OUTSIDE = entry(['known.test', 'evil.test', '*.wild.test']);
-const INSIDE = entry(['inside.test'], {location: 'MESH_INTERNAL'});
+const INSIDE = entry(['inside.test'], {
+  ...{location: 'MESH_INTERNAL', resolution: 'STATIC'},
+  endpoints: [{address: '10.1.2.3'}],
+});
 const found = (around: Partial<Surroundings>, enforcement?: string) =>
   steered(meshOf(enforcement), {...NOTHING, serviceEntries: [OUTSIDE, INSIDE], ...around}).map(
     ({code, object, message}) => `${code}: ${object}: ${message}`,
@@ -163,7 +166,10 @@ describe('a ServiceEntry with endpoints', () => {
       pinned(meshOf(enforcement), {...NOTHING, serviceEntries: [one]}).map(({host}) => host);
     expect(looked(at('6.6.6.6'))).toEqual(['known.test']);
     expect(looked(entry(['known.test']))).toEqual([]);
-    expect(looked({...at('6.6.6.6'), spec: {...at('6.6.6.6').spec, location: 'MESH_INTERNAL'}})).toEqual([]);
+    const inside = {location: 'MESH_INTERNAL'};
+    expect(looked({...at('10.1.2.3'), spec: {...at('10.1.2.3').spec, ...inside}})).toEqual([]);
+    // It is of the mesh for who wrote it, and nobody else.
+    expect(looked({...at('6.6.6.6'), spec: {...at('6.6.6.6').spec, ...inside}})).toEqual(['known.test']);
     expect(looked({...at('6.6.6.6'), spec: {...at('6.6.6.6').spec, exportTo: ['bank']}})).toEqual([]);
     expect(looked(at('6.6.6.6'), '{at: EgressGateway, namespace: shop}')).toEqual([]);
   });

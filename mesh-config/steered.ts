@@ -1,5 +1,6 @@
 /** What sends an allowed name elsewhere after it was asked about: routes, endpoints and code of others in the sidecar. Pure. */
 import type {MeshEgressDocument} from '../policy/index.ts';
+import {isOutside} from './outside.ts';
 import {
   isOurs,
   isSeenIn,
@@ -66,7 +67,6 @@ function throughProxy(sidecar: SidecarResource): readonly Conflict[] {
   ];
 }
 
-const isOutside = ({spec: {location}}: ServiceEntry): boolean => location !== 'MESH_INTERNAL';
 const isNamed = (namespace: string, namespaces: readonly string[], {istio}: MeshEgressDocument): boolean =>
   namespace === istio.rootNamespace || namespaces.includes(namespace);
 const isFor = ({metadata}: EnvoyFilter, namespaces: readonly string[], mesh: MeshEgressDocument): boolean =>

@@ -28,6 +28,7 @@ export interface ServiceEntry extends Named {
     readonly exportTo?: readonly string[];
     readonly resolution?: string;
     readonly endpoints?: readonly {readonly address?: string}[];
+    readonly workloadSelector?: object;
     readonly location?: string;
   };
 }

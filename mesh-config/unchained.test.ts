@@ -44,7 +44,7 @@ describe('a host that leaves through a parent', () => {
     ['with plain HTTP alone', found({ports: [{number: 80, protocol: 'HTTP'}]})],
     ['that no parent is for', found({hosts: ['direct.test']})],
     ['that is excepted', found({hosts: ['not.partner.test']})],
-    ['of the mesh', found({location: 'MESH_INTERNAL'})],
+    ['of the mesh', found({location: 'MESH_INTERNAL', resolution: 'STATIC', endpoints: [{address: '10.1.2.3'}]})],
     ['that asking pods do not see', found({exportTo: ['bank']})],
     ['that was generated', found({}, TEXT, OURS)],
     ['where nothing is chained', found({}, TEXT.replace(', chain: [{name: corp}]', ''))],

@@ -1,5 +1,6 @@
 /** TLS and other connections that a parent would have to carry, and that a ServiceEntry keeps on a chain of their own. Pure. */
 import type {MeshEgressDocument, UpstreamProxyDocument} from '../policy/index.ts';
+import {isOutside} from './outside.ts';
 import {isOurs, isSeenIn, nameOf, type Surroundings} from './surroundings.ts';
 import type {Conflict} from './verify.ts';
 
@@ -16,7 +17,7 @@ export function unchained(
   if (parents.length === 0 || scopes.length === 0) return [];
   const namespaces = scopes.includes(null) ? null : (scopes as readonly string[]);
   return serviceEntries
-    .filter((entry) => !isOurs(mesh, entry) && entry.spec.location !== 'MESH_INTERNAL' && isSeenIn(entry, namespaces))
+    .filter((entry) => !isOurs(mesh, entry) && isOutside(entry) && isSeenIn(entry, namespaces))
     .flatMap((entry): readonly Conflict[] => {
       const closed = (entry.spec.ports ?? []).filter(
         ({protocol = ''}) => !WITH_ROUTES.includes(protocol.toUpperCase()),

@@ -17,6 +17,7 @@ const mesh = (enforcement: object[]) =>
     },
   ]).setups[0]!;
 const GATEWAY = mesh([{at: 'EgressGateway', namespace: 'shop'}]);
+const WAYPOINT = mesh([{at: 'Waypoint', namespace: 'shop', hosts: ['b.example']}]);
 const SIDECAR = mesh([{at: 'Sidecar'}]);
 
 const OURS = {'app.kubernetes.io/managed-by': 'sallyport', 'sallyport.dev/mesh-egress': 'default'};
@@ -37,6 +38,9 @@ const filter = (context: string | undefined, type: string): Surroundings => {
 const SELECTOR = 'transport_sockets.tls.cert_selectors.on_demand_secret.v3.Config';
 const DIRECT = {hosts: ['a.example'], location: 'MESH_EXTERNAL'};
 
+const INSIDE = {location: 'MESH_INTERNAL', resolution: 'STATIC', endpoints: [{address: '10.1.2.3'}]};
+const BOUND = {'istio.io/use-waypoint': 'sallyport-egress'};
+
 describe('what leads around the gateway', () => {
   test.each<[string, ReturnType<typeof mesh>, Surroundings, string[]]>([
     ['a name outside that sidecars dial by themselves', GATEWAY, entry(DIRECT), ['AroundGateway']],
@@ -46,9 +50,11 @@ describe('what leads around the gateway', () => {
       entry({hosts: ['a.example']}),
       ['AroundGateway'],
     ],
-    ['a service of the mesh does not', GATEWAY, entry({...DIRECT, location: 'MESH_INTERNAL'}), []],
+    ['a service of the mesh does not', GATEWAY, entry({...DIRECT, ...INSIDE}), []],
+    ['one that only says so', GATEWAY, entry({...DIRECT, location: 'MESH_INTERNAL'}), ['AroundGateway']],
     ['what other namespaces see does not', GATEWAY, entry({...DIRECT, exportTo: ['bank']}), []],
-    ['what is bound to a waypoint does not', GATEWAY, entry(DIRECT, {'istio.io/use-waypoint': 'x'}), []],
+    ['what is bound to a waypoint is dialled by sidecars too', GATEWAY, entry(DIRECT, BOUND), ['AroundGateway']],
+    ['what is bound to a waypoint by others', WAYPOINT, entry(DIRECT, BOUND), ['AroundGateway']],
     ['what is ours does not', GATEWAY, entry(DIRECT, OURS), []],
     ['where sidecars ask there is nothing to go around', SIDECAR, entry(DIRECT), []],
     ['keys fetched by sidecars', SIDECAR, filter('SIDECAR_OUTBOUND', SELECTOR), ['LeafKeysInSidecar']],

@@ -1,5 +1,6 @@
 /** What in a cluster leads around the gateway or the waypoint, or takes keys to where they must not be. Pure. */
 import type {MeshEgressDocument} from '../../policy/index.ts';
+import {isOutside} from '../outside.ts';
 import {isOurs, isSeenIn, nameOf, type EnvoyFilter, type Surroundings} from '../surroundings.ts';
 import type {Conflict} from '../verify.ts';
 
@@ -12,19 +13,20 @@ export function aroundGateway(
     led.length === 0
       ? []
       : serviceEntries
-          .filter(
-            (entry) =>
-              !isOurs(mesh, entry) &&
-              entry.spec.location !== 'MESH_INTERNAL' &&
-              entry.metadata.labels?.['istio.io/use-waypoint'] === undefined &&
-              isSeenIn(entry, led),
-          )
-          .map((entry) => ({
-            code: 'AroundGateway',
-            object: nameOf(entry),
-            message: `sidecars that see it dial ${(entry.spec.hosts ?? []).join(', ')} by themselves, past the gateway; where the NetworkPolicy is enforced, in vain`,
-            fix: 'Delete it, for the gateway takes every name; or show it elsewhere only (exportTo).',
-          }));
+          .filter((entry) => !isOurs(mesh, entry) && isOutside(entry) && isSeenIn(entry, led))
+          .map((entry) => {
+            const hosts = (entry.spec.hosts ?? []).join(', ');
+            const waypoint = entry.metadata.labels?.['istio.io/use-waypoint'];
+            return {
+              code: 'AroundGateway',
+              object: nameOf(entry),
+              message:
+                waypoint === undefined
+                  ? `sidecars that see it dial ${hosts} by themselves, past the gateway; where the NetworkPolicy is enforced, in vain`
+                  : `it binds ${hosts} to the waypoint ${waypoint}: who sees it gets there unasked, or under a name that is allowed`,
+              fix: 'Delete it, for the gateway takes every name, and MeshEgress binds those of a waypoint (hosts); or show it elsewhere only (exportTo).',
+            };
+          });
   const keys = envoyFilters.filter(givesKeys).map((filter) => ({
     code: 'LeafKeysInSidecar',
     object: nameOf(filter),

@@ -1,19 +1,9 @@
 /** NetworkPolicies of others that let pods out past the gateway or waypoint: policies add up, and ours takes nothing back. Pure. */
-import {inAnyCidr, type MeshEgressDocument} from '../../policy/index.ts';
+import type {MeshEgressDocument} from '../../policy/index.ts';
+import {isPrivate} from '../outside.ts';
 import {isOurs, nameOf, type NetworkPolicy, type Surroundings} from '../surroundings.ts';
 import type {Conflict} from '../verify.ts';
 import {IS_GATEWAY} from '../waypoint/waypoint.ts';
-
-/** Where the API server and the like are (RFC 1918, 6598, 4193, 3927, 4291): who names such a range means the cluster. */
-const isPrivate = inAnyCidr([
-  '10.0.0.0/8',
-  '172.16.0.0/12',
-  '192.168.0.0/16',
-  '100.64.0.0/10',
-  '169.254.0.0/16',
-  'fc00::/7',
-  'fe80::/10',
-]);
 
 export function openedByNetworkPolicies(
   mesh: MeshEgressDocument,

@@ -141,6 +141,16 @@ describe('what others write into the mesh', () => {
   it.each<[string, readonly Named[], readonly string[], readonly string[]]>([
     ['a route', [...BOTH, virtual({http: [to('evil.test')]})], [HTTP], ['evil.test/public/a']],
     [
+      'a route to what says that it is of the mesh',
+      [
+        entry('known.test'),
+        entry('evil.test', {location: 'MESH_INTERNAL'}),
+        virtual({http: [{match: [{port: 80}], ...to('evil.test')}]}),
+      ],
+      [HTTP],
+      ['evil.test/public/a'],
+    ],
+    [
       'a route of TLS',
       [...BOTH, virtual({tls: [{match: [{sniHosts: ['known.test'], port: 443}], ...to('evil.test')}]})],
       TLS,
