@@ -166,6 +166,13 @@ describe('a waypoint', () => {
     expect((await meshConfig('apply', INTENT)).stdout).toMatch(/^(unchanged \S+ \S+\n){10}$/);
   }, 60_000);
 
+  it('nothing is in the way, but that these names have no address here', async () => {
+    const {stdout} = await meshConfig('verify', INTENT);
+    const codes = stdout.match(/^\w+(?=: )/gm) ?? [];
+    // Istiod has its mesh configuration from a file, not from the ConfigMap.
+    expect(codes.filter((code) => code !== 'Unresolvable' && code !== 'NotApplied')).toEqual([]);
+  }, 60_000);
+
   it('the API server takes what is made for a gateway too', async () => {
     const sample = readFileSync(
       new URL('../../samples/istio/egress-gateway/mesh-egress.yaml', import.meta.url),
