@@ -6,17 +6,19 @@ type Value = Readonly<Record<string, unknown>>;
 
 const FILTERS = 'envoy.extensions.filters';
 
-/** `filters` come before the router; `hidden` are request headers that are not sent on. */
+/** `filters` come before the router; `hidden` are request headers that are not sent on; `more` are settings of this one. */
 export function connectionManager(
   statPrefix: string,
   filters: readonly Value[],
   routes: readonly Value[],
   hidden: readonly string[] = [],
+  more: Value = {},
 ): Value {
   return {
     name: 'envoy.filters.network.http_connection_manager',
     typed_config: {
       '@type': type(`${FILTERS}.network.http_connection_manager.v3.HttpConnectionManager`),
+      ...more,
       stat_prefix: statPrefix,
       access_log: [accessLog()],
       use_remote_address: true,

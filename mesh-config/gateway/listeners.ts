@@ -78,6 +78,8 @@ export const outerListener = (mesh: MeshEgressDocument, chain: Chain | null): Va
             ...toHttp(CLUSTER.http),
           ],
           [...MESH_HEADERS, DIALLED_HEADER],
+          // The TLS is the mesh's own: a parent is told `http://`.
+          {scheme_header_transformation: {scheme_to_overwrite: 'http'}},
         ),
       ],
     },

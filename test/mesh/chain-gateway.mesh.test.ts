@@ -6,6 +6,7 @@ import {yamlOf} from '../../mesh-config/yaml.ts';
 import {ECHO_PORT} from '../envoy/sites.ts';
 import {say, webSocket} from '../envoy/talk.ts';
 import {ablations} from './ablate.ts';
+import {REGISTRY} from './gateway-scenario.ts';
 import {gatewayWorld, type GatewayWorld, type RunningGateway} from './gateway-world.ts';
 import {fromIntent} from './generated.ts';
 import {selfSigned, startSquid, startTinyproxy, type Parent} from './parents.ts';
@@ -131,11 +132,14 @@ describe('an egress gateway that sends through corporate proxies', () => {
         .map((what) => `${name}: ${what}`),
     );
 
-  describe('with all of them', () => {
+  describe.each([
+    ['plain HTTP comes in a tunnel', []],
+    ['plain HTTP comes by itself, for a service is on its port too', [REGISTRY]],
+  ])('with all of them: %s', (_how, registry) => {
     let mesh: RunningGateway;
     beforeAll(async () => {
       const generated = fromIntent(intentOf(CHAINED));
-      mesh = await world.start([generated.yaml], generated.settings);
+      mesh = await world.start([...registry, generated.yaml], generated.settings);
     }, 120_000);
     afterAll(() => mesh?.stop(), 60_000);
 

@@ -2,7 +2,7 @@
 import type {Reason} from '../../../policy/index.ts';
 
 /** Every target that a step may name; those that cannot run here yet are named by cases all the same. */
-export const TARGET_NAMES = ['policy', 'tproxy', 'envoy', 'istio'] as const;
+export const TARGET_NAMES = ['policy', 'tproxy', 'envoy', 'istio', 'istio-sidecar'] as const;
 export type TargetName = (typeof TARGET_NAMES)[number];
 
 export const SERVER_KINDS = [

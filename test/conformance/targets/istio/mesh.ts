@@ -65,8 +65,9 @@ function intent(world: Case, proxies: readonly DocumentValue[], {gateway, roots}
       extauthz: {...EXTAUTHZ, timeoutMs: ASK_TIMEOUT_MS, ...(gateway === null ? {} : {identity: EXTAUTHZ_ID})},
       enforcement:
         gateway === null ? [{at: 'Sidecar'}] : namespaces.map((namespace) => ({at: 'EgressGateway', namespace})),
+      chain: proxies.map(({metadata}) => ({name: (metadata as {name: string}).name, trust: roots})),
       ...(gateway === null
-        ? {chain: proxies.map(({metadata}) => ({name: (metadata as {name: string}).name, trust: roots}))}
+        ? {}
         : {egressGateway: {inspect: {hosts: ['*'], trust: roots, ...(except.length === 0 ? {} : {except})}}}),
     },
   };

@@ -17,6 +17,7 @@ import {RESOLVER, startWorld, type StandingWorld} from '../../world/world.ts';
 import {decisionOf} from '../role/decision.ts';
 import {RoleProcess, writeFiles, type RoleFiles} from '../role/process.ts';
 import type {OpenOptions, Target, TargetWorld} from '../target.ts';
+import {refusedByCodec, type Watched} from './codec.ts';
 import {insideOfTls} from './inside.ts';
 import {identities} from './identities.ts';
 import {EXTAUTHZ, GATEWAY, meshFiles, ROOT_NAMESPACE} from './mesh.ts';
@@ -26,8 +27,9 @@ let authorities: Authorities | null = null;
 /** A sighting is written down when the bytes arrive; a connection that is closed at once may outrun it. */
 const LATE_SERVER_MS = 1000;
 
-export const istioTarget: Target = {
-  name: 'istio',
+/** @param atGateway whether pods leave through an egress gateway, which inspects TLS; else each by its own sidecar. */
+const target = (name: 'istio' | 'istio-sidecar', atGateway: boolean): Target => ({
+  name,
   scope: {network: true},
   onlyNamed: true,
   parallel: 2,
@@ -43,14 +45,18 @@ export const istioTarget: Target = {
     if (action.kind === 'ping' || action.kind === 'udp')
       return `a ${action.kind} step is the capture's: Istio redirects TCP`;
     if (action.kind === 'request' && action.via === 'explicit') return 'the explicit port is tproxy’s (FORMAT)';
-    return hasGateway(world) ? null : insideOfTls(world, step);
+    if (atGateway) return null;
+    return hasParents(world) ? insideOfTls(world, step) : 'sidecars alone are tried with parents';
   },
-  open: (world, options) => IstioWorld.open(world, options),
-};
+  open: (world, options) => IstioWorld.open(world, options, atGateway),
+});
 
-/** The gateway is sent to by sidecars and sends directly; what leaves through parents leaves from the sidecars themselves. */
-const hasGateway = (world: Case): boolean =>
-  ![...world.documents, ...world.steps.flatMap(({action}) => (action.kind === 'apply' ? action.documents : []))].some(
+export const istioTarget = target('istio', true);
+/** What leaves through parents leaves from the sidecars themselves. */
+export const istioSidecarTarget = target('istio-sidecar', false);
+
+const hasParents = (world: Case): boolean =>
+  [...world.documents, ...world.steps.flatMap(({action}) => (action.kind === 'apply' ? action.documents : []))].some(
     ({kind}) => kind === 'UpstreamProxy',
   );
 
@@ -89,9 +95,9 @@ class IstioWorld implements TargetWorld {
     });
   }
 
-  static async open(world: Case, options: OpenOptions): Promise<IstioWorld> {
+  static async open(world: Case, options: OpenOptions, atGateway: boolean): Promise<IstioWorld> {
     authorities ??= createAuthorities();
-    const pods = [...world.workloads.map((spec) => podName(world, spec)), ...(hasGateway(world) ? [GATEWAY.name] : [])];
+    const pods = [...world.workloads.map((spec) => podName(world, spec)), ...(atGateway ? [GATEWAY.name] : [])];
     const lab = await createLab({name: 'ci', pods: pods.map((name) => ({name}))});
     const directory = mkdtempSync(join(tmpdir(), 'sallyport-conformance-'));
     const started: {close(): Promise<void>}[] = [];
@@ -104,7 +110,7 @@ class IstioWorld implements TargetWorld {
         podName(world, spec),
       );
       const node = lab.node.ips[0]!;
-      const secured = hasGateway(world) ? identities(directory, node) : null;
+      const secured = atGateway ? identities(directory, node) : null;
       if (secured !== null) started.unshift(secured);
       const plain = ['--listen', `${node}:${EXTAUTHZ.port}`, '--sds', `unix:${join(directory, 'sds.sock')}`];
       const extauthz = await RoleProcess.start(lab, 'extauthz', files, secured?.extauthz ?? plain);
@@ -130,7 +136,7 @@ class IstioWorld implements TargetWorld {
       const sidecars: Envoy[] = [];
       let gateway: Envoy | null = null;
       if (secured !== null) {
-        const options = {kind: 'router', certificates: await secured.of(GATEWAY)} as const;
+        const options = {kind: 'router', certificates: await secured.of(GATEWAY), environment} as const;
         const envoy = await startSidecar(lab, lab.pod(GATEWAY.name), GATEWAY, node, options);
         gateway = envoy;
         started.unshift({close: () => envoy.stop()});
@@ -160,8 +166,9 @@ class IstioWorld implements TargetWorld {
     const {standing, extauthz, world} = this.#parts;
     const from = extauthz.log.lines.length;
     const {action, expect, workload} = step;
-    const envoy = this.#parts.gateway ?? this.#parts.sidecars[world.workloads.indexOf(workload)]!;
-    const logged = envoy.accessLog().length;
+    const sidecar = this.#parts.sidecars[world.workloads.indexOf(workload)]!;
+    const envoys = [sidecar, ...(this.#parts.gateway === null ? [] : [this.#parts.gateway])];
+    const watched = envoys.map((envoy): Watched => ({envoy, from: envoy.accessLog().length}));
     standing.ledger.take();
     if (action.kind === 'apply') {
       const error = await this.#apply(action.documents);
@@ -176,7 +183,9 @@ class IstioWorld implements TargetWorld {
       responses: attempt.responses?.length ?? 0,
       redirected: true,
     };
-    const decision = await decisionOf(extauthz.log, traffic, expect);
+    const asked = (): boolean => extauthz.log.find(from, 'egress.decision', {workload: traffic.workload}).length > 0;
+    const decision =
+      (await refusedByCodec(watched, attempt, asked)) ?? (await decisionOf(extauthz.log, traffic, expect));
     if (typeof expect.reached === 'string') await standing.ledger.until(expect.reached, LATE_SERVER_MS);
     return {
       ...NOTHING_OBSERVED,
@@ -189,10 +198,12 @@ class IstioWorld implements TargetWorld {
       notes: [
         ...(attempt.notes ?? []),
         ...extauthz.log.since(from),
-        ...envoy
-          .accessLog()
-          .slice(logged)
-          .map((line) => `Envoy ${JSON.stringify(line)}`),
+        ...watched.flatMap(({envoy, from: logged}) =>
+          envoy
+            .accessLog()
+            .slice(logged)
+            .map((line) => `Envoy ${JSON.stringify(line)}`),
+        ),
       ],
     };
   }
