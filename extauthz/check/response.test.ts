@@ -230,6 +230,25 @@ spec:
     expect(letsThrough(answered)).toBe(reason === 'RuleAllowed');
   });
 
+  test('by the address that was checked is told that address, and not the name', () => {
+    const local = envoyBefore({
+      policy: parents('via: corp').replace('hosts: []', 'hosts: [], resolve: Local'),
+      zone: {[SITE]: ['203.0.113.9']},
+    });
+    expect(local.ask({extensions: {'sallyport-via': '*'}}).response.dynamicMetadata).toMatchObject({
+      sends: 'address',
+      connect: '203.0.113.9:80',
+    });
+  });
+
+  test('is told the name as it was judged, and the port that was', () => {
+    const asked = envoyBefore({policy: parents('via: corp')}).ask({
+      host: `${SITE.toUpperCase()}.`,
+      extensions: {'sallyport-via': '*', 'sallyport-dials': 'answer', 'sallyport-destination': '203.0.113.66:80'},
+    });
+    expect(asked.response.dynamicMetadata).toMatchObject({sends: 'name', connect: `${SITE}:80`});
+  });
+
   test('is named in the answer', () => {
     expect(through('*', 'via: corp').response.dynamicMetadata).toMatchObject({via: 'corp', connect: `${SITE}:80`});
   });

@@ -13,7 +13,7 @@ import {TARGETS} from './targets/index.ts';
 const USAGE = `npm run conformance -- [--cases DIR|FILE]... [--target NAME]... [--case NAME]... [--step TEXT] [--self-test]
                        [--known FILE] [--keep] [-v]
   --cases      folders or files of cases; default: test/conformance/cases
-  --target     ${TARGETS.map(({name}) => name).join(' or ')}; default: all of them but istio
+  --target     ${TARGETS.map(({name}) => name).join(' or ')}; default: all of them but those of Istio
   --case       only cases of this name
   --step       only steps whose name holds this text (and what they build on)
   --self-test  turn every expectation round, one at a time, and require each to FAIL

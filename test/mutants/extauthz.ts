@@ -122,6 +122,14 @@ export const EXTAUTHZ_MUTANTS: readonly Mutant[] = [
     tests: PINNED,
   },
   {
+    name: 'a parent is told the name where the address was judged',
+    guards: '4: where a parent dials, what it is told is what was checked',
+    file: 'extauthz/check/parent-target.ts',
+    find: "via.sends === 'name' ? ",
+    replace: 'dial.length >= 0 ? ',
+    tests: ['extauthz/check/response.test.ts'],
+  },
+  {
     name: 'a Deny of tls is lost on TLS that Envoy terminates',
     guards: 'POLICY: until it is decrypted, a TLS connection is https and tls at once',
     file: 'extauthz/judge.ts',
