@@ -6,6 +6,7 @@ import {startReflector, type Reflector} from '../../reflector.ts';
 import {watchWorkloads, type Workloads} from '../../workloads.ts';
 import type {KnowAsker, NotHeard} from './asker.ts';
 import {Rates, RATES} from './limits.ts';
+import {PodListeners, type Listener} from './pod-listeners.ts';
 import {
   changeOf,
   keptService,
@@ -18,13 +19,6 @@ import {
   type KeptSlice,
   type RowTexts,
 } from './peer-rows.ts';
-
-/** To whom lines are written, and what he has not taken yet. */
-export interface Listener {
-  write(line: string): void;
-  readonly waitingBytes: number;
-  end(): void;
-}
 
 export type Heard =
   {readonly kind: 'heard'; readonly listen: (to: Listener) => () => void} | NotHeard | {readonly kind: 'not-yet'};
@@ -56,7 +50,7 @@ export function createPeerFeed(options: PeerFeedOptions): PeerFeed {
 class Feed implements PeerFeed {
   readonly #options: PeerFeedOptions;
   readonly #rates = new Rates(RATES.pod);
-  readonly #listeners = new Set<Listener>();
+  readonly #listeners = new PodListeners();
   #pods: Workloads | null = null;
   #services: Reflector<KeptService> | null = null;
   #slices: Reflector<KeptSlice> | null = null;
@@ -82,7 +76,7 @@ class Feed implements PeerFeed {
     // Nobody else has a use for it.
     if (asks?.workload.labels?.[LABELS.capture] !== 'pod')
       return {kind: 'refused', code: 'NoSuchPod', message: 'who its peers are is told to a pod that captures itself.'};
-    return {kind: 'heard', listen: (to) => this.#listen(to)};
+    return {kind: 'heard', listen: (to) => this.#listen(pod.uid, to)};
   }
 
   stop(): void {
@@ -91,13 +85,12 @@ class Feed implements PeerFeed {
     this.#pods?.stop();
     this.#services?.stop();
     this.#slices?.stop();
-    for (const listener of this.#listeners) listener.end();
+    for (const listener of this.#listeners.all()) listener.end();
   }
 
-  #listen(to: Listener): () => void {
+  #listen(podUid: string, to: Listener): () => void {
     to.write(wholeOf(this.#rows!));
-    this.#listeners.add(to);
-    return () => void this.#listeners.delete(to);
+    return this.#listeners.add(podUid, to);
   }
 
   #start(): void {
@@ -145,7 +138,7 @@ class Feed implements PeerFeed {
   }
 
   #tell(line: string): void {
-    for (const listener of this.#listeners)
+    for (const listener of this.#listeners.all())
       if (listener.waitingBytes > MAX_WAITING_BYTES) listener.end();
       else listener.write(line);
   }

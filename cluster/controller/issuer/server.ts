@@ -1,10 +1,11 @@
 /** The issuer's HTTPS server: POST /v1/identity, GET /v1/peers, and nothing else. */
 import type {ServerResponse} from 'node:http';
 import type {Server} from 'node:https';
-import type {AddressInfo} from 'node:net';
+import type {AddressInfo, Socket} from 'node:net';
 import {fastify, type FastifyInstance} from 'fastify';
 import type {Answer, Issue, Question, RefusalCode} from './issue.ts';
-import type {Heard, Listener, PeerFeed} from './peers.ts';
+import type {Heard, PeerFeed} from './peers.ts';
+import type {Listener} from './pod-listeners.ts';
 
 export interface IssuerServerOptions {
   readonly issue: Issue;
@@ -38,6 +39,8 @@ const LIMITS = {
   keepAliveMs: 5_000,
   /** A pod that captures itself keeps one, for its peers. */
   connections: 16_384,
+  /** Before anybody has said who he is. Nodes' pods may come from one address (NAT): two of each of 250, and the agent's eight. */
+  connectionsPerAddress: 512,
   /** How long peers are told by one token: it may have ended since. */
   listensMs: 600_000,
 } as const;
@@ -69,6 +72,7 @@ export function createIssuerServer({issue, peers, certificate, onAnswer, onError
   }) as unknown as FastifyInstance<Server>;
   app.server.maxConnections = LIMITS.connections;
   app.server.headersTimeout = LIMITS.requestTimeoutMs;
+  limitAddresses(app.server);
   app.post(IDENTITY_PATH, async (request, reply) => {
     const address = request.socket.remoteAddress ?? '';
     const question = readQuestion(request.headers.authorization, request.body, address);
@@ -121,6 +125,26 @@ export function createIssuerServer({issue, peers, certificate, onAnswer, onError
     useCertificate: (now) => app.server.setSecureContext({...now, ...TLS}),
     close: () => app.close(),
   };
+}
+
+/** One pod that keeps connections open, or lets handshakes hang, must leave room for the agents. */
+function limitAddresses(server: Server): void {
+  const open = new Map<string, number>();
+  // After the TLS server's own: what it made of the socket ends with it.
+  server.on('connection', (socket: Socket) => {
+    const {remoteAddress} = socket;
+    const others = open.get(remoteAddress ?? '') ?? 0;
+    if (remoteAddress === undefined || others >= LIMITS.connectionsPerAddress) {
+      socket.destroy();
+      return;
+    }
+    open.set(remoteAddress, others + 1);
+    socket.once('close', () => {
+      const left = open.get(remoteAddress)! - 1;
+      if (left === 0) open.delete(remoteAddress);
+      else open.set(remoteAddress, left);
+    });
+  });
 }
 
 const FAILED = {error: 'Failed', message: "the issuer could not answer; the controller's log says why."};

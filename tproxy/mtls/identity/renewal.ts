@@ -4,9 +4,13 @@
 const RENEW_FROM = 1 / 2;
 const RENEW_TO = 2 / 3;
 
+/** What is left may be next to nothing, for a CA that ends or a clock that is ahead: half of that again and again would be a flood. */
+const MIN_RENEW_MS = 1_000;
+
 /** `cameAtMs`: when it was issued, by our own clock; `random` from 0 to 1. Unix time in ms. */
 export function renewIdentityAtMs(cameAtMs: number, notAfterMs: number, random: number): number {
-  return cameAtMs + (notAfterMs - cameAtMs) * (RENEW_FROM + (RENEW_TO - RENEW_FROM) * random);
+  const inMs = (notAfterMs - cameAtMs) * (RENEW_FROM + (RENEW_TO - RENEW_FROM) * random);
+  return cameAtMs + Math.max(inMs, MIN_RENEW_MS);
 }
 
 const FIRST_RETRY_MS = 500;
