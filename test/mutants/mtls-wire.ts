@@ -113,6 +113,14 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     tests: PAIR,
   },
   {
+    name: 'a client that ends at once is never answered',
+    guards: 'MTLS: half-close is kept',
+    file: 'tproxy/mtls/wire/joint.ts',
+    find: '    if (stream.readableEnded) ended();\n    else stream',
+    replace: '    stream',
+    tests: LIVING,
+  },
+  {
     name: 'a reset looks like the end of a stream',
     guards: 'MTLS: RST is propagated',
     file: 'tproxy/mtls/wire/joint.ts',

@@ -11,10 +11,12 @@ import {listening, tproxyCommand} from '../../cli/demo/proxy-process.ts';
 import {connectIn, listenIn} from '../../test/lab/index.ts';
 import {createMtlsLabs, NODES, podIps, spiffeIdOf, type MtlsLabs, type NodeName} from '../../test/lab/mtls/labs.ts';
 import {labTest} from '../../test/lab/require.ts';
+import {until} from '../../test/waiting.ts';
+import {PORTS} from '../../runtime/names.ts';
 import type {Identity} from './identity/identity.ts';
 import {testIdentity, testWorkloadCa} from './identity/testing.ts';
 
-const it = labTest('curl', 'tcpdump', 'nft');
+const it = labTest('curl', 'tcpdump', 'nft', 'ss');
 let labs: MtlsLabs;
 let dir: string;
 const ca = testWorkloadCa();
@@ -64,11 +66,16 @@ async function start(name: NodeName): Promise<void> {
   await listening(child, (line) => lines.push(`${name} ${line}`));
 }
 
-async function stop(name: NodeName): Promise<void> {
+async function stop(name: NodeName, signal: NodeJS.Signals): Promise<void> {
   const child = proxies.get(name)!;
   const gone = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
+  child.kill(signal);
   await gone;
+  // A worker whose supervisor was killed sees it a moment later.
+  await until(
+    async () => (await labs.labs[name].exec('node', ['ss', '-Hltn'])).stdout,
+    (listening) => !listening.includes(`:${PORTS.mtls} `),
+  );
 }
 
 beforeAll(async () => {
@@ -146,19 +153,26 @@ describe('sallyport tproxy --mtls', () => {
     expect(lines.filter((line) => line.startsWith('c ') && line.includes('mtls.'))).toEqual([]);
   }, 30_000);
 
-  it('a restart is a pause: the table is replaced, and nothing is left of the one before', async () => {
-    const table = async (): Promise<string> =>
-      (await labs.labs.b.exec('node', ['nft', '-s', 'list', 'table', 'inet', 'sallyport_mtls'])).stdout;
-    const before = await table();
-    await stop('b');
-    expect(await table()).toBe(before);
-    const waiting = curl('c', `http://${podIps('b')[0]}:8080/`);
-    await start('b');
-    expect(await waiting).toBe('the-secret');
-    expect(await table()).toBe(before);
-    const rules = await labs.labs.b.exec('node', ['ip', '-4', 'rule', 'show']);
-    expect(rules.stdout.match(/lookup 15080/g)).toHaveLength(1);
-  }, 90_000);
+  it.each([
+    {how: 'stopped', signal: 'SIGTERM' as const},
+    {how: 'killed', signal: 'SIGKILL' as const},
+  ])(
+    '$how and started again is a pause: the table is replaced, and nothing is left of the one before',
+    async ({signal}) => {
+      const table = async (): Promise<string> =>
+        (await labs.labs.b.exec('node', ['nft', '-s', 'list', 'table', 'inet', 'sallyport_mtls'])).stdout;
+      const before = await table();
+      await stop('b', signal);
+      expect(await table()).toBe(before);
+      const waiting = curl('c', `http://${podIps('b')[0]}:8080/`);
+      await start('b');
+      expect(await waiting).toBe('the-secret');
+      expect(await table()).toBe(before);
+      const rules = await labs.labs.b.exec('node', ['ip', '-4', 'rule', 'show']);
+      expect(rules.stdout.match(/lookup 15080/g)).toHaveLength(1);
+    },
+    120_000,
+  );
 
   it('certificates are rotated under load, and no connection is dropped', async () => {
     const server = createServer((socket) => {
