@@ -142,4 +142,7 @@ function usage(message: string): number {
   return 2;
 }
 
+// Each Envoy of the worlds that stand takes its files away where this process ends: one a pod in a mesh.
+const MAX_PARTS = 64;
+process.setMaxListeners(MAX_PARTS);
 process.exitCode = await main();
