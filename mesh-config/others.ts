@@ -43,7 +43,7 @@ function isOnTheWay(
 }
 
 /** As Envoy's own names are written: in a value Istio takes `failureModeAllow` too (proto3 JSON). */
-const snakeKeys = (value: unknown): unknown => {
+export const snakeKeys = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(snakeKeys);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(

@@ -140,6 +140,31 @@ describe('code in a sidecar that asks', () => {
     expect(found(around)).toHaveLength(count);
   });
 
+  const patched = (applyTo: string, operation: string, value: unknown, context = 'SIDECAR_OUTBOUND') => ({
+    envoyFilters: [
+      {
+        kind: 'EnvoyFilter',
+        metadata: {name: 'theirs', namespace: 'shop'},
+        spec: {configPatches: [{applyTo, match: {context}, patch: {operation, value}}]},
+      },
+    ],
+  });
+  const TCP = {typed_config: {cluster: 'outbound|80||evil.test'}};
+  test.each<[string, Partial<Surroundings>, number]>([
+    ['adds a listener', patched('LISTENER', 'ADD', {filter_chains: [{filters: [TCP]}]}), 1],
+    ['adds a filter that ends the chain', patched('NETWORK_FILTER', 'INSERT_FIRST', TCP), 1],
+    ['routes', patched('HTTP_ROUTE', 'MERGE', {route: {cluster: 'outbound|80||evil.test'}}), 1],
+    ['routes, in camel case', patched('HTTP_ROUTE', 'MERGE', {route: {weightedClusters: {}}}), 1],
+    ['copies', patched('HTTP_ROUTE', 'MERGE', {route: {request_mirror_policies: []}}), 1],
+    ['rewrites the path', patched('VIRTUAL_HOST', 'MERGE', {routes: [{route: {prefix_rewrite: '/private'}}]}), 1],
+    ['gives a cluster other endpoints', patched('CLUSTER', 'MERGE', {load_assignment: {}}), 1],
+    ['adds a cluster that nobody names', patched('CLUSTER', 'ADD', {name: 'a', load_assignment: {}}), 0],
+    ['gives a cluster a time-out', patched('CLUSTER', 'MERGE', {connect_timeout: '1s'}), 0],
+    ['takes a listener away', patched('LISTENER', 'REMOVE', undefined), 0],
+    ['asks a rate limit', patched('HTTP_FILTER', 'INSERT_FIRST', {envoy_grpc: {cluster_name: 'limits'}}), 0],
+    ['is for what comes in', patched('LISTENER', 'ADD', TCP, 'SIDECAR_INBOUND'), 0],
+  ])('an EnvoyFilter that %s', (_what, around, count) => expect(found(around)).toHaveLength(count));
+
   test('everywhere, where every sidecar asks', () => {
     for (const enforcement of ['{at: Sidecar}', '{at: Sidecar, namespace: istio-system}'])
       expect([found(wasm({}, 'bank'), enforcement).length, found(lua('ANY', 'bank'), enforcement).length]).toEqual([

@@ -1,6 +1,7 @@
 /** What sends an allowed name elsewhere after it was asked about: routes, endpoints and code of others in the sidecar. Pure. */
 import type {MeshEgressDocument} from '../policy/index.ts';
 import {isOutside} from './outside.ts';
+import {steering} from './steering-filters.ts';
 import {
   isOurs,
   isSeenIn,
@@ -40,8 +41,10 @@ export function steered(mesh: MeshEgressDocument, around: Surroundings): readonl
       .flatMap(throughProxy),
     ...around.envoyFilters
       .filter((one) => !isOurs(mesh, one) && (namespaces === null || isFor(one, namespaces, mesh)))
-      .filter(runsCode)
-      .map((one) => changes(nameOf(one))),
+      .flatMap((one) => {
+        const does = steering(one);
+        return does === null ? [] : [changes(nameOf(one), does)];
+      }),
     ...around.wasmPlugins
       .filter(
         ({metadata: {namespace}, spec: {match = [], targetRefs}}) =>
@@ -49,7 +52,7 @@ export function steered(mesh: MeshEgressDocument, around: Surroundings): readonl
           (match.length === 0 || match.some(({mode}) => mode !== 'SERVER')) &&
           (namespaces === null || isNamed(namespace, namespaces, mesh)),
       )
-      .map((one) => changes(nameOf(one))),
+      .map((one) => changes(nameOf(one), 'runs code in sidecars that ask, which may send a request elsewhere')),
   ];
 }
 
@@ -110,21 +113,10 @@ const rewrites = ({rewrite, headers}: Route): boolean =>
   rewrite !== undefined ||
   Object.keys(headers?.request?.set ?? {}).some((name) => ['host', ':authority', ':path'].includes(name.toLowerCase()));
 
-/** Filters of Envoy that are programs. */
-const CODE = ['filters.http.lua', 'filters.http.wasm', 'filters.network.wasm', 'filters.http.ext_proc', 'golang'];
-
-const runsCode = ({spec}: EnvoyFilter): boolean =>
-  (spec.configPatches ?? []).some(({match, patch}) => {
-    const context = match?.context ?? 'ANY';
-    const value = JSON.stringify(patch?.value ?? null);
-    return (context === 'ANY' || context === 'SIDECAR_OUTBOUND') && CODE.some((name) => value.includes(name));
-  });
-
-const changes = (object: string): Conflict => ({
+const changes = (object: string, does: string): Conflict => ({
   code: 'SentElsewhere',
   object,
-  message:
-    'it runs code in sidecars that ask, after the question: it may send a request elsewhere than was asked about',
+  message: `it ${does}`,
   fix: 'Take it out; where it is for what comes in, say so (context SIDECAR_INBOUND, match.mode SERVER).',
 });
 

@@ -46,40 +46,47 @@ const LUA = `function envoy_on_request(handle)
   handle:headers():replace(":authority", "evil.test")
   handle:clearRouteCache()
 end`;
-const lua = object(
-  'EnvoyFilter',
-  'theirs',
+const filter = (applyTo: string, match: object, operation: string, value: object): Named =>
+  object(
+    'EnvoyFilter',
+    'theirs',
+    {
+      priority: 20,
+      configPatches: [{applyTo, match: {context: 'SIDECAR_OUTBOUND', ...match}, patch: {operation, value}}],
+    },
+    'networking.istio.io/v1alpha3',
+  );
+const type = (name: string) => ({'@type': `type.googleapis.com/envoy.extensions.filters.${name}`});
+const MANAGER = 'envoy.filters.network.http_connection_manager';
+const lua = filter(
+  'HTTP_FILTER',
+  {listener: {filterChain: {filter: {name: MANAGER, subFilter: {name: 'envoy.filters.http.router'}}}}},
+  'INSERT_BEFORE',
   {
-    priority: 20,
-    configPatches: [
-      {
-        applyTo: 'HTTP_FILTER',
-        match: {
-          context: 'SIDECAR_OUTBOUND',
-          listener: {
-            filterChain: {
-              filter: {
-                name: 'envoy.filters.network.http_connection_manager',
-                subFilter: {name: 'envoy.filters.http.router'},
-              },
-            },
-          },
-        },
-        patch: {
-          operation: 'INSERT_BEFORE',
-          value: {
-            name: 'envoy.filters.http.lua',
-            typed_config: {
-              '@type': 'type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua',
-              default_source_code: {inline_string: LUA},
-            },
-          },
-        },
-      },
-    ],
+    name: 'envoy.filters.http.lua',
+    typed_config: {...type('http.lua.v3.Lua'), default_source_code: {inline_string: LUA}},
   },
-  'networking.istio.io/v1alpha3',
 );
+const ELSEWHERE = 'outbound|80||evil.test';
+const route = filter('HTTP_ROUTE', {routeConfiguration: {vhost: {name: 'known.test:80'}}}, 'MERGE', {
+  route: {cluster: ELSEWHERE},
+});
+const OWN_PORT = 9999;
+/** On the pod's loopback, which is not redirected. */
+const listener = filter('LISTENER', {}, 'ADD', {
+  name: 'theirs',
+  address: {socket_address: {address: '127.0.0.1', port_value: OWN_PORT}},
+  filter_chains: [
+    {
+      filters: [
+        {
+          name: 'envoy.filters.network.tcp_proxy',
+          typed_config: {...type('network.tcp_proxy.v3.TcpProxy'), stat_prefix: 'theirs', cluster: ELSEWHERE},
+        },
+      ],
+    },
+  ],
+});
 
 describe('what others write into the mesh', () => {
   const it = meshTest();
@@ -190,6 +197,13 @@ describe('what others write into the mesh', () => {
       ['evil.test/t'],
     ],
     ['code in the sidecar', [...BOTH, lua], [HTTP], ['evil.test/public/a']],
+    ['a route of Envoy’s own', [...BOTH, route], [HTTP], ['evil.test/public/a']],
+    [
+      'a listener that nobody asks at',
+      [...BOTH, listener],
+      ['--connect-to', `known.test:80:127.0.0.1:${OWN_PORT}`, HTTP],
+      ['evil.test/public/a'],
+    ],
   ])(
     '%s sends it elsewhere, which verify says',
     async (_what, objects, args, reached) => {
