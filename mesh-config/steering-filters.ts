@@ -44,7 +44,7 @@ const runsCode = ({patch}: Patch): boolean => {
 function routes({applyTo, patch}: Patch): boolean {
   const value = snakeKeys(patch?.value ?? null);
   if (applyTo === 'CLUSTER')
-    return patch?.operation !== 'ADD' && ENDPOINTS.some((key) => Object.hasOwn((value ?? {}), key));
+    return patch?.operation !== 'ADD' && ENDPOINTS.some((key) => Object.hasOwn(value ?? {}, key));
   const text = JSON.stringify(value);
   return ROUTES.some((key) => text.includes(`"${key}":`));
 }
