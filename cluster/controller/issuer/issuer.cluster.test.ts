@@ -1,11 +1,14 @@
 /** The issuer of identities beside a real API server: real tokens, of pods that are there, that are gone, and of others. */
+import {once} from 'node:events';
 import {request as httpsRequest} from 'node:https';
+import {createServer, type AddressInfo} from 'node:net';
 import {X509Certificate} from 'node:crypto';
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
 import {newKey, workloadRequest} from '../../../pki/index.ts';
 import {startIssuing, type Issuing} from '../../../test/cluster/issuing.ts';
 import {clusterTest} from '../../../test/cluster/require.ts';
-import type {Role} from '../../../test/cluster/role.ts';
+import {startRole, type Role} from '../../../test/cluster/role.ts';
+import {until} from '../../../test/waiting.ts';
 
 const LONG_MS = 120_000;
 const HOUR_MS = 3_600_000;
@@ -98,6 +101,37 @@ describe('a pod with its own token', () => {
       expect(
         await ask(token('shop', 'web', web), {request: requestOf(idOf('shop', 'admin')), pod: admin}),
       ).toMatchObject({status: 403, body: {error: 'NotAnAgent'}});
+    },
+    LONG_MS,
+  );
+});
+
+describe('a replica whose certificate is not there', () => {
+  // Where mTLS is switched on the leader knows nothing of it, and goes when its successor is ready: it would wait for ever.
+  clusterTest()(
+    'is ready all the same: who makes it may come after it',
+    async () => {
+      const free = createServer().listen(0, '127.0.0.1');
+      await once(free, 'listening');
+      const admin = (free.address() as AddressInfo).port;
+      await new Promise((resolve) => free.close(resolve));
+      const role = startRole([
+        ...['controller', '--kubeconfig', cluster.kubeconfig, '--identity', 'too-early', '--issuer', '*:0'],
+        ...['--admin', `127.0.0.1:${admin}`, '--serving-certificates', 'external', '--issuer-secret', 'not-yet'],
+      ]);
+      try {
+        await role.logged(({event}) => event === 'issuer.waiting');
+        await until(
+          () =>
+            fetch(`http://127.0.0.1:${admin}/readyz`).then(
+              ({status}) => status,
+              () => 0,
+            ),
+          (status) => status === 200,
+        );
+      } finally {
+        await role.stop();
+      }
     },
     LONG_MS,
   );

@@ -63,6 +63,8 @@ class RunningIssuer implements Issuer {
   #peers: PeerFeed | null = null;
   #served: {stop(): void} | null = null;
   #waitsFor: string | null = 'the CA of workloads';
+  /** Its certificate was looked for, and is not there. */
+  #unbrought = false;
   #trouble = '';
   #stopped = false;
 
@@ -94,7 +96,9 @@ class RunningIssuer implements Issuer {
           'issuer.waiting',
           `${message}; identities are issued with the last certificate, if there is one`,
         );
-        // Whoever brings it may come after us.
+        // Whoever brings it may come after us: a leader that does not know of it yet, and goes when we are ready.
+        this.#unbrought = true;
+        this.#look();
         first(null);
       },
     });
@@ -143,7 +147,8 @@ class RunningIssuer implements Issuer {
   }
 
   #look(): void {
-    this.#waitsFor = this.#authority === null ? this.#waitsFor : this.#server === null ? 'its certificate' : null;
+    if (this.#authority === null) return;
+    this.#waitsFor = this.#server === null && !this.#unbrought ? 'its certificate' : null;
   }
 
   async #serve({cert, key}: Served): Promise<void> {
