@@ -81,3 +81,10 @@ describe('the table', () => {
     ]);
   });
 });
+
+// Found in a cluster of one node: the answers of pods that wrap for themselves, and that are of no node's, were dropped there.
+test('judges answers only of and to pods of this node', () => {
+  const judged = chain('replies').filter((line) => line.endsWith('goto stale'));
+  expect(judged).toHaveLength(6);
+  for (const line of judged) expect(line).toMatch(/@here[46]/);
+});

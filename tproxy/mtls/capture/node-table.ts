@@ -161,7 +161,8 @@ function replies(): string[] {
     'fib daddr type local accept',
     ...both((ip, set) => `iifname . ${ip} saddr @from${set} ${ip} daddr @here${set} accept`),
     ...both((ip, set) => `${ip} saddr @here${set} ${ip} saddr @strict${set} goto stale`),
-    ...both((ip, set) => `${ip} saddr @away${set} ${ip} daddr @strict${set} goto stale`),
+    // Of ours alone: two of others that this node forwards, or that wrap for themselves on it, are none of its business.
+    ...both((ip, set) => `${ip} saddr @away${set} ${ip} daddr @here${set} ${ip} daddr @strict${set} goto stale`),
     ...both((ip, set) => `${ip} saddr @away${set} ${ip} saddr @strict${set} ${ip} daddr @here${set} goto stale`),
   ];
 }
