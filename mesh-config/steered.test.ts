@@ -165,6 +165,23 @@ describe('code in a sidecar that asks', () => {
     ['is for what comes in', patched('LISTENER', 'ADD', TCP, 'SIDECAR_INBOUND'), 0],
   ])('an EnvoyFilter that %s', (_what, around, count) => expect(found(around)).toHaveLength(count));
 
+  const GATEWAY = '{at: EgressGateway, namespace: shop}';
+  const WAYPOINT = '{at: Waypoint, namespace: shop, hosts: [a.example]}';
+  const to = (namespace: string): Partial<Surroundings> => ({
+    envoyFilters: lua('ANY', namespace).envoyFilters!.map((one) => ({...one, spec: {...one.spec, targetRefs: [{}]}})),
+  });
+  test.each<[string, Partial<Surroundings>, string, number]>([
+    ['a Lua filter at the egress gateway', lua('GATEWAY', 'istio-egress'), GATEWAY, 1],
+    ['a Lua filter at every gateway', lua('GATEWAY', 'istio-system'), GATEWAY, 1],
+    ['a Lua filter at a gateway of others', lua('GATEWAY', 'shop'), GATEWAY, 0],
+    ['a Lua filter of sidecars that hand over to it, which asks after them', lua('SIDECAR_OUTBOUND'), GATEWAY, 0],
+    ['a Lua filter at gateways where sidecars ask', lua('GATEWAY', 'istio-system'), '{at: Sidecar}', 0],
+    ['a WasmPlugin at the egress gateway', wasm({}, 'istio-egress'), GATEWAY, 1],
+    ['a Lua filter at the waypoint', to('shop'), WAYPOINT, 1],
+    ['a Lua filter at a waypoint of others', to('bank'), WAYPOINT, 0],
+    ['a WasmPlugin at the waypoint', wasm({targetRefs: [{}]}), WAYPOINT, 1],
+  ])('%s', (_what, around, enforcement, count) => expect(found(around, enforcement)).toHaveLength(count));
+
   test('everywhere, where every sidecar asks', () => {
     for (const enforcement of ['{at: Sidecar}', '{at: Sidecar, namespace: istio-system}'])
       expect([found(wasm({}, 'bank'), enforcement).length, found(lua('ANY', 'bank'), enforcement).length]).toEqual([

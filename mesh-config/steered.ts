@@ -12,6 +12,7 @@ import {
   type SidecarResource,
   type Surroundings,
   type VirtualService,
+  type WasmPlugin,
 } from './surroundings.ts';
 import type {Conflict} from './verify.ts';
 
@@ -25,6 +26,51 @@ const askingIn = ({enforcement, istio}: MeshEgressDocument): readonly string[] |
 };
 
 export function steered(mesh: MeshEgressDocument, around: Surroundings): readonly Conflict[] {
+  return [
+    ...sidecarsSteered(mesh, around),
+    ...around.envoyFilters
+      .filter((one) => !isOurs(mesh, one))
+      .flatMap((one) => {
+        const does = steering(one, (context) => asks(mesh, one, context));
+        return does === null ? [] : [changes(nameOf(one), does)];
+      }),
+    ...around.wasmPlugins
+      .filter((one) => {
+        const {match = []} = one.spec;
+        // What leaves a sidecar is CLIENT; a gateway, and a waypoint, have only one direction.
+        const leaving = match.length === 0 || match.some(({mode}) => mode !== 'SERVER');
+        return (leaving && asks(mesh, one, 'SIDECAR_OUTBOUND')) || asks(mesh, one, 'GATEWAY');
+      })
+      .map((one) => changes(nameOf(one), 'runs code in proxies that ask, which may send a request elsewhere')),
+  ];
+}
+
+/** Whether proxies that ask are among those that it is for. */
+function asks(
+  mesh: MeshEgressDocument,
+  {metadata: {namespace}, spec}: EnvoyFilter | WasmPlugin,
+  context: string,
+): boolean {
+  const {enforcement, egressGateway, istio} = mesh;
+  if (spec.targetRefs !== undefined)
+    return enforcement.some((one) => one.at === 'Waypoint' && one.namespace === namespace);
+  const sidecars = askingIn(mesh);
+  if (
+    context !== 'GATEWAY' &&
+    context !== 'SIDECAR_INBOUND' &&
+    (sidecars === null || isNamed(namespace, sidecars, mesh))
+  )
+    return true;
+  const gateways = [egressGateway.namespace, istio.rootNamespace];
+  return (
+    (context === 'GATEWAY' || context === 'ANY') &&
+    enforcement.some(({at}) => at === 'EgressGateway') &&
+    gateways.includes(namespace)
+  );
+}
+
+/** What the mesh's own routes and endpoints do to sidecars that ask. */
+function sidecarsSteered(mesh: MeshEgressDocument, around: Surroundings): readonly Conflict[] {
   const namespaces = askingIn(mesh);
   if (namespaces?.length === 0) return [];
   const outside = new Set(
@@ -39,20 +85,6 @@ export function steered(mesh: MeshEgressDocument, around: Surroundings): readonl
     ...around.sidecars
       .filter(({metadata: {namespace}}) => namespaces === null || isNamed(namespace, namespaces, mesh))
       .flatMap(throughProxy),
-    ...around.envoyFilters
-      .filter((one) => !isOurs(mesh, one) && (namespaces === null || isFor(one, namespaces, mesh)))
-      .flatMap((one) => {
-        const does = steering(one);
-        return does === null ? [] : [changes(nameOf(one), does)];
-      }),
-    ...around.wasmPlugins
-      .filter(
-        ({metadata: {namespace}, spec: {match = [], targetRefs}}) =>
-          targetRefs === undefined &&
-          (match.length === 0 || match.some(({mode}) => mode !== 'SERVER')) &&
-          (namespaces === null || isNamed(namespace, namespaces, mesh)),
-      )
-      .map((one) => changes(nameOf(one), 'runs code in sidecars that ask, which may send a request elsewhere')),
   ];
 }
 
@@ -70,10 +102,9 @@ function throughProxy(sidecar: SidecarResource): readonly Conflict[] {
   ];
 }
 
+/** Where none asks, the root namespace is no place for it either. */
 const isNamed = (namespace: string, namespaces: readonly string[], {istio}: MeshEgressDocument): boolean =>
-  namespace === istio.rootNamespace || namespaces.includes(namespace);
-const isFor = ({metadata}: EnvoyFilter, namespaces: readonly string[], mesh: MeshEgressDocument): boolean =>
-  isNamed(metadata.namespace, namespaces, mesh);
+  namespaces.length > 0 && (namespace === istio.rootNamespace || namespaces.includes(namespace));
 
 /** `outside`: hosts that are not of the mesh. What is sent to a service of the mesh does not leave it by that. */
 function routedElsewhere(service: VirtualService, outside: ReadonlySet<string>): readonly Conflict[] {

@@ -1,4 +1,4 @@
-/** EnvoyFilters of others by which sidecars that ask send elsewhere than was asked about, or past the question. Pure. */
+/** EnvoyFilters of others by which proxies that ask send elsewhere than was asked about, or past the question. Pure. */
 import {snakeKeys} from './others.ts';
 import type {EnvoyFilter} from './surroundings.ts';
 
@@ -24,14 +24,13 @@ const ROUTES = [
 /** Where a cluster that is there already sends. One that is added has to be named by somebody. */
 const ENDPOINTS = ['load_assignment', 'original_dst_lb_config', 'type', 'cluster_type'];
 
-/** What it does; null: nothing of that. */
-export function steering({spec}: EnvoyFilter): string | null {
+/** What it does where `asks` says that its context is of proxies that ask; null: nothing of that. */
+export function steering({spec}: EnvoyFilter, asks: (context: string) => boolean): string | null {
   for (const patch of spec.configPatches ?? []) {
-    const context = patch.match?.context ?? 'ANY';
-    if (context !== 'ANY' && context !== 'SIDECAR_OUTBOUND') continue;
+    if (!asks(patch.match?.context ?? 'ANY')) continue;
     if (runsCode(patch))
-      return 'runs code in sidecars that ask, after the question: it may send a request elsewhere than was asked about';
-    if (routes(patch)) return 'chooses where sidecars that ask send, after the question or past it';
+      return 'runs code in proxies that ask, after the question: it may send a request elsewhere than was asked about';
+    if (routes(patch)) return 'chooses where proxies that ask send, after the question or past it';
   }
   return null;
 }
