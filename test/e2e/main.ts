@@ -11,6 +11,7 @@ import {startCluster, type Cluster} from './cluster/cluster.ts';
 import {startInternet, type Internet} from './internet.ts';
 import {istio} from './istio/istio.ts';
 import {life} from './life.ts';
+import {mtls} from './mtls.ts';
 import {proxies} from './proxies.ts';
 import {quickStart} from './quick-start.ts';
 import {Report, withTables} from './report.ts';
@@ -21,6 +22,7 @@ const SUITES: Readonly<Record<string, (cluster: Cluster, internet: Internet, rep
   proxies,
   attack,
   istio,
+  mtls,
   // The last: it uninstalls.
   life,
 };
