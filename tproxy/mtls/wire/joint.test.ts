@@ -3,8 +3,12 @@ import {createHash, randomBytes} from 'node:crypto';
 import {once} from 'node:events';
 import {connect, createServer, type AddressInfo, type Server, type Socket} from 'node:net';
 import {buffer} from 'node:stream/consumers';
-import {afterEach, beforeEach, expect, test} from '@jest/globals';
+import {TLSSocket} from 'node:tls';
+import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
+import {testIdentity, testWorkloadCa} from '../identity/testing.ts';
+import {contextOf, MTLS_ALPN} from './contexts.ts';
 import {Joint} from './joint.ts';
+import {wrap} from './outbound.ts';
 
 /** What Node reads at once. */
 const READ_BYTES = 65_536;
@@ -118,4 +122,47 @@ test.each([
   near.emit('end');
   joint.destroy();
   await Promise.all([...gone, over]);
+});
+
+describe('over TLS', () => {
+  let wrapped: TLSSocket;
+  let served: TLSSocket;
+  /** Told in the turn of the handshake's end, with OpenSSL beneath us on the stack. */
+  const shaken = async (): Promise<void> => {
+    const identity = testIdentity(testWorkloadCa(), 'spiffe://cluster.local/ns/shop/sa/a');
+    served = new TLSSocket(program, {isServer: true, secureContext: contextOf(identity), ALPNProtocols: [MTLS_ALPN]});
+    served.on('error', () => undefined);
+    wrapped = wrap(far, identity);
+    joint = new Joint({stream: near, raw: near}, {stream: wrapped, raw: far}, {closed: () => undefined});
+    await once(wrapped, 'secureConnect');
+  };
+  const goneOf = (all: readonly Socket[]): Promise<unknown> =>
+    Promise.all(all.map((socket) => new Promise((done) => socket.once('close', done))));
+
+  test.each([
+    ['after its last bytes and its end', true],
+    ['in the middle', false],
+  ])(
+    'a cut in the turn of what TLS has read leaves no socket open, and the process alive: %s',
+    async (_when, ended) => {
+      await shaken();
+      const gone = goneOf([near, far, wrapped]);
+      joint.start(null);
+      near.emit('data', Buffer.from('last'));
+      if (ended) near.emit('end');
+      joint.destroy();
+      await gone;
+    },
+  );
+
+  test('a program that breaks in the turn of bytes for it cuts its peer', async () => {
+    await shaken();
+    const gone = goneOf([near, far, wrapped]);
+    joint.start(null);
+    // As a write does that the kernel refuses.
+    wrapped.prependOnceListener('data', () => near.destroy(new Error('EPIPE')));
+    served.resume();
+    served.write('for a program that is gone');
+    await gone;
+  });
 });

@@ -101,7 +101,9 @@ export function reset({stream, raw}: End): void {
   // libuv resets nothing whose shutdown is on its way (EINVAL), and Node then keeps the descriptor for ever. All was written here.
   if (stream.writableEnded && !stream.writableFinished && stream.writableLength === 0) raw.destroy();
   if (!raw.destroyed) raw.resetAndDestroy();
-  if (!stream.destroyed) stream.destroy();
+  // Not in this turn: we may be called by what the TLS socket has just read or shaken hands for, and Node frees beneath itself then (it dies
+  // of SIGSEGV). It ends with its raw socket anyway.
+  if (stream !== raw) setImmediate(() => stream.destroy());
 }
 
 /** Errors of a socket are seen as its close; the listener keeps them from being thrown. */
