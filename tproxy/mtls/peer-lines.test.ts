@@ -48,15 +48,13 @@ describe('the table of peers, from the API server’s objects to the proxy in a 
     table.take(wholeOf(textsOf(podRows(pods('a', 'bb')))));
     expect(table.whole).toBe(true);
     expect(
-      table
-        .entries()
-        .map(({ips, workload: {uid, namespace, serviceAccount}, mtls}) => ({
-          ips,
-          uid,
-          namespace,
-          serviceAccount,
-          mtls,
-        })),
+      table.entries().map(({ips, workload: {uid, namespace, serviceAccount}, mtls}) => ({
+        ips,
+        uid,
+        namespace,
+        serviceAccount,
+        mtls,
+      })),
     ).toEqual(
       ['a', 'bb'].map((name) => ({
         ...{ips: [`10.0.0.${name.length}`, `fd00::${name.length}`], uid: `uid-${name}`, namespace: 'shop'},
