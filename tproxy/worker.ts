@@ -14,7 +14,7 @@ import {countingJournal, createMetrics} from '../runtime/metrics.ts';
 import {createLineWriter} from '../runtime/output.ts';
 import {cannotListen, type Listen} from '../runtime/listen.ts';
 import {VERSION} from '../runtime/version.ts';
-import {connectTransparent, fdOf, listenTransparent, originalDestination} from './capture/sockets.ts';
+import {connectTransparent, fdOf, listenTransparent, originalDestination, reset} from './capture/sockets.ts';
 import {DescriptorWatch} from './descriptors.ts';
 import type {FilterOptions, RunningFilters} from '../filters/index.ts';
 import {holdOf} from './hold.ts';
@@ -169,7 +169,7 @@ class Worker {
     const fd = fdOf(socket);
     const original = fd === null ? null : originalDestination(fd, socket.remoteFamily === 'IPv6' ? 6 : 4);
     // Nobody redirected it: it was dialled straight to our own port.
-    if (original === null) socket.resetAndDestroy();
+    if (original === null) reset(socket);
     else this.#relay.captured(socket, original);
   }
 

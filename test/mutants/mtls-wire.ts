@@ -124,7 +124,7 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     name: 'a reset looks like the end of a stream',
     guards: 'MTLS: RST is propagated',
     file: 'tproxy/mtls/wire/joint.ts',
-    find: '  if (!raw.destroyed) raw.resetAndDestroy();',
+    find: '  resetSocket(raw);',
     replace: '  if (!raw.destroyed) raw.end();',
     tests: LIVING,
   },

@@ -20,6 +20,7 @@ export const SYS = {
   SOL_SOCKET: 1,
   SOL_IPV6: 41,
   SO_REUSEADDR: 2,
+  SO_LINGER: 13,
   SO_REUSEPORT: 15,
   SO_MARK: 36,
   IP_FREEBIND: 15,

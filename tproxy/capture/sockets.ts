@@ -94,6 +94,23 @@ export function fdOf(socket: Socket): number | null {
   return fd === undefined || fd < 0 ? null : fd;
 }
 
+/** struct linger: on, for no second. */
+const NO_LINGER = Buffer.from(Int32Array.of(1, 0).buffer);
+
+/**
+ * Ends a TCP connection with RST, so that what was cut looks like no whole one; 'close' follows. Does nothing where it is closed.
+ * Not for a TLS stream: its raw socket is meant.
+ *
+ * Not resetAndDestroy(): libuv refuses that while a shutdown is on its way (uv_tcp_close_reset: EINVAL), and Node then keeps the
+ * descriptor for ever and never says 'close'. This is what both do otherwise: SO_LINGER of no time, and close (socket(7)).
+ */
+export function reset(socket: Socket): void {
+  if (socket.destroyed) return;
+  const fd = fdOf(socket);
+  if (fd !== null) setOption(fd, SYS.SOL_SOCKET, SYS.SO_LINGER, NO_LINGER);
+  socket.destroy();
+}
+
 function streamSocket(ip: string): number {
   return newSocket(familyOf(ip) === 4 ? SYS.AF_INET : SYS.AF_INET6, SYS.SOCK_STREAM);
 }

@@ -3,7 +3,7 @@ import {createServer, type Server, type Socket} from 'node:net';
 import type {Address, Endpoint} from '../../policy/index.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {SallyportError} from '../../runtime/errors.ts';
-import {listenTransparent, type DialOptions} from '../capture/sockets.ts';
+import {listenTransparent, reset, type DialOptions} from '../capture/sockets.ts';
 import {enrolment, type Enrolment} from './enrolment.ts';
 import type {Identity} from './identity/identity.ts';
 import type {MtlsState} from './node.ts';
@@ -104,7 +104,7 @@ export class WorkerMtls {
     // Gone before it was accepted, or led to us by nobody.
     if (remoteAddress === undefined || original === null) {
       socket.on('error', () => undefined);
-      socket.resetAndDestroy();
+      reset(socket);
       return;
     }
     this.#wire.accept(socket, {ip: remoteAddress, port: remotePort!}, original);

@@ -1,6 +1,7 @@
 /** Connections that capture handed over: the socket's own address is where the client wanted to go. */
 import type {Socket} from 'node:net';
 import type {Decision, Endpoint} from '../../policy/index.ts';
+import {reset} from '../capture/sockets.ts';
 import {refusal} from './answers.ts';
 import {ClientConnection} from './connection.ts';
 import {limited, type Core} from './core.ts';
@@ -18,7 +19,7 @@ export function acceptCaptured(core: Core, socket: Socket, original: Endpoint | 
   const destination = {ip, port: original?.port ?? socket.localPort ?? 0, host: null};
   // Gone before it was accepted, or dialled straight to our own port: dialling on would be a loop (invariant 6).
   if (source.ip === '' || core.services.isOwnListener(destination.ip, destination.port)) {
-    socket.resetAndDestroy();
+    reset(socket);
     return;
   }
   core.services.count?.('connection.captured');
@@ -45,7 +46,7 @@ export function admit(
   const all = live.usages.all.connections;
   if (all >= limits.connections + limits.reservedConnections + limits.answeredAboveLimit) {
     limited(core, 'connections');
-    socket.resetAndDestroy();
+    reset(socket);
     return null;
   }
   const connection = make();

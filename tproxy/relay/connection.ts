@@ -2,6 +2,7 @@
 import type {Socket} from 'node:net';
 import type {Destination, EgressRequest, Endpoint, Traffic, Workload} from '../../policy/index.ts';
 import {newDecisionId} from '../../runtime/ids.ts';
+import {reset} from '../capture/sockets.ts';
 import type {Core} from './core.ts';
 import type {Hint} from './judge.ts';
 import type {LivingConnection} from './live.ts';
@@ -88,7 +89,7 @@ export class ClientConnection implements LivingConnection {
 
   /** A reset: the client sees that it was cut, and a truncated body is no whole one. */
   destroy(): void {
-    if (!this.socket.destroyed) this.socket.resetAndDestroy();
+    reset(this.socket);
   }
 
   workloadChanged(): void {

@@ -1,5 +1,6 @@
 /** Two ends of one carried connection: backpressure, half-close and reset kept, both ways. */
 import type {Socket} from 'node:net';
+import {reset as resetSocket} from '../../capture/sockets.ts';
 import {flushAtEndOfTurn, type Pending} from '../../turn.ts';
 
 /** `stream` is what is read and written; `raw` the TCP socket beneath it, which alone can be reset. The same where there is no TLS. */
@@ -98,9 +99,7 @@ export class Joint {
 export function reset({stream, raw}: End): void {
   raw.on('error', ignore);
   stream.on('error', ignore);
-  // libuv resets nothing whose shutdown is on its way (EINVAL), and Node then keeps the descriptor for ever. All was written here.
-  if (stream.writableEnded && !stream.writableFinished && stream.writableLength === 0) raw.destroy();
-  if (!raw.destroyed) raw.resetAndDestroy();
+  resetSocket(raw);
   // Not in this turn: we may be called by what the TLS socket has just read or shaken hands for, and Node frees beneath itself then (it dies
   // of SIGSEGV). It ends with its raw socket anyway.
   if (stream !== raw) setImmediate(() => stream.destroy());

@@ -1,6 +1,7 @@
 /** The wire of one worker: captured connections in, mTLS out, and the reverse. */
 import type {Socket} from 'node:net';
 import type {Endpoint} from '../../../policy/index.ts';
+import {reset} from '../../capture/sockets.ts';
 import {Carried, type Living} from './carried.ts';
 import {acceptInbound} from './inbound.ts';
 import {ignore} from './joint.ts';
@@ -30,7 +31,7 @@ export function createWire(services: WireServices): Wire {
         const to = `${destination.ip}:${destination.port}`;
         services.journal.notice('warn', 'mtls.refused', `${source.ip} to ${to}: ${full}`, {source: source.ip});
         socket.on('error', ignore);
-        socket.resetAndDestroy();
+        reset(socket);
         return;
       }
       socket.setKeepAlive(true, 60_000);
