@@ -10,7 +10,7 @@ import {nodeWorld} from '../doctor/node/world.ts';
 import {exitCode, reportJson, reportText} from '../doctor/report.ts';
 import {EXIT, SallyportError} from '../runtime/errors.ts';
 import type {Out} from '../runtime/output.ts';
-import {systemCommands} from '../tproxy/capture/commands.ts';
+import {nodePath, systemCommands} from '../tproxy/capture/commands.ts';
 import {parseStrictly} from './arguments.ts';
 
 const ALL_CHECKS = [...NODE_CHECKS, ...CLUSTER_CHECKS].map(({name}) => name);
@@ -66,7 +66,9 @@ export async function doctor(argv: string[], out: Out): Promise<number> {
   const rows: Row[] = [];
   const asked = positionals.includes('node') || values['pid'] !== undefined;
   if (asked || (positionals.length === 0 && !(agent instanceof SallyportError)))
-    rows.push(...(await runChecks(NODE_CHECKS, nodeWorld(agent, systemCommands(), kubeconfig), skip)));
+    rows.push(
+      ...(await runChecks(NODE_CHECKS, nodeWorld(agent, systemCommands(undefined, nodePath()), kubeconfig), skip)),
+    );
   // In the agent's own pod the account may not look at the cluster, and need not.
   const alone = isPod() && rows.length === 0;
   if (positionals.includes('cluster') || (positionals.length === 0 && (kubeconfig !== null || alone)))

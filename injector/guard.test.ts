@@ -145,7 +145,20 @@ describe('the last look refuses a pod', () => {
       (p) => void (guardOf(p)['restartPolicy'] = 'Always'),
       /not as it is put in \(restartPolicy\)/,
     ],
-    ['whose guard is steered', (p) => void guardOf(p).env!.push({name: 'NODE_OPTIONS', value: '--eval=0'}), /\(env\)/],
+    ...[
+      'NODE_OPTIONS',
+      'PATH',
+      'UV_THREADPOOL_SIZE',
+      'GLIBC_TUNABLES',
+      'HOSTALIASES',
+      'RES_OPTIONS',
+      'LOCALDOMAIN',
+      'FOO',
+    ].map((name): [string, (pod: Pod) => void, RegExp] => [
+      `whose guard is steered by ${name}`,
+      (p) => void guardOf(p).env!.push({name, value: '/var/run/secrets/x'}),
+      /\(env\)/,
+    ]),
     [
       'whose guard is another pod',
       (p) => void (guardOf(p).env![0] = {name: 'SALLYPORT_POD_UID', value: 'x'}),

@@ -80,8 +80,11 @@ const FREE_FIELDS: readonly string[] = ['terminationMessagePolicy', 'resources',
 const LAST_WORDS = '/dev/termination-log';
 /** Where service account tokens and cloud identities are mounted into every container. */
 const FREE_MOUNTS = '/var/run/secrets/';
-/** By these the program itself would be another. */
-const STEERING = /^(NODE_|LD_|DYLD_|SALLYPORT_|OPENSSL_|SSL_|MALLOC_|GCONV_)/;
+/**
+ * What cloud identities and telemetry put into every container, which nothing of ours reads. Everything else is refused: by PATH,
+ * NODE_OPTIONS, LD_PRELOAD, GLIBC_TUNABLES, HOSTALIASES and whatever a library reads next, the program would be another.
+ */
+const FREE_VARIABLES = /^(AWS|AZURE|GOOGLE|CLOUDSDK|DD|OTEL)_/;
 
 /** In which fields `found` is not what we write. */
 function differences(found: Container, wanted: Container): string[] {
@@ -106,7 +109,7 @@ function sameEnv(found: readonly EnvVar[], wanted: readonly EnvVar[]): boolean {
   const ours = found.filter(({name}) => wanted.some((one) => one.name === name));
   return (
     same(ours.map(withoutVersion), wanted.map(withoutVersion)) &&
-    found.every((one) => ours.includes(one) || !STEERING.test(one.name))
+    found.every((one) => ours.includes(one) || FREE_VARIABLES.test(one.name))
   );
 }
 

@@ -132,6 +132,16 @@ describe('is refused, since a container could be the proxy to its rules:', () =>
     expect(refusal(of)).toMatch(message);
   });
 
+  test.each(['sallyport-capture', 'sallyport-proxy', 'sallyport-guard'])(
+    "a pod that holds our %s as it is, whose program looks for others in its author's folder",
+    (name) => {
+      const dressed = made(pod());
+      const steered = named(dressed, name);
+      (steered.env ??= []).push({name: 'PATH', value: '/var/run/secrets/x'});
+      expect(refusal(dressed)).toMatch(new RegExp(`${name} is not as it is put in \\(env\\)`));
+    },
+  );
+
   test('and where the node captures, our names give nobody NET_ADMIN', () => {
     const dressed = pod(
       {},

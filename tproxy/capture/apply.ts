@@ -3,7 +3,7 @@
  * One process does this, the supervisor. The rules outlive it: a proxy that is away means no egress, never open egress.
  */
 import {SallyportError} from '../../runtime/errors.ts';
-import {commandFailed, mustRun, systemCommands, type Commands} from './commands.ts';
+import {commandFailed, mustRun, nodePath, systemCommands, type Commands} from './commands.ts';
 import type {Capture, CaptureConfig, Member, PlacedMember} from './config.ts';
 import {forget, forgettings} from './conntrack.ts';
 import {bridgeSets, inetSets, setChanges} from './elements.ts';
@@ -63,7 +63,7 @@ class AppliedCapture implements NodeRules {
     this.#config = options.config;
     this.#notice = options.onNotice;
     this.#onAddresses = options.onAddresses ?? (() => undefined);
-    this.#commands = options.commands ?? systemCommands();
+    this.#commands = options.commands ?? systemCommands(undefined, nodePath());
     this.#keepEnded = options.keepEnded ?? false;
     this.#checkIntervalMs = options.checkIntervalMs ?? CHECK_INTERVAL_MS;
     this.#guard = createGuard(this.#commands, () => void this.#again());

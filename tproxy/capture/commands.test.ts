@@ -1,8 +1,10 @@
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
-import {readFileSync} from 'node:fs';
-import {describe, expect, test} from '@jest/globals';
-import {commandFailed, systemCommands} from './commands.ts';
+import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
+import {commandFailed, nodePath, systemCommands} from './commands.ts';
 
 describe('what a refusal of nft, ip or conntrack means', () => {
   test.each([
@@ -33,6 +35,46 @@ describe('running a program', () => {
     const commands = systemCommands();
     expect(await commands.run(['cat'], 'in')).toEqual({status: 0, stdout: 'in', stderr: ''});
     expect(await commands.run(['false'], 'x'.repeat(1 << 20))).toEqual({status: 1, stdout: '', stderr: ''});
+  });
+});
+
+describe('where programs are looked up', () => {
+  let folder: string;
+  const before = process.env['PATH'];
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'sallyport-path-'));
+    for (const name of ['sallyport-own', 'cat'])
+      writeFileSync(join(folder, name), '#!/bin/sh\necho own\n', {mode: 0o755});
+    process.env['PATH'] = `${folder}:${before}`;
+  });
+  afterEach(() => {
+    process.env['PATH'] = before;
+    rmSync(folder, {recursive: true});
+  });
+
+  test("not in the environment's PATH, which is a pod author's as much as ours", async () => {
+    const commands = systemCommands();
+    await expect(commands.run(['sallyport-own'])).rejects.toMatchObject({code: 'ToolMissing'});
+    expect(await commands.run(['cat'], 'in')).toMatchObject({stdout: 'in'});
+    const said = await new Promise<string>((resolve) => {
+      let text = '';
+      const followed = commands.follow(
+        ['cat'],
+        (more) => {
+          text += more;
+          followed.close();
+          resolve(text);
+        },
+        () => resolve(text),
+      );
+      followed.write('in');
+    });
+    expect(said).toBe('in');
+  });
+
+  test("on a node, where PATH is the administrator's, there first", async () => {
+    const commands = systemCommands(undefined, nodePath());
+    expect(await commands.run(['sallyport-own'])).toMatchObject({stdout: 'own\n'});
   });
 });
 

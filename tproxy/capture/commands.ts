@@ -37,8 +37,23 @@ const PACKAGES: Readonly<Record<string, string>> = {
   sysctl: 'procps',
 };
 
-/** Runs on this machine. `enter` starts them elsewhere: a network namespace, in tests. */
-export function systemCommands(enter: (start: () => ChildProcess) => ChildProcess = (start) => start()): Commands {
+/**
+ * Where they are looked up. Not in the environment's PATH: in a pod its author may have a say in that, and we are root, or hold
+ * NET_ADMIN.
+ */
+export const SYSTEM_FOLDERS = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'] as const;
+const SYSTEM_PATH = SYSTEM_FOLDERS.join(':');
+
+/** On a node, whose administrator says what PATH is; /usr/sbin is not in everybody's. */
+export const nodePath = (): string => `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/sbin:/sbin`;
+
+/** Runs on this machine. `enter` starts them elsewhere: a network namespace, in tests. `path`: as in PATH. */
+export function systemCommands(
+  enter: (start: () => ChildProcess) => ChildProcess = (start) => start(),
+  path = SYSTEM_PATH,
+): Commands {
+  // Messages are compared, so they are in English.
+  const env = {PATH: path, LC_ALL: 'C'};
   return {
     run: ([program, ...args], stdin) =>
       new Promise((resolve, reject) => {
@@ -46,7 +61,7 @@ export function systemCommands(enter: (start: () => ChildProcess) => ChildProces
           encoding: 'utf8',
           maxBuffer: MAX_OUTPUT_BYTES,
           timeout: COMMAND_TIMEOUT_MS,
-          env: ENVIRONMENT,
+          env,
         } as const;
         const child = enter(() =>
           execFile(program, args, options, (error, stdout, stderr) => {
@@ -64,10 +79,10 @@ export function systemCommands(enter: (start: () => ChildProcess) => ChildProces
         child.stdin?.end(stdin ?? '');
       }),
     follow(argv, onOutput, onEnd) {
-      const [program, ...args] = mortal(argv);
+      const [program, ...args] = mortal(argv, env);
       let child: ChildProcess;
       try {
-        child = enter(() => spawn(program, args, {stdio: 'pipe', env: ENVIRONMENT}));
+        child = enter(() => spawn(program, args, {stdio: 'pipe', env}));
       } catch {
         // It ended before it began, which its user knows how to take: thrown from a timer it would end this process.
         setImmediate(onEnd);
@@ -98,15 +113,12 @@ export function systemCommands(enter: (start: () => ChildProcess) => ChildProces
   };
 }
 
-/** /usr/sbin is not in everybody's PATH; messages are compared, so they are in English. */
-const ENVIRONMENT = {PATH: `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/sbin:/sbin`, LC_ALL: 'C'};
-
 /**
  * A monitor whose parent was killed with -9 waits for the next event before it notices: setpriv has the kernel end it at
  * once (prctl(2), PR_SET_PDEATHSIG). Without util-linux's setpriv it lingers, which is no more than untidy.
  */
-function mortal(argv: readonly [string, ...string[]]): readonly [string, ...string[]] {
-  canBeMortal ??= spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true'], {env: ENVIRONMENT}).status === 0;
+function mortal(argv: readonly [string, ...string[]], env: {readonly PATH: string}): readonly [string, ...string[]] {
+  canBeMortal ??= spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true'], {env}).status === 0;
   return canBeMortal ? ['setpriv', '--pdeathsig', 'KILL', '--', ...argv] : argv;
 }
 let canBeMortal: boolean | null = null;

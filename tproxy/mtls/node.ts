@@ -4,7 +4,7 @@ import type {WorkloadEntry} from '../../sources/workload-table.ts';
 import {SallyportError} from '../../runtime/errors.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {LABELS, PORTS} from '../../runtime/names.ts';
-import {systemCommands} from '../capture/commands.ts';
+import {nodePath, systemCommands} from '../capture/commands.ts';
 import {DEFAULT_MARKS} from '../capture/marks.ts';
 import {place} from '../capture/topology.ts';
 import {createMtlsRules, type MtlsRules} from './capture/node-mtls.ts';
@@ -51,7 +51,7 @@ export class NodeMtls implements RunningMtls {
   /** The pods of other nodes; null: a file says. */
   readonly #cluster: KnowledgeSource | null;
   readonly #closing: (() => void)[] = [];
-  readonly #commands = systemCommands();
+  readonly #commands = systemCommands(undefined, nodePath());
   #peers: Peers | null = null;
   #own: readonly WorkloadEntry[] = [];
   #again: NodeJS.Timeout | null = null;
