@@ -78,8 +78,8 @@ const FREE_FIELDS: readonly string[] = ['terminationMessagePolicy', 'resources',
  * make one that does nothing and ends well.
  */
 const LAST_WORDS = '/dev/termination-log';
-/** Where service account tokens and cloud identities are mounted into every container. */
-const FREE_MOUNTS = '/var/run/secrets/';
+/** Where service account tokens and cloud identities are mounted into every container; images have /var/run as a link to /run. */
+const FREE_MOUNTS = '/run/secrets/';
 /**
  * What cloud identities and telemetry put into every container, which nothing of ours reads. Everything else is refused: by PATH,
  * NODE_OPTIONS, LD_PRELOAD, GLIBC_TUNABLES, HOSTALIASES and whatever a library reads next, the program would be another.
@@ -120,9 +120,24 @@ function withoutVersion({name, value, valueFrom}: EnvVar): unknown {
 }
 
 function sameMounts(found: readonly VolumeMount[], wanted: readonly VolumeMount[]): boolean {
-  // The runtime follows `..`; the API server lets it through.
-  const others = found.filter(({mountPath}) => !posix.normalize(mountPath).startsWith(FREE_MOUNTS));
-  return same(others, wanted);
+  return same(
+    found.filter((one) => !isFree(one, found)),
+    wanted,
+  );
+}
+
+/** No other mount may be at, below or above it: a volume may hold a link, and what is mounted through that is anywhere. */
+function isFree(mount: VolumeMount, all: readonly VolumeMount[]): boolean {
+  const path = folderOf(mount);
+  return (
+    path.startsWith(FREE_MOUNTS) &&
+    all.every((other) => other === mount || (!folderOf(other).startsWith(path) && !path.startsWith(folderOf(other))))
+  );
+}
+
+/** With a slash at its end. The runtime follows `..`; the API server lets it through. */
+function folderOf({mountPath}: VolumeMount): string {
+  return posix.normalize(`/${mountPath}/`).replace(/^\/var\/run\//, '/run/');
 }
 
 /** As JSON: the order of keys says nothing. */

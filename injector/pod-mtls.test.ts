@@ -48,7 +48,7 @@ describe('a pod that captures itself and speaks mTLS', () => {
     expect(mtls).toEqual({
       identity: {
         ...{kind: 'issued', host: 'sallyport-issuer.sallyport.svc', port: 15085},
-        ...{caFile: '/run/secrets/sallyport-mtls/issuer-ca.crt', tokenFile: '/run/secrets/sallyport-mtls/token'},
+        ...{caFile: '/etc/sallyport/mtls/issuer-ca.crt', tokenFile: '/etc/sallyport/mtls/token'},
       },
       ...{trustDomain: 'cluster.local', defaultMode: 'Off', cidrs: [], peersFile: null},
     });
@@ -64,6 +64,28 @@ describe('a pod that captures itself and speaks mTLS', () => {
       volumeMounts.some(({name}) => name === 'sallyport-mtls'),
     );
     expect(mounting.map(({name}) => name)).toEqual(['sallyport-proxy']);
+  });
+
+  test.each<[string, string[], boolean]>([
+    ['over its token and its CA', ['/etc/sallyport/mtls/'], false],
+    ['above them', ['/etc/sallyport'], false],
+    ['over one of them', ['/etc/sallyport/mtls/token'], false],
+    ['over its keys, which are in /run', ['/run/sallyport/ca'], false],
+    ['over them by the way that images have it', ['/var/run/sallyport/ca'], false],
+    ['over what is above them', ['/var/run/secrets/../sallyport'], false],
+    ['where accounts have their tokens', ['/var/run/secrets/kubernetes.io/serviceaccount'], true],
+    ['there, as it is without a link', ['/run/secrets/eks.amazonaws.com/serviceaccount'], true],
+    ['in another volume, whose link leads anywhere', ['/var/run/secrets/x', '/run/secrets/x/link'], false],
+    ['over another one', ['/var/run/secrets/x', '/run/secrets/x/'], false],
+    ['above another one', ['/var/run/secrets/x/y', '/var/run/secrets/'], false],
+  ])('with a mount of its author’s %s (%j): taken is %s', (_title, paths, taken) => {
+    const one = made(pod({[MTLS]: 'Strict'}));
+    const proxy = named(one, 'sallyport-proxy');
+    for (const mountPath of paths) proxy.volumeMounts!.push({name: 'own', mountPath});
+    const done = inject(one, OPEN, ON);
+    expect(done.kind).toBe(taken ? 'inject' : 'refuse');
+    if (done.kind === 'refuse')
+      expect(done.messages.join()).toMatch(/sallyport-proxy is not as it is put in \(volumeMounts\)/);
   });
 
   test('gives its proxy raw sockets, and what it needs to be nobody but itself', () => {

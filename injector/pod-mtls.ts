@@ -16,7 +16,8 @@ export interface PodMtlsParts {
 }
 
 const VOLUME = 'sallyport-mtls';
-const PATH = '/run/secrets/sallyport-mtls';
+/** Where nobody else may mount anything (placed.ts). */
+const PATH = '/etc/sallyport/mtls';
 /** The kubelet renews it; a stolen one is of use for so long, and nowhere but at the issuer. */
 const TOKEN_SECONDS = 3_600;
 
