@@ -65,6 +65,22 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     tests: TABLE,
   },
   {
+    name: 'what a held Strict pod says to a Service crosses the wire in plain',
+    guards: 'MTLS: what kube-proxy translates behind the relay is not wrapped, so it is refused',
+    file: 'tproxy/mtls/capture/node-table.ts',
+    find: '${ip} daddr @away${set} ${refused}`',
+    replace: '${ip} daddr @away${set} accept`',
+    tests: TABLE,
+  },
+  {
+    name: 'a held pod that is not enrolled reaches a Strict one of its node in plain',
+    guards: 'MTLS: Strict refuses plain',
+    file: 'tproxy/mtls/capture/node-table.ts',
+    find: '`${ip} daddr @strict${set} ${refused}`',
+    replace: '`${ip} daddr @strict${set} accept`',
+    tests: TABLE,
+  },
+  {
     name: 'what a pod had open before it was Strict goes on in plain',
     guards: 'MTLS: a change of mode reaches what lives',
     file: 'tproxy/mtls/capture/node-table.ts',

@@ -26,7 +26,13 @@ const servers: Server[] = [];
 /** Of a test that fails too: nothing may keep the process. */
 const sockets = new Set<Socket>();
 
+/** Addresses of a Service, translated on node a as kube-proxy does: port 80 to c's 8080, 81 to its 9090, which is left plain. */
+const SERVICE = ['10.96.0.10', 'fd96::10'] as const;
+const PLAIN_PORT = 9090;
+
 const entry = (name: NodeName): object => ({
+  // Pod c takes both, so that what reached it in plain would be served.
+  ...(name === 'c' ? {mtls: 'Permissive', mtlsPlainPorts: [PLAIN_PORT]} : {}),
   ips: podIps(name),
   namespace: 'shop',
   name,
@@ -57,6 +63,7 @@ async function start(name: NodeName): Promise<void> {
     tproxyCommand([
       ...['--capture', 'node', '--policy', join(at, 'policy.yaml'), '--workloads', join(at, 'own.yaml')],
       ...['--ca-dir', join(at, 'ca'), '--resolver', '9.9.9.9', '--workers', '1', '--log-format', 'json'],
+      ...['--service-cidr', SERVICE.map((ip, family) => `${ip}/${family === 0 ? 32 : 128}`).join(',')],
       ...['--mtls', '--mtls-identity', join(at, 'identity'), '--mtls-peers', join(at, 'peers.yaml')],
       ...['--mtls-cidr', '10.77.0.0/16=Strict,fd77::/32=Strict', '--drain-deadline', '1'],
     ]),
@@ -93,6 +100,10 @@ beforeAll(async () => {
               {
                 name: 'b',
                 to: {cidrs: [`${podIps('b')[0]}/32`, `${podIps('b')[1]}/128`], ports: [8080], schemes: ['http']},
+              },
+              {
+                name: 'service',
+                to: {cidrs: [`${SERVICE[0]}/32`, `${SERVICE[1]}/128`], ports: [80, 81], schemes: ['http']},
               },
             ],
           }
@@ -144,6 +155,37 @@ describe('sallyport tproxy --mtls', () => {
       expect(packets).not.toContain('the-secret');
       expect(await curl('c', url)).toBe('the-secret');
       expect(seen).toEqual([podIps('a')[family], podIps('c')[family]]);
+    },
+    60_000,
+  );
+
+  it.each([{family: 0}, {family: 1}])(
+    'says nothing in plain for a held Strict pod where a Service leads to another node, to a server that would take it, family $family',
+    async ({family}) => {
+      const ip = podIps('c')[family]!;
+      const [protocol, at] = family === 0 ? ['ip', ip] : ['ip6', `[${ip}]`];
+      for (const port of [8080, PLAIN_PORT]) {
+        const server = createHttpServer((_request, response) => void response.end('the-secret'));
+        servers.push(server);
+        await listenIn(labs.labs.c.pod('app').path, server, ip, port);
+      }
+      const translation = `table ${protocol} kube {
+        chain output {
+          type nat hook output priority -100
+          ${protocol} daddr ${SERVICE[family]} tcp dport 80 dnat to ${at}:8080
+          ${protocol} daddr ${SERVICE[family]} tcp dport 81 dnat to ${at}:${PLAIN_PORT}
+        }
+      }`;
+      const added = await labs.labs.a.exec('node', ['nft', '-f', '-'], {stdin: translation});
+      expect(added.stderr).toBe('');
+      const service = family === 0 ? SERVICE[0] : `[${SERVICE[1]}]`;
+      const refused = await labs.record();
+      expect(await curl('a', `http://${service}:80/`)).not.toContain('the-secret');
+      expect(await refused()).not.toContain('the-secret');
+      // The control: by the same way, over a port that is left plain, it is served, and can be read.
+      const ended = await labs.record();
+      expect(await curl('a', `http://${service}:81/`)).toBe('the-secret');
+      expect(await ended()).toContain('the-secret');
     },
     60_000,
   );

@@ -73,6 +73,20 @@ describe('the table', () => {
     expect(rules.findIndex((rule) => /goto (in|out)bound/.test(rule))).toBeGreaterThan(spoofed);
   });
 
+  // A ClusterIP is a pod's address behind kube-proxy alone, when the relay has dialled it in plain.
+  test('of what the relay dials in plain nothing touches a Strict pod, but on plain ports and between enrolled pods of here', () => {
+    const rules = chain('relayed').filter((rule) => !rule.includes('ip6 '));
+    expect(rules).toEqual([
+      'type filter hook output priority filter; policy accept;',
+      'meta mark & 0xffff0000 != 0x5a120000 accept',
+      'meta l4proto tcp ip daddr . th dport @plain4 accept',
+      'ip saddr @here4 ip daddr @here4 accept',
+      'ip daddr @strict4 meta l4proto tcp counter name mtls_unwrapped reject with tcp reset',
+      'ip saddr @here4 ip saddr @strict4 ip daddr @away4 meta l4proto tcp counter name mtls_unwrapped reject with tcp reset',
+      'ip daddr @closed4 ip daddr != @known4 counter name mtls_unknown drop',
+    ]);
+  });
+
   test('a change of members is told by elements, and nothing where nothing changed', () => {
     expect(mtlsChanges(CAPTURE, CAPTURE)).toEqual([]);
     const [first, ...rest] = CAPTURE.members;

@@ -9,6 +9,9 @@
  *   5. from an enrolled pod of this node to one elsewhere: TCP to the same listener, which wraps
  *   6. of other protocols with ports, what touches a Strict pod is refused, the rest counted
  *   7. towards addresses of a Strict CIDR that nobody is known to have: dropped, until somebody is
+ *
+ * What the relay dials for a held pod is wrapped by the relay, which knows the address that the pod named. Where that is a
+ * Service's, kube-proxy makes a pod's of it afterwards: what then touches a Strict pod in plain is refused behind it.
  */
 import {isV6} from '../../capture/config.ts';
 import {hex, marking, type Marks} from '../../capture/marks.ts';
@@ -54,6 +57,7 @@ export const MTLS_COUNTERS = {
   mtls_passed_other: 'passed: UDP and the like between Permissive pods',
   mtls_spoofed:
     'dropped: the address of an enrolled pod of this node, from where that is not plugged in (or not yet known to be)',
+  mtls_unwrapped: 'refused: what the relay dialled for a held pod, in plain, to or from a Strict pod',
   mtls_unknown: 'dropped: an address of a Strict CIDR that nobody is known to have',
 } as const;
 
@@ -73,6 +77,7 @@ export function mtlsTable(capture: MtlsCapture): string {
       `${marking(capture).is(mtlsMark(capture.marks))} ct zone set ${MTLS_ZONE}`,
     ]),
     ...block('chain output', output(capture)),
+    ...block('chain relayed', relayed(capture)),
     ...block('chain prerouting', prerouting(capture)),
     ...block('chain replies', replies()),
     ...block('chain stale', ['meta l4proto tcp counter name mtls_midstream drop', REFUSED_OTHER]),
@@ -131,6 +136,21 @@ function output({marks}: MtlsCapture): string[] {
   return [
     'type route hook output priority mangle; policy accept;',
     `${marking({marks}).is(mtlsMark(marks))} ct state new ct mark set ct mark & ${hex(~mask >>> 0)} | ${hex(dialled)}`,
+  ];
+}
+
+/** Every packet of what is dialled plain for a held pod, behind kube-proxy's translation (nat output, -100). */
+function relayed(capture: MtlsCapture): string[] {
+  const refused = 'meta l4proto tcp counter name mtls_unwrapped reject with tcp reset';
+  return [
+    'type filter hook output priority filter; policy accept;',
+    `${marking(capture).isNot(capture.marks.dialled)} accept`,
+    ...both((ip, set) => `meta l4proto tcp ${ip} daddr . th dport @plain${set} accept`),
+    // As inbound(): of two enrolled pods of one node nothing is on a wire.
+    ...both((ip, set) => `${ip} saddr @here${set} ${ip} daddr @here${set} accept`),
+    ...both((ip, set) => `${ip} daddr @strict${set} ${refused}`),
+    ...both((ip, set) => `${ip} saddr @here${set} ${ip} saddr @strict${set} ${ip} daddr @away${set} ${refused}`),
+    ...both((ip, set) => `${ip} daddr @closed${set} ${ip} daddr != @known${set} counter name mtls_unknown drop`),
   ];
 }
 

@@ -2,7 +2,8 @@
 import {once} from 'node:events';
 import {createServer, type Server, type Socket} from 'node:net';
 import {afterAll, afterEach, beforeAll, beforeEach, describe, expect} from '@jest/globals';
-import {datagram, udpEcho} from '../../../test/lab/capture-rig.ts';
+import {PORTS} from '../../../runtime/names.ts';
+import {datagram, lineOf, membersOf, udpEcho} from '../../../test/lab/capture-rig.ts';
 import {connectIn, listenIn, udpIn, type LabPod} from '../../../test/lab/index.ts';
 import {
   createMtlsCluster,
@@ -13,6 +14,7 @@ import {
 } from '../../../test/lab/mtls/nodes.ts';
 import {labTest} from '../../../test/lab/require.ts';
 import {until} from '../../../test/waiting.ts';
+import {connectTransparent, listenTransparent, reset} from '../../capture/sockets.ts';
 
 const it = labTest('nft');
 const FAMILIES = [{family: 4 as const}, {family: 6 as const}];
@@ -53,6 +55,27 @@ async function untilCounted(node: MtlsNode, counter: string, act: () => void): P
     () => counted(node, counter),
     (now) => now > before,
   );
+}
+
+/** Takes what the capture of the node hands over, allows all of it, and dials it as the relay does where mTLS has no part in it. */
+async function relayOn(node: MtlsNode, family: 4 | 6): Promise<{taken: number}> {
+  const relay = {taken: 0};
+  const server = createServer((near) => {
+    relay.taken++;
+    const source = {ip: near.remoteAddress!, port: near.remotePort!};
+    const destination = {ip: near.localAddress!, port: near.localPort!};
+    const far = node.lab.inside('node', () => connectTransparent({source, destination}));
+    sockets.add(near).add(far);
+    near.on('error', () => far.destroy());
+    far.on('error', () => reset(near));
+    near.pipe(far).pipe(near);
+  });
+  servers.push(server);
+  const options = {port: PORTS.captured, transparent: true, reusePort: true, backlog: 16};
+  const ip = family === 4 ? '0.0.0.0' : '::';
+  server.listen({fd: node.lab.inside('node', () => listenTransparent({ip, ...options}))});
+  await once(server, 'listening');
+  return relay;
 }
 
 /** A plain connection of two pods, greeted both ways, before anybody is enrolled. */
@@ -176,6 +199,35 @@ describe.each(FAMILIES)('a Strict pod, IPv$family', ({family}) => {
     expect(error.code).toBe('ECONNRESET');
     expect(heard).toEqual([]);
     expect(b.said.join()).toContain('plain, from an address that is not enrolled, to a Strict pod');
+  }, 90_000);
+
+  it('nor by one that a policy holds: what the relay dials for it is refused too', async () => {
+    const to = {ip: ipOf('b', family), port: PORT};
+    const server = createServer((socket) =>
+      socket.on('error', () => undefined).end(`served ${socket.remoteAddress}\n`),
+    );
+    servers.push(server);
+    await listenIn(b.pod.path, server, to.ip, to.port);
+    await b.capture.update(membersOf(neighbour));
+    const relay = await relayOn(b, family);
+    try {
+      const ask = (): Promise<string> => {
+        const client = connectIn(neighbour.path, to);
+        sockets.add(client);
+        return lineOf(client);
+      };
+      // The control: it is held, allowed, and reaches the pod that is not Strict.
+      expect(await ask()).toBe(`served ${neighbour.ips[family === 4 ? 0 : 1]}`);
+      await cluster.enrol({b: {mode: 'Strict', plainPorts: [PORT]}});
+      expect(await ask()).toBe(`served ${neighbour.ips[family === 4 ? 0 : 1]}`);
+      const before = await counted(b, 'mtls_unwrapped');
+      await cluster.enrol({b: {mode: 'Strict'}});
+      expect(await ask()).toBe('ECONNRESET');
+      expect(await counted(b, 'mtls_unwrapped')).toBeGreaterThan(before);
+      expect(relay.taken).toBe(3);
+    } finally {
+      await b.capture.update([]);
+    }
   }, 90_000);
 
   it('is nobody else: what a pod beside it says under its address is dropped, not wrapped as its', async () => {
