@@ -117,6 +117,16 @@ describe('is refused, since a container could be the proxy to its rules:', () =>
       pod({}, {dnsPolicy: 'None', dnsConfig: {nameservers: ['203.0.113.9']}}),
       /dnsConfig names the resolver/,
     ],
+    [
+      'processes that everybody in it sees, of which root may end the proxy and take its ports',
+      pod({}, {shareProcessNamespace: true}),
+      /shareProcessNamespace is true: .* Leave it out/,
+    ],
+    [
+      'an ephemeral container among the processes of the proxy',
+      pod({}, {ephemeralContainers: [{name: 'debug', targetContainerName: 'sallyport-proxy'}]}),
+      /debug runs among the processes of sallyport-proxy/,
+    ],
     ['the keys', pod({volumeMounts: [{name: 'sallyport-run', mountPath: '/x'}]}), /mounts sallyport-run/],
     [
       'an ephemeral container of that user',
@@ -141,6 +151,15 @@ describe('is refused, since a container could be the proxy to its rules:', () =>
       expect(refusal(dressed)).toMatch(new RegExp(`${name} is not as it is put in \\(env\\)`));
     },
   );
+
+  test('processes that are shared are nothing to it where the node captures, or where it is not ours', () => {
+    const shared = pod({}, {shareProcessNamespace: true});
+    shared.metadata.labels = {'sallyport.dev/mode': 'tproxy'};
+    expect(refusal(shared)).toBe('inject');
+    const debugged = pod({}, {shareProcessNamespace: false});
+    debugged.spec.ephemeralContainers = [{name: 'debug', targetContainerName: 'app'}];
+    expect(refusal(debugged)).toBe('inject');
+  });
 
   test('and where the node captures, our names give nobody NET_ADMIN', () => {
     const dressed = pod(

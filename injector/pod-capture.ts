@@ -13,6 +13,7 @@ const RULES = 'sallyport-capture';
 const PROXY = 'sallyport-proxy';
 /** In the order in which they start; the guard follows. */
 export const POD_CAPTURE_CONTAINERS = [RULES, PROXY] as const;
+const OURS: readonly unknown[] = POD_CAPTURE_CONTAINERS;
 /** What ours may add. */
 export const RULES_NEED: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   [RULES, new Set(['NET_ADMIN'])],
@@ -143,6 +144,7 @@ export function keepUser(container: Container): void {
 export function waysToBeTheProxy(container: Container, pod: Pod): string[] {
   const {name, securityContext = {}, volumeMounts = []} = container;
   const user = securityContext.runAsUser ?? pod.spec.securityContext?.runAsUser;
+  const target = container['targetContainerName'];
   const added = (securityContext.capabilities?.add ?? []).map((one) => one.toUpperCase().replace(/^CAP_/, ''));
   return [
     // What user an image runs as is not seen here.
@@ -155,10 +157,22 @@ export function waysToBeTheProxy(container: Container, pod: Pod): string[] {
       ? [`container ${name} allows privilege escalation: a program could run as another user. Leave it out.`]
       : []),
     ...(added.includes('SETUID') ? [`container ${name} adds SETUID: it becomes any user. Leave it out.`] : []),
+    ...(OURS.includes(target)
+      ? [`container ${name} runs among the processes of ${String(target)}, which is ours. Name another target.`]
+      : []),
     ...(volumeMounts.some((mount) => mount.name === POD_RUN_VOLUME)
       ? [`container ${name} mounts ${POD_RUN_VOLUME}, which holds the proxy's keys. Leave it out.`]
       : []),
   ];
+}
+
+/** Root in another container has CAP_KILL by default, and binds what the proxy has left. */
+export function sharedProcesses({spec}: Pod): string[] {
+  return spec['shareProcessNamespace'] === true
+    ? [
+        'shareProcessNamespace is true: a container could end the proxy and take its ports. Leave it out, or let the node capture the pod.',
+      ]
+    : [];
 }
 
 /** The rules of such a pod let it speak to the resolvers of its resolv.conf, and its proxy believes them: its author may not name them. */

@@ -4,7 +4,14 @@
  */
 import type {Mode} from './choice.ts';
 import {containersOf, type Container, type Pod} from './pod.ts';
-import {capturesItself, otherResolvers, POD_CAPTURE_CONTAINERS, RULES_NEED, waysToBeTheProxy} from './pod-capture.ts';
+import {
+  capturesItself,
+  otherResolvers,
+  POD_CAPTURE_CONTAINERS,
+  RULES_NEED,
+  sharedProcesses,
+  waysToBeTheProxy,
+} from './pod-capture.ts';
 import {nodeErrands} from './slip-deputy.ts';
 import {hostDoors} from './slip-host.ts';
 import {ISTIO_CONTAINERS, ISTIO_NEEDS, outOfTheMesh, wearsIstiosUser} from './slip-mesh.ts';
@@ -37,7 +44,7 @@ export function waysToSlip(pod: Pod, mode: Mode): string[] {
         ...hostDoors(pod),
         ...nodeErrands(pod),
         ...otherNetworks(pod),
-        ...(capturesItself(pod) ? otherResolvers(pod) : []),
+        ...(capturesItself(pod) ? [...otherResolvers(pod), ...sharedProcesses(pod)] : []),
         ...containersOf(pod).flatMap((one) => {
           if (!capturesItself(pod)) return privileges(one);
           // Ours are compared with what we write (placed.ts).
