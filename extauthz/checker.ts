@@ -148,6 +148,7 @@ function ask(
     const {decision, authorization} = withCredentials(
       throughItsParent(judged, asker.via),
       asker.addsCredentials,
+      attributes.http === null ? null : attributes.http.method,
       () => sendsFor(peer, request.workload, services.hops),
       services.authorization,
     );

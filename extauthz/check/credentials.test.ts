@@ -72,6 +72,16 @@ describe('the credentials of a parent', () => {
     expect([letsThrough(answer), sent]).toEqual([true, []]);
   });
 
+  test.each(['TRACE', 'trace'])(
+    'are not sent with %s, which the parent itself would answer with all that it got',
+    (method) => {
+      const asked = {host: SITE, method, headers: {'max-forwards': '0'}};
+      const {answer, sent} = added(asked, policy());
+      expect([letsThrough(answer), answer.decision.reason, sent]).toEqual([false, 'UpstreamUnreachable', []]);
+      expect(letsThrough(added(asked, policy(''), {corp: null}).answer)).toBe(true);
+    },
+  );
+
   test('that could not be read are a refusal, and not a request without them', () => {
     const {answer} = added({host: SITE}, policy(), {});
     expect([letsThrough(answer), answer.decision.reason]).toEqual([false, 'UpstreamUnreachable']);

@@ -42,11 +42,12 @@ export function sendsFor(peer: string | null, workload: EgressRequest['workload'
 
 /**
  * What is added to an allowed request of an Envoy that leaves credentials to us; without those that its parent wants, a refusal.
- * `entitled`: see sendsFor.
+ * `entitled`: see sendsFor. `method`: null of what is no request.
  */
 export function withCredentials(
   decision: Decision,
   adds: boolean,
+  method: string | null,
   entitled: () => boolean,
   authorizations: Authorizations,
 ): {readonly decision: Decision; readonly authorization: string | null} {
@@ -54,6 +55,15 @@ export function withCredentials(
   if (!adds || decision.verdict !== 'allow' || via.kind !== 'proxy') return {decision, authorization: null};
   const authorization = authorizations(via.proxy);
   if (authorization === null) return {decision, authorization};
+  // With `Max-Forwards: 0` the parent answers by all that it was sent (RFC 9110 §9.3.8); some read the method in any case.
+  if (method?.toUpperCase() === 'TRACE')
+    return {
+      decision: unreachable(
+        decision,
+        `A TRACE is not sent with the credentials of UpstreamProxy ${via.proxy}, which would answer with them.`,
+      ),
+      authorization: null,
+    };
   if (authorization !== undefined && entitled()) return {decision, authorization};
   if (authorization !== undefined)
     return {

@@ -44,12 +44,21 @@ const is = (exact: string): Value => ({string_match: {exact}});
 
 /** Few proxies pass an Upgrade on. */
 const NO_UPGRADE: Value = {name: 'upgrade', present_match: true, invert_match: true};
+/** By TRACE the parent may answer with all that it was sent, its credentials included (RFC 9110 §9.3.8). */
+const NO_TRACE: Value = {
+  name: ':method',
+  string_match: {exact: 'TRACE', ignore_case: true},
+  invert_match: true,
+};
+/** A sidecar believes a pod's x-forwarded-proto, and what is in `:scheme` is in the URL: the parent would dial by TLS what was asked about as plain HTTP. */
+const IS_HTTP: Value = {name: ':scheme', string_match: {exact: 'http'}};
+const AS_URL = [NO_UPGRADE, NO_TRACE, IS_HTTP];
 /** Where the parent reads the right port out of the URL, for one without means 80; for the rest of the requests a CONNECT says it. */
 const portIsSaid = (answered: readonly Value[]): readonly Value[] => [
-  {dynamic_metadata: [...answered, says('connect', {string_match: {suffix: ':80'}})], headers: [NO_UPGRADE]},
+  {dynamic_metadata: [...answered, says('connect', {string_match: {suffix: ':80'}})], headers: AS_URL},
   {
     dynamic_metadata: answered,
-    headers: [NO_UPGRADE, {name: ':authority', string_match: {safe_regex: {regex: '.*:[0-9]+'}}}],
+    headers: [...AS_URL, {name: ':authority', string_match: {safe_regex: {regex: '.*:[0-9]+'}}}],
   },
 ];
 

@@ -168,6 +168,12 @@ describe('an egress gateway that sends through corporate proxies', () => {
       60_000,
     );
 
+    it('TRACE goes by CONNECT: the parent itself would answer it by all that it was sent, its password included', async () => {
+      const {answer} = await world.tried('-X', 'TRACE', '-H', 'Max-Forwards: 0', 'http://secure.test/public/t');
+      expect(answer[1]).not.toContain(basic(USER.password));
+      expect(asked()).toEqual(['secure: CONNECT secure.test:80']);
+    }, 60_000);
+
     it('what is carried unread goes by its SNI, other bytes by their address', async () => {
       expect(await world.tried('--cacert', world.ca.bundle, 'https://sealed.test/s')).toMatchObject({
         reached: ['sealed.test/s'],

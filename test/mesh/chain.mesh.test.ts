@@ -250,6 +250,30 @@ describe('a mesh that sends through corporate proxies', () => {
       60_000,
     );
 
+    it.each(['TRACE', 'trace'])(
+      '%s goes by CONNECT: the parent itself would answer it by all that it was sent, its password included',
+      async (method) => {
+        const {answer} = await world.tried('-X', method, '-H', 'Max-Forwards: 0', 'http://squid-auth.test/t');
+        expect(answer[1]).not.toContain(basic(USER.password));
+        // Envoy knows no method in other letters, and asks nobody.
+        expect(asked()).toEqual(method === 'TRACE' ? ['squid-auth: CONNECT squid-auth.test:80'] : []);
+      },
+      60_000,
+    );
+
+    it.each([
+      ['https', 'CONNECT squid.test:80'],
+      // Envoy knows two schemes.
+      ['ftp', 'GET http://squid.test/x'],
+    ])(
+      'X-Forwarded-Proto: %s of a client does not make the parent dial by TLS, where plain HTTP was asked about',
+      async (scheme, what) => {
+        await world.tried('-H', `X-Forwarded-Proto: ${scheme}`, 'http://squid.test/x');
+        expect(asked()).toEqual([`squid: ${what}`]);
+      },
+      60_000,
+    );
+
     it('no password is in what a program of the pod could read from Envoy', async () => {
       const dump = await mesh.envoy.admin('/config_dump');
       for (const secret of [USER.password, basic(USER.password)]) expect(dump).not.toContain(secret);

@@ -65,7 +65,7 @@ export async function startSquid(lab: Lab, dir: string, resolver: string, option
 
 /** With `debug_options 11,2` each request is in the log when it comes, a tunnel too (access.log has it when it ends); what squid asks for itself begins with a slash. */
 const squidAsked = (log: string): readonly string[] =>
-  [...log.matchAll(/^(GET|HEAD|POST|PUT|CONNECT|OPTIONS) ([^/\s]\S*) HTTP\/1/gm)].map(
+  [...log.matchAll(/^(GET|HEAD|POST|PUT|CONNECT|OPTIONS|TRACE) ([^/\s]\S*) HTTP\/1/gm)].map(
     ([, method, target]) => `${method} ${target}`,
   );
 

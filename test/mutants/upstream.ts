@@ -129,6 +129,14 @@ export const UPSTREAM_MUTANTS: readonly Mutant[] = [
     tests: PARENT,
   },
   {
+    name: 'TRACE goes to the parent itself, which echoes its credentials',
+    guards: '9: secrets',
+    file: 'tproxy/upstream/exchange.ts',
+    find: ' || isEchoed(method)',
+    replace: '',
+    tests: PARENT,
+  },
+  {
     name: "a parent's refusal is taken to its next endpoint",
     guards: 'POLICY: a parent that refuses; its answer is final',
     file: 'tproxy/upstream/parent.ts',

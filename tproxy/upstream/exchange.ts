@@ -14,6 +14,12 @@ import type {Share} from './shares.ts';
 /** RFC 9110 §9.2.2: sending these twice asks for nothing more than sending them once. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
+/**
+ * With `Max-Forwards: 0` a parent answers TRACE itself, by all that it was sent: its credentials too (RFC 9110 §9.3.8; as squid
+ * did, CVE-2025-62168). Some parents read the method in any case.
+ */
+const isEchoed = (method: string): boolean => method.length === 5 && method.toUpperCase() === 'TRACE';
+
 export class UpstreamExchange implements Exchange, Carried {
   readonly #pool: LegPool;
   readonly #parents: Parents;
@@ -44,11 +50,12 @@ export class UpstreamExchange implements Exchange, Carried {
 
   /** Finds a leg. Of the handlers only dialled() may be called before this returns. */
   start(fresh: boolean): void {
-    const {client, upgrade} = this.#request;
+    const {client, upgrade, method} = this.#request;
     const carriage = carriageOf(
       this.#route,
       this.#parents,
-      upgrade !== null || (client === 'h2' && this.#route.scheme === 'http'),
+      // A WebSocket needs a tunnel (RFC 6455 §4.1).
+      upgrade !== null || (client === 'h2' && this.#route.scheme === 'http') || isEchoed(method),
     );
     if ('reason' in carriage) {
       process.nextTick(() => this.#failed(carriage));

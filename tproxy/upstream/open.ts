@@ -38,8 +38,8 @@ export interface Opener {
   open(target: OpenTarget, done: (result: OpenResult) => void): {cancel(): void};
 }
 
-/** What a route's `via` comes to; a parent that is not there is a failure, never direct. `upgrade`: a WebSocket needs a tunnel (RFC 6455 §4.1). */
-export function carriageOf(route: Route, parents: Parents, upgrade: boolean): Carriage | Failure {
+/** What a route's `via` comes to; a parent that is not there is a failure, never direct. `tunnelled`: only through a tunnel, whatever the scheme. */
+export function carriageOf(route: Route, parents: Parents, tunnelled: boolean): Carriage | Failure {
   const {via} = route;
   switch (via.kind) {
     case 'direct':
@@ -49,7 +49,7 @@ export function carriageOf(route: Route, parents: Parents, upgrade: boolean): Ca
     case 'proxy': {
       const parent = parents.find(via.proxy);
       if ('reason' in parent) return parent;
-      if (route.scheme === 'http' && via.sends === 'name' && !upgrade) return {kind: 'absolute', parent};
+      if (route.scheme === 'http' && via.sends === 'name' && !tunnelled) return {kind: 'absolute', parent};
       return {kind: 'tunnel', parent, sends: via.sends};
     }
   }

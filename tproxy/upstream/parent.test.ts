@@ -191,6 +191,26 @@ describe('credentials', () => {
     expect(received[0]).toContain(line);
   });
 
+  test.each(['TRACE', 'trace'])(
+    'are not sent with %s, which the parent itself would answer with all that it got',
+    async (method) => {
+      const {server} = rawServer(() => OK);
+      const port = await listening(server);
+      // RFC 9110 §9.3.8, with `Max-Forwards: 0` from the parent itself; to CONNECT it opens the tunnel.
+      const echoed: string[] = [];
+      const proxy = connectProxy((head) => {
+        if (head.startsWith('CONNECT ')) return null;
+        echoed.push(head);
+        return `HTTP/1.1 200 OK\r\nContent-Type: message/http\r\nContent-Length: ${head.length}\r\n\r\n${head}`;
+      });
+      const upstream = through(parent([await listening(proxy.server)], {credentials}));
+      const to = route(port, {...via('name'), scheme: 'http'});
+      const got = await send(upstream, to, request({method, headers: ['Max-Forwards', '0']}));
+      expect([got.failure, got.body, echoed]).toEqual([null, 'ok', []]);
+      expect(proxy.heads[0]).toMatch(`CONNECT a.test:${port} `);
+    },
+  );
+
   test('are in no message', async () => {
     const proxy = connectProxy(() => 'HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
     const got = await send(through(parent([await listening(proxy.server)], {credentials})), route(443, via('name')));
