@@ -1,7 +1,10 @@
+import {once} from 'node:events';
+import {connect, createServer, type AddressInfo} from 'node:net';
 import {describe, expect, test} from '@jest/globals';
 import {parseWorkloads} from '../../sources/workload-table.ts';
 import {heardJournal} from './identity/testing.ts';
 import type {MtlsState} from './node.ts';
+import {IN_POD, ON_NODE} from './place.ts';
 import {WorkerMtls} from './worker.ts';
 
 const POD = '10.0.0.1';
@@ -15,7 +18,7 @@ const STATE: MtlsState = {
   whole: false,
 };
 
-const worker = (): WorkerMtls =>
+const worker = (place = ON_NODE): WorkerMtls =>
   new WorkerMtls(
     {
       identity: {kind: 'files', dir: '/nowhere'},
@@ -24,6 +27,7 @@ const worker = (): WorkerMtls =>
     STATE,
     heardJournal().journal,
     () => undefined,
+    place,
   );
 const fail = (error: Error): void => {
   throw error;
@@ -57,6 +61,40 @@ describe('a worker that does not know everybody yet', () => {
     mtls.apply(STATE);
     expect(mtls.isPeer('10.0.1.1')).toBe(true);
     mtls.close();
+  });
+});
+
+describe('a living connection', () => {
+  const alive = async (destination: string): Promise<boolean> => {
+    const server = createServer((far) => far.on('error', () => undefined).resume()).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const {port} = server.address() as AddressInfo;
+    const mtls = worker({...IN_POD, dialPlain: () => connect(port, '127.0.0.1')});
+    mtls.apply({...STATE, whole: true});
+    const endpoints = {source: {ip: POD, port: 1}, destination: {ip: destination, port: 80}};
+    const socket = mtls.dial({...endpoints, allowHalfOpen: true});
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    const peer = parseWorkloads(
+      JSON.stringify([{ips: ['10.0.1.1'], namespace: 'shop', name: 'b', uid: 'uid-b', labels: {}}]),
+      'the test',
+    );
+    mtls.apply({...STATE, entries: [...STATE.entries, ...peer], whole: true});
+    mtls.apply({...STATE, entries: [...STATE.entries, ...peer], whole: true});
+    const lives = !socket.destroyed;
+    socket.destroy();
+    server.close();
+    mtls.close();
+    return lives;
+  };
+
+  // By a Service with itself behind it, say: every pod that came or went in the cluster cut it.
+  test('of a Strict pod to itself is not cut by changes of others', async () => {
+    expect(await alive(POD)).toBe(true);
+  });
+
+  test('in plain is cut where its peer becomes a Strict pod of another place', async () => {
+    expect(await alive('10.0.1.1')).toBe(false);
   });
 });
 

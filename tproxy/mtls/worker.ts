@@ -49,8 +49,6 @@ export class WorkerMtls {
       enrolment: () => this.#enrolment,
       isHere: (address) => this.#state.here.has(address),
       identityOf: (address) => this.#identityOf(address),
-      // A node's own connections are the rules' to let by; nobody else may.
-      mayBePlain: () => false,
       dial: (source, destination) => place.dial(source, destination, this.#state.here),
       journal: boundedNotices(journal),
       count,

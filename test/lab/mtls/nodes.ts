@@ -125,7 +125,6 @@ async function startNode(
     enrolment: () => enrolment(entries(table), {trustDomain: 'cluster.local', defaultMode: 'Off', cidrs: []}),
     isHere: (address) => pod.ips.includes(address),
     identityOf: () => node.identity,
-    mayBePlain: () => false,
     dial: (source, destination) => lab.inside('node', () => dialAs(source, destination)),
     journal: {notice: onNotice},
     count: (event) => void counts.set(event, (counts.get(event) ?? 0) + 1),

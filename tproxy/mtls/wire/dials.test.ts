@@ -12,7 +12,7 @@ test('what the relay dialled is cut where its peer is another, or it may not be 
     ['10.0.1.1', enrolled('b', 'Permissive')],
     ['10.0.1.2', enrolled('c', 'Permissive')],
   ]);
-  const dials = new Dials({enrolment: () => ({of: (ip) => table.get(ip) ?? null}), mayBePlain: () => false});
+  const dials = new Dials({enrolment: () => ({of: (ip) => table.get(ip) ?? null}), isHere: () => false});
   const follow = (ip: string, peerId: string | null): Socket => {
     const socket = new Socket();
     const way = {direction: 'out' as const, source: {ip: '10.0.0.1', port: 1}, destination: {ip, port: 80}};

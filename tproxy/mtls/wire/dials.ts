@@ -10,10 +10,10 @@ interface Dial {
 }
 
 export class Dials {
-  readonly #services: Pick<WireServices, 'enrolment' | 'mayBePlain'>;
+  readonly #services: Pick<WireServices, 'enrolment' | 'isHere'>;
   readonly #living = new Map<Socket, Dial>();
 
-  constructor(services: Pick<WireServices, 'enrolment' | 'mayBePlain'>) {
+  constructor(services: Pick<WireServices, 'enrolment' | 'isHere'>) {
     this.#services = services;
   }
 

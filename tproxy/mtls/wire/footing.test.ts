@@ -67,20 +67,18 @@ describe('whether a living connection would still be opened so', () => {
     ],
   ])('%s', (_what, direction, footing, a, b, outdated) => {
     expect(
-      isOutdated(
-        footing,
-        {direction, source: A, destination: B},
-        {enrolment: () => table(a, b), mayBePlain: () => false},
-      ),
+      isOutdated(footing, {direction, source: A, destination: B}, {enrolment: () => table(a, b), isHere: () => false}),
     ).toBe(outdated);
   });
 
-  test('who may be plain stays so', () => {
-    const services = {
-      enrolment: () => table(null, member('b', 'Strict')),
-      mayBePlain: (ip: string) => ip === A.ip,
-    };
-    expect(isOutdated(PLAIN, {direction: 'in', source: A, destination: B}, services)).toBe(false);
+  // What does not leave the node is not wrapped (ADR 22), nor what a pod says to itself: a change of any other pod must not cut it.
+  test.each<[string, 'in' | 'out', Enrolled | null, boolean]>([
+    ['plain between two enrolled pods of here goes on', 'out', member('a', 'Strict'), false],
+    ['but not of one that is not enrolled', 'out', null, true],
+    ['nor what came in from the wire', 'in', member('a', 'Strict'), true],
+  ])('%s', (_what, direction, a, outdated) => {
+    const services = {enrolment: () => table(a, member('b', 'Strict')), isHere: () => true};
+    expect(isOutdated(PLAIN, {direction, source: A, destination: B}, services)).toBe(outdated);
   });
 });
 

@@ -20,13 +20,16 @@ export interface Way {
 export function isOutdated(
   {protectedBy, peerId}: Footing,
   {direction, source, destination}: Way,
-  services: Pick<WireServices, 'enrolment' | 'mayBePlain'>,
+  services: Pick<WireServices, 'enrolment' | 'isHere'>,
 ): boolean {
   const enrolment = services.enrolment();
   if (protectedBy === 'mtls') return enrolment.of(direction === 'in' ? source.ip : destination.ip)?.spiffeId !== peerId;
   const server = enrolment.of(destination.ip);
   // Outside of the set, or a port that is left plain: nothing was promised.
-  if (server === null || server.plainPorts.has(destination.port) || services.mayBePlain(source.ip)) return false;
-  if (server.mode === 'Strict') return true;
-  return direction === 'out' && enrolment.of(source.ip)?.mode === 'Strict';
+  if (server === null || server.plainPorts.has(destination.port)) return false;
+  if (direction === 'in') return server.mode === 'Strict';
+  const client = enrolment.of(source.ip);
+  // Both are here: on no wire (ADR 22), or a pod that speaks to itself.
+  if (client !== null && services.isHere(source.ip) && services.isHere(destination.ip)) return false;
+  return server.mode === 'Strict' || client?.mode === 'Strict';
 }

@@ -9,16 +9,15 @@ import {ignore} from './joint.ts';
 import {wrongPeer} from './peer.ts';
 
 /**
- * In this order: 1. a port that is left plain, a pod that is not enrolled any more, and sources that may be plain: as it is, at
- * once. 2. A peer that is not enrolled: plain, at once, or refused (Strict). 3. The first bytes: our ClientHello is unwrapped;
- * everything else, and silence for `peekTimeoutMs`, is plain: passed (Permissive) or refused (Strict).
+ * In this order: 1. a port that is left plain, and a pod that is not enrolled any more: as it is, at once. 2. A peer that is not
+ * enrolled: plain, at once, or refused (Strict). 3. The first bytes: our ClientHello is unwrapped; everything else, and silence for
+ * `peekTimeoutMs`, is plain: passed (Permissive) or refused (Strict).
  */
 export function acceptInbound(carried: Carried): void {
   const {services, source, destination} = carried;
   const enrolment = services.enrolment();
   const own = enrolment.of(destination.ip);
-  if (own === null || own.plainPorts.has(destination.port) || services.mayBePlain(source.ip))
-    return plain(carried, null);
+  if (own === null || own.plainPorts.has(destination.port)) return plain(carried, null);
   const peer = enrolment.of(source.ip);
   if (peer === null) {
     if (own.mode === 'Permissive') plain(carried, null);

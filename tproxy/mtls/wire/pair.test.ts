@@ -53,7 +53,6 @@ const servicesOf = (here: Endpoint, port: () => number): WireServices => ({
   enrolment: () => ({of: (ip) => table.get(ip) ?? null}),
   isHere: (ip) => ip === here.ip,
   identityOf: (ip) => shown.get(ip) ?? null,
-  mayBePlain: () => false,
   dial: () => connect({port: port(), host: '127.0.0.1', allowHalfOpen: true}),
   journal: {notice: (_level, event, message) => void said.push(`${event} ${message}`)},
   count: () => undefined,

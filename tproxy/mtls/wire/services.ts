@@ -15,8 +15,6 @@ export interface WireServices {
   isHere(address: Address): boolean;
   /** What the pod at this address shows; null: there is none now. */
   identityOf(address: Address): Identity | null;
-  /** Sources that speak plain to Strict pods too: where the kubelet's probes come from, inside a pod. */
-  mayBePlain(source: Address): boolean;
   /** Dials under `source`: its address, and its port where that is not 0. Throws where no such socket can be made. */
   dial(source: Endpoint, destination: Endpoint): Socket;
   readonly journal: Pick<Journal, 'notice'>;

@@ -49,7 +49,6 @@ const wireOf = (limits: WireLimits): Wire =>
     enrolment: () => ({of: (ip) => table.get(ip) ?? null}),
     isHere: (ip) => ip === B.ip,
     identityOf: () => null,
-    mayBePlain: () => false,
     dial: () => {
       const socket = new Socket({allowHalfOpen: true});
       void dialling().then(() => socket.connect((program.address() as AddressInfo).port, '127.0.0.1'));
