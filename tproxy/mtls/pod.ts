@@ -1,5 +1,6 @@
 /** mTLS as the supervisor of a pod's own proxy runs it: the rules are there already (pod-rules), so it only knows who is who. */
 import type {Journal} from '../../runtime/journal.ts';
+import {stricter} from '../../sources/mtls-words.ts';
 import type {WorkloadEntry} from '../../sources/workload-table.ts';
 import {enrolment} from './enrolment.ts';
 import {openFileIdentity} from './identity/files.ts';
@@ -45,9 +46,10 @@ export class PodMtls implements RunningMtls {
 
   /** `told`: this pod; null: not known yet. */
   state(told: readonly WorkloadEntry[] | null): MtlsState {
-    const own = told ?? [];
+    const known = this.#peers?.known ?? [];
+    const own = (told ?? []).map((entry) => heldTo(entry, known));
     const here = new Map(own.flatMap(({ips, workload}) => ips.map((ip) => [ip, workload.uid] as const)));
-    const others = (this.#peers?.known ?? []).filter(({ips}) => !ips.some((ip) => here.has(ip)));
+    const others = known.filter(({ips}) => !ips.some((ip) => here.has(ip)));
     const entries = [...own, ...others];
     const who = enrolment(entries, this.#config);
     const identities = new Map<string, Identity>();
@@ -79,4 +81,17 @@ export class PodMtls implements RunningMtls {
     this.#peers?.close();
     return Promise.resolve();
   }
+}
+
+/**
+ * A pod by what it was made with, and by what is said of it now where that is stricter. Its ports stay, and one that was made
+ * without mTLS has no rules that would hand anything over.
+ */
+function heldTo(entry: WorkloadEntry, known: readonly WorkloadEntry[]): WorkloadEntry {
+  const {workload, mtls} = entry;
+  const made = mtls?.mode ?? null;
+  if (mtls === undefined || made === null || made === 'Off') return entry;
+  const now = known.find((one) => one.workload.uid === workload.uid)?.mtls?.mode ?? made;
+  const mode = stricter(made, now);
+  return mode === made ? entry : {...entry, mtls: {...mtls, mode}};
 }
