@@ -22,6 +22,14 @@ export const MTLS_POD_MUTANTS: readonly Mutant[] = [
     tests: TABLE,
   },
   {
+    name: 'a program takes the proxy’s ports while it is gone, and is spoken to in plain',
+    guards: 'MTLS: Strict fails closed while the proxy is away',
+    file: 'tproxy/mtls/capture/pod-table.ts',
+    find: 'counter name mtls_not_the_proxy drop`',
+    replace: 'counter name mtls_not_the_proxy accept`',
+    tests: TABLE,
+  },
+  {
     name: 'everybody may speak plain where the kubelet probes',
     guards: 'MTLS: probes come from the node',
     file: 'tproxy/mtls/capture/pod-table.ts',

@@ -227,6 +227,21 @@ describe('two pods of one node that capture themselves', () => {
     expect(await ended()).not.toContain('secret');
   }, 60_000);
 
+  it('take nothing plain any more once they are said to be Strict, and again what they took before', async () => {
+    const {ip4} = lab.pod('p');
+    put(join(dir, 'peers.yaml'), stringify(PODS.map((name) => ({...entry(name), mtls: 'Strict'}))));
+    await until(
+      () => talk('free', ip4, 8080),
+      (heard) => REFUSED.test(heard),
+    );
+    expect(await talk('a', ip4, 8080)).toMatch(HEARD);
+    put(join(dir, 'peers.yaml'), stringify(PODS.map(entry)));
+    await until(
+      () => talk('free', ip4, 8080),
+      (heard) => HEARD.test(heard),
+    );
+  }, 90_000);
+
   it('are not opened further: what listens on loopback alone is reached by nobody, nor are the proxy’s own ports', async () => {
     const {ip4} = lab.pod('b');
     expect(await talk('a', ip4, 8082)).toMatch(REFUSED);
@@ -276,6 +291,27 @@ describe('two pods of one node that capture themselves', () => {
     );
   }, 90_000);
 
+  it('are not ready before they have a certificate, and say so', async () => {
+    const {ip4} = lab.pod('p');
+    const readyz = async (): Promise<number> => {
+      const argv = ['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', `http://127.0.0.1:${PORTS.admin}/readyz`];
+      return Number((await lab.exec('p', argv)).stdout);
+    };
+    await until(readyz, (status) => status === 200);
+    await stop('p', 'SIGTERM');
+    rmSync(join(dir, 'p', 'identity'), {recursive: true});
+    mkdirSync(join(dir, 'p', 'identity'));
+    await start('p');
+    expect(await readyz()).toBe(503);
+    expect(await talk('free', ip4, 8080)).toMatch(REFUSED);
+    bring('p', testIdentity(ca, spiffeIdOf('p')));
+    await until(readyz, (status) => status === 200);
+    await until(
+      () => talk('a', ip4, 8080),
+      (heard) => HEARD.test(heard),
+    );
+  }, 90_000);
+
   it('let nothing in or out in plain while the proxy is dead, and a restart changes no rule', async () => {
     const {ip4} = lab.pod('b');
     const kernel = async (): Promise<string> => {
@@ -302,5 +338,43 @@ describe('two pods of one node that capture themselves', () => {
     expect(await talk('a', ip4, 8080)).toMatch(HEARD);
     expect(await talk('b', lab.pod('a').ip4, 8080)).toMatch(HEARD);
     expect(await ended()).not.toContain('secret');
+  }, 120_000);
+
+  it('have ports of the proxy’s alone: a program that takes them while it is dead is heard by nobody', async () => {
+    const {path, ip4} = lab.pod('b');
+    await stop('b', 'SIGKILL');
+    await until(
+      () => talk('a', ip4, 8080),
+      (heard) => REFUSED.test(heard),
+    );
+    const thieves: Server[] = [];
+    const {first, last} = POD_MTLS.ports;
+    for (let port = first; port <= last; port++) {
+      const thief = createServer((socket) => socket.on('error', () => undefined).end('the-secret'));
+      servers.push(thief);
+      thieves.push(thief);
+      await listenIn(path, thief, '0.0.0.0', port);
+    }
+    const client = connectIn(lab.pod('free').path, {ip: ip4, port: 8080});
+    const heard: string[] = [];
+    client.on('error', (error) => heard.push(error.message));
+    client.on('data', (chunk: Buffer) => heard.push(chunk.toString()));
+    const table = ['inet', 'sallyport_pod_mtls'];
+    await until(
+      async () => (await lab.exec('b', ['nft', 'list', 'counter', ...table, 'mtls_not_the_proxy'])).stdout,
+      (counter) => /packets [1-9]/.test(counter),
+    );
+    expect(heard).toEqual([]);
+    // The control: without the rule the same client hears the program's next try.
+    expect(await lab.exec('b', ['nft', 'flush', 'chain', ...table, 'answers'])).toMatchObject({status: 0});
+    await until(
+      () => heard.join(''),
+      (text) => text === 'the-secret',
+    );
+    client.destroy();
+    for (const thief of thieves) endServer(thief);
+    expect(await rules('b')).toMatchObject({status: 0, stderr: ''});
+    await start('b');
+    expect(await talk('a', ip4, 8080)).toMatch(HEARD);
   }, 120_000);
 });

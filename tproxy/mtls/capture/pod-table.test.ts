@@ -38,6 +38,13 @@ describe('the rules of mTLS in a pod', () => {
       'counter name mtls_refused_other reject with icmpx admin-prohibited',
     ]);
   });
+  // While the proxy is gone its ports are free, and whoever is led there would be in plain before a program.
+  test('let nobody but the proxy answer from its ports', () => {
+    expect(chain('answers').slice(1)).toEqual([
+      'oifname != "lo" meta skuid != 15080 tcp sport 15100-15115 counter name mtls_not_the_proxy drop',
+    ]);
+    expect(chain('answers')[0]).toBe('type filter hook output priority filter; policy accept;');
+  });
   test('close the address that leads to the pod’s programs to everybody outside', () => {
     const rules = chain('lock');
     for (const rule of ['ip daddr 127.15.8.2 drop', 'ip6 daddr 2001:db8:5a11::152 drop'])

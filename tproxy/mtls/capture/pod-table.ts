@@ -7,6 +7,7 @@
  *   2. ports that are left plain, the proxy's admin port, and probes from the node pass
  *   3. TCP is led to the proxy, which unwraps; while nothing listens there it is refused
  *   4. of a Strict pod everything else is refused, of a Permissive one it is counted
+ * and what anybody but the proxy answers from the ports that it is led to is dropped.
  *
  * What the proxy hands to a program it dials under the peer's own address and port, to an address of nobody's that becomes the
  * pod's: by that one the answers are known, which are led back into the pod instead of out to the peer.
@@ -35,6 +36,7 @@ export const POD_MTLS_COUNTERS = {
   mtls_inbound: 'connections led to the proxy, towards the pod',
   mtls_plain_port: 'passed: a port that is left plain',
   mtls_probe: 'passed: the node, to a port that is probed',
+  mtls_not_the_proxy: 'dropped: what a program says from the ports of the proxy, which is away',
   mtls_midstream: 'dropped: TCP to a Strict pod that was not led to the proxy',
   mtls_refused_other: 'refused: UDP and the like to a Strict pod',
   mtls_passed_other: 'passed: UDP and the like to a Permissive pod',
@@ -50,6 +52,7 @@ export function podMtlsTable(capture: PodMtlsCapture): string {
     ...Object.keys(POD_MTLS_COUNTERS).map((name) => `  counter ${name} { }`),
     ...block('chain inbound', inbound(capture)),
     ...block('chain lock', lock(capture)),
+    ...block('chain answers', answers(capture)),
     ...block('chain here', here(capture)),
     ...block('chain back', back()),
     '}',
@@ -110,6 +113,19 @@ function lock(capture: PodMtlsCapture): string[] {
           'counter name mtls_refused_other reject with icmpx admin-prohibited',
         ]
       : ['meta l4proto tcp accept', 'counter name mtls_passed_other accept']),
+  ];
+}
+
+/**
+ * Who is led to the proxy's ports is answered by the proxy, told by its user, or by the kernel, whose reset has none: while it is away a
+ * program could listen there. conntrack gives answers their port back behind this hook.
+ */
+function answers({proxyUid}: PodMtlsCapture): string[] {
+  const {first, last} = POD_MTLS.ports;
+  const theirs = `meta skuid != ${proxyUid} tcp sport ${first}-${last}`;
+  return [
+    'type filter hook output priority filter; policy accept;',
+    `oifname != "lo" ${theirs} counter name mtls_not_the_proxy drop`,
   ];
 }
 
