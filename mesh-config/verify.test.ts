@@ -76,6 +76,34 @@ describe('verify', () => {
     expect(codes({sidecars: [sidecar(...hosts)]})).toEqual(found);
   });
 
+  const GATEWAY = '{enforcement: [{at: EgressGateway, namespace: shop}]}';
+  const CHAINED = '{chain: [{name: corp}], enforcement: [{at: Sidecar, namespace: shop}]}';
+  test.each([
+    [
+      'not the gateway, to which all that leaves goes',
+      GATEWAY,
+      ['sallyport/*'],
+      ['istio-egress/egress-gateway.sallyport.internal'],
+    ],
+    ['not extauthz, which the gateway asks', GATEWAY, ['istio-egress/*'], []],
+    ['not what makes HTTP of port 80', CHAINED, ['sallyport/*'], ['istio-system/plain-http.sallyport.internal']],
+    ['what makes HTTP of port 80', CHAINED, ['sallyport/*', 'istio-system/*'], []],
+    [
+      'nothing, and a waypoint asks',
+      '{enforcement: [{at: Waypoint, namespace: shop, hosts: [a.example]}]}',
+      ['./*'],
+      [],
+    ],
+  ])('a Sidecar resource that shows %s', (_what, spec, hosts, missing) => {
+    const found = conflicts(meshOf(spec.replace('{', '{extauthz: {identity: extauthz.test}, ')), [], {
+      ...AROUND,
+      sidecars: [sidecar(...hosts)],
+    });
+    expect(found.map(({code, fix}) => [code, fix])).toEqual(
+      missing.map((host) => ['HiddenBySidecar', expect.stringContaining(`"${host}"`)]),
+    );
+  });
+
   test('a Sidecar resource of another namespace is nobody’s business', () => {
     expect(codes({sidecars: [{...sidecar('./*'), metadata: {name: 'default', namespace: 'other'}}]})).toEqual([]);
   });

@@ -1,12 +1,14 @@
 /** What in a cluster keeps the generated objects from doing what they are for. Pure; each finding has its fix. */
 import {parse} from 'yaml';
-import type {MeshEgressDocument} from '../policy/index.ts';
+import type {Enforcement, MeshEgressDocument} from '../policy/index.ts';
 import {extauthzHost} from './check.ts';
 import {allocated} from './allocated.ts';
 import {aroundSidecar} from './around-sidecar.ts';
+import {PLAIN_HTTP_HOST} from './chain/sidecar.ts';
 import {undiscovered} from './discovery.ts';
 import {aroundGateway} from './gateway/around.ts';
 import {openedByNetworkPolicies} from './gateway/opened.ts';
+import {GATEWAY_HOST} from './gateway/way.ts';
 import type {ProxyService} from './external-proxy.ts';
 import {matchesNothing} from './matching.ts';
 import {lookedUpFirst, othersFilters} from './others.ts';
@@ -200,10 +202,23 @@ function hidden(
           fix: `Add "${owner}/${host}" to its egress hosts.`,
         });
     };
-    const enforced = mesh.enforcement.some(
-      (one) => one.namespace === null || one.namespace === namespace || namespace === root,
-    );
-    if (enforced) add('extauthz', mesh.extauthz.namespace, extauthzHost(mesh), 'every question fails');
+    // Of a waypoint it hides nothing.
+    const enforcedAt = (at: Enforcement['at']): boolean =>
+      mesh.enforcement.some(
+        (one) => one.at === at && (one.namespace === null || one.namespace === namespace || namespace === root),
+      );
+    if (enforcedAt('Sidecar')) {
+      add('extauthz', mesh.extauthz.namespace, extauthzHost(mesh), 'every question fails');
+      if (mesh.chain.length > 0)
+        add(
+          'port 80 as HTTP',
+          root,
+          PLAIN_HTTP_HOST,
+          'where no service of theirs has it, its requests do not go to a parent by their names',
+        );
+    }
+    if (enforcedAt('EgressGateway'))
+      add('the egress gateway', mesh.egressGateway.namespace, GATEWAY_HOST, 'nothing leaves');
     for (const proxy of proxies)
       if (proxy.namespaces === null || proxy.namespaces.includes(namespace) || namespace === root)
         add(`UpstreamProxy ${proxy.proxy}`, root, proxy.host, 'it is not reached, or reached unseen');

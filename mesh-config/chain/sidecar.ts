@@ -73,6 +73,8 @@ export function chainFilter(mesh: MeshEgressDocument, scope: Scope, chain: Chain
   };
 }
 
+export const PLAIN_HTTP_HOST = 'plain-http.sallyport.internal';
+
 /**
  * Istio reads HTTP on ports only that some service speaks it on. With this, port 80 is one of them; the name is nobody's, and
  * the policy decides about it as about any other.
@@ -87,7 +89,7 @@ export function plainHttp(mesh: MeshEgressDocument): Generated {
       'sallyport-chain-http',
       mesh.istio.rootNamespace,
       {
-        hosts: ['plain-http.sallyport.internal'],
+        hosts: [PLAIN_HTTP_HOST],
         ports: [{number: 80, name: 'http', protocol: 'HTTP'}],
         location: 'MESH_EXTERNAL',
         resolution: 'NONE',
