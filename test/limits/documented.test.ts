@@ -5,7 +5,7 @@ import {expect, test} from '@jest/globals';
 import {RESOLVER_LIMITS} from '../../dns/resolver-limits.ts';
 import {JOURNAL_LIMITS} from '../../runtime/journal-limits.ts';
 import {DEFAULT_LIMITS} from '../../tproxy/http1/limits.ts';
-import {WIRE_LIMITS} from '../../tproxy/mtls/wire/limits.ts';
+import {POD_CONNECTION_LIMITS, WIRE_LIMITS} from '../../tproxy/mtls/wire/limits.ts';
 import {RELAY_LIMITS} from '../../tproxy/relay/limits.ts';
 import {LIMITS} from '../../tproxy/upstream/limits.ts';
 
@@ -35,6 +35,7 @@ test.each<[string, object]>([
   ['HTTP/1 codec', DEFAULT_LIMITS],
   ['Names', RESOLVER_LIMITS],
   ['mTLS between pods', WIRE_LIMITS],
+  ['mTLS inside a pod', POD_CONNECTION_LIMITS],
   ['Log', JOURNAL_LIMITS],
 ])('%s: every limit is in the table with its value, and no other', (heading, limits) => {
   const section = page.split(`\n## ${heading}\n`)[1]!.split('\n## ')[0]!;

@@ -5,6 +5,7 @@ import {POD_MTLS, PORTS} from '../../runtime/names.ts';
 import {familyOf} from '../capture/sockaddr.ts';
 import {connectTransparent, fdOf, originalDestination, type DialOptions} from '../capture/sockets.ts';
 import {dialAs, dialFrom} from './capture/dial.ts';
+import {POD_WIRE_LIMITS, WIRE_LIMITS, type WireLimits} from './wire/limits.ts';
 
 /** The addresses of pods that we speak for. */
 export type Here = {readonly has: (address: Address) => boolean; readonly keys: () => Iterable<Address>};
@@ -14,6 +15,7 @@ export interface Place {
   readonly ports: readonly number[];
   /** Whether they arrive by TPROXY, at any address. */
   readonly transparent: boolean;
+  readonly limits: WireLimits;
   /** Where it went, before it was led to us; null: nobody led it, or it may not be dialled on. */
   originalOf(accepted: Socket, here: Here): Endpoint | null;
   /** A pod's address to dial `destination` from, for what the relay took from `source`. */
@@ -27,6 +29,7 @@ export interface Place {
 export const ON_NODE: Place = {
   ports: [PORTS.mtls],
   transparent: true,
+  limits: WIRE_LIMITS,
   originalOf({localAddress: ip, localPort: port}) {
     // Dialled straight to our own port: dialling on would be a loop.
     return ip === undefined || port === undefined || port === PORTS.mtls ? null : {ip, port};
@@ -44,6 +47,7 @@ const isOwnPort = (port: number): boolean =>
 export const IN_POD: Place = {
   ports: Array.from({length: last - first + 1}, (_, index) => first + index),
   transparent: false,
+  limits: POD_WIRE_LIMITS,
   originalOf(accepted, here) {
     const fd = fdOf(accepted);
     const original = fd === null ? null : originalDestination(fd, accepted.remoteFamily === 'IPv6' ? 6 : 4);

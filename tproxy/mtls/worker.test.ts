@@ -1,6 +1,7 @@
 import {once} from 'node:events';
-import {connect, createServer, type AddressInfo} from 'node:net';
+import {connect, createServer, type AddressInfo, type Socket} from 'node:net';
 import {describe, expect, test} from '@jest/globals';
+import type {MtlsMode} from '../../sources/mtls-words.ts';
 import {parseWorkloads} from '../../sources/workload-table.ts';
 import {heardJournal} from './identity/testing.ts';
 import type {MtlsState} from './node.ts';
@@ -18,14 +19,14 @@ const STATE: MtlsState = {
   whole: false,
 };
 
-const worker = (place = ON_NODE): WorkerMtls =>
+const worker = (place = ON_NODE, defaultMode: MtlsMode = 'Strict', {journal} = heardJournal()): WorkerMtls =>
   new WorkerMtls(
     {
       identity: {kind: 'files', dir: '/nowhere'},
-      ...{trustDomain: 'cluster.local', defaultMode: 'Strict', cidrs: [], peersFile: null},
+      ...{trustDomain: 'cluster.local', defaultMode, cidrs: [], peersFile: null},
     },
     STATE,
-    heardJournal().journal,
+    journal,
     () => undefined,
     place,
   );
@@ -96,6 +97,47 @@ describe('a living connection', () => {
   test('in plain is cut where its peer becomes a Strict pod of another place', async () => {
     expect(await alive('10.0.1.1')).toBe(false);
   });
+});
+
+describe('a worker inside of a pod', () => {
+  test('refuses connection number 501 of one address: its memory is the pod’s', async () => {
+    const sockets = new Set<Socket>();
+    const kept = (socket: Socket): Socket => socket.on('error', () => undefined);
+    const program = createServer((socket) => kept(socket).write('hello')).listen(0, '127.0.0.1');
+    await once(program, 'listening');
+    const {port} = program.address() as AddressInfo;
+    const free = createServer().listen(0, '127.0.0.1');
+    await once(free, 'listening');
+    const {port: own} = free.address() as AddressInfo;
+    await new Promise((resolve) => free.close(resolve));
+    const heard = heardJournal();
+    const place = {
+      ...IN_POD,
+      ports: [own],
+      originalOf: () => ({ip: POD, port: 80}),
+      dial: () => connect(port, '127.0.0.1'),
+    };
+    const mtls = worker(place, 'Permissive', heard);
+    mtls.apply({...STATE, whole: true});
+    await mtls.listen(fail);
+    const ask = (): Promise<string> =>
+      new Promise((resolve) => {
+        const client = connect(own, '127.0.0.1');
+        sockets.add(client);
+        client.once('data', (chunk: Buffer) => resolve(chunk.toString()));
+        client.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+        client.once('close', () => resolve('closed'));
+      });
+    for (let opened = 0; opened < 500; opened += 50)
+      expect(new Set(await Promise.all(Array.from({length: 50}, ask)))).toEqual(new Set(['hello']));
+    expect(await ask()).toBe('ECONNRESET');
+    expect(mtls.connections()).toBe(500);
+    expect(JSON.stringify(heard.heard)).toContain('more than 500 connections of it are open');
+    for (const socket of sockets) socket.destroy();
+    mtls.stopListening();
+    mtls.close();
+    program.close();
+  }, 30_000);
 });
 
 describe('a Service in front of enrolled pods', () => {

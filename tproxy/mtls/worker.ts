@@ -12,7 +12,6 @@ import {ON_NODE, type Place} from './place.ts';
 import type {MtlsConfig} from './settings.ts';
 import {dialled} from './wire/dialled.ts';
 import {Dials} from './wire/dials.ts';
-import {WIRE_LIMITS} from './wire/limits.ts';
 import {boundedNotices} from './wire/notices.ts';
 import type {WireServices} from './wire/services.ts';
 import {createWire, type Wire} from './wire/wire.ts';
@@ -52,7 +51,7 @@ export class WorkerMtls {
       dial: (source, destination) => place.dial(source, destination, this.#state.here),
       journal: boundedNotices(journal),
       count,
-      limits: WIRE_LIMITS,
+      limits: place.limits,
     };
     this.#wire = createWire(this.#services);
     this.#dials = new Dials(this.#services);

@@ -23,3 +23,10 @@ export const WIRE_LIMITS: WireLimits = {
   connections: 20_000,
   connectionsPerSource: 5_000,
 };
+
+/**
+ * Inside of a pod, whose proxy has 512Mi unless it is given more, the relay's connections among them: 4,000 take 240 MB at most. A
+ * pod is one server, and has fewer clients than a node's pods together.
+ */
+export const POD_CONNECTION_LIMITS = {connections: 4_000, connectionsPerSource: 500} as const;
+export const POD_WIRE_LIMITS: WireLimits = {...WIRE_LIMITS, ...POD_CONNECTION_LIMITS};
