@@ -81,6 +81,7 @@ async function start(name: Name): Promise<void> {
       ...tproxyCommand([
         ...['--capture', 'pod', '--policy', join(dir, 'policy.yaml'), '--workloads', join(at, 'own.yaml')],
         ...['--ca-dir', join(at, 'ca'), '--log-format', 'json', '--resolver', RESOLVER, '--drain-deadline', '1'],
+        ...['--admin', `*:${PORTS.admin}`],
         ...['--mtls', '--mtls-identity', join(at, 'identity'), '--mtls-peers', join(dir, 'peers.yaml')],
       ]),
     ],
@@ -294,8 +295,8 @@ describe('two pods of one node that capture themselves', () => {
   it('are not ready before they have a certificate, and say so', async () => {
     const {ip4} = lab.pod('p');
     const readyz = async (): Promise<number> => {
-      const argv = ['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', `http://127.0.0.1:${PORTS.admin}/readyz`];
-      return Number((await lab.exec('p', argv)).stdout);
+      const argv = ['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', `http://${ip4}:${PORTS.admin}/readyz`];
+      return Number((await lab.exec('node', argv)).stdout);
     };
     await until(readyz, (status) => status === 200);
     await stop('p', 'SIGTERM');

@@ -4,6 +4,7 @@ import {join} from 'node:path';
 import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
 import {parseWorkloads, type WorkloadEntry} from '../../sources/workload-table.ts';
 import {spiffeIdOf} from '../../test/lab/mtls/labs.ts';
+import {until} from '../../test/waiting.ts';
 import {IDENTITY_FILES} from './identity/files.ts';
 import {heardJournal, testIdentity, testWorkloadCa} from './identity/testing.ts';
 import {PodMtls} from './pod.ts';
@@ -30,11 +31,14 @@ const open = async (peers: readonly object[]): Promise<PodMtls> => {
     () => undefined,
   ));
 };
-beforeEach(() => {
-  dir = mkdtempSync(join(tmpdir(), 'sallyport-pod-mtls-'));
+const bring = (): void => {
   const identity = testIdentity(testWorkloadCa(), spiffeIdOf('a'));
   for (const [key, file] of Object.entries(IDENTITY_FILES))
     writeFileSync(join(dir, file), identity[key as keyof typeof IDENTITY_FILES]);
+};
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'sallyport-pod-mtls-'));
+  bring();
 });
 afterEach(async () => {
   await mtls.close();
@@ -70,5 +74,35 @@ describe('a pod that is relabelled while it runs', () => {
     await open([row('z', OWN, {mtls: 'Strict'})]);
     const {entries} = mtls.state(table(row('a', OWN, {mtls: 'Permissive'})));
     expect(entries.map(({workload, mtls: said}) => [workload.name, said?.mode])).toEqual([['a', 'Permissive']]);
+  });
+});
+
+describe('what its proxy waits for', () => {
+  test('is a certificate too, once: without one nothing would be let in or out of a Strict pod', async () => {
+    for (const file of Object.values(IDENTITY_FILES)) rmSync(join(dir, file));
+    const told = table(row('a', OWN, {mtls: 'Strict'}));
+    await open([row('a', OWN), row('b', '10.0.0.2')]);
+    expect(mtls.settled).toBe(false);
+    expect(mtls.state(told).whole).toBe(false);
+    bring();
+    await until(
+      () => Promise.resolve(mtls.settled),
+      (settled) => settled,
+    );
+    expect(mtls.state(told)).toMatchObject({whole: true, identities: new Map([['uid-a', expect.anything()]])});
+  });
+
+  test('and is not waited for again when it has ended: that is told, and refused, connection by connection', async () => {
+    const dateNow = Date.now;
+    let aheadMs = 0;
+    Date.now = () => dateNow() + aheadMs;
+    try {
+      await open([]);
+      expect(mtls.settled).toBe(true);
+      aheadMs = 2 * 3_600_000;
+      expect(mtls.state(table(row('a', OWN, {mtls: 'Strict'})))).toMatchObject({whole: true, identities: new Map()});
+    } finally {
+      Date.now = dateNow;
+    }
   });
 });

@@ -16,6 +16,7 @@ export class PodMtls implements RunningMtls {
   readonly #identity: IdentitySource;
   readonly #peers: Peers | null;
   readonly #unlisten: () => void;
+  #identified = false;
 
   private constructor(config: MtlsConfig, identity: IdentitySource, peers: Peers | null, changed: () => void) {
     this.#config = config;
@@ -40,8 +41,11 @@ export class PodMtls implements RunningMtls {
     return new PodMtls(config, source, peers, changed);
   }
 
+  /** Whether the peers are known, and who we are was once: a Strict pod without a certificate lets nothing in or out. */
   get settled(): boolean {
-    return this.#peers === null || this.#peers.known !== null;
+    // For files and token alike there is one, whatever the pod.
+    this.#identified ||= this.#identity.current('') !== null;
+    return this.#identified && (this.#peers === null || this.#peers.known !== null);
   }
 
   /** `told`: this pod; null: not known yet. */
