@@ -2,6 +2,7 @@
 import type {Socket} from 'node:net';
 import type {Endpoint} from '../../../policy/index.ts';
 import {isOutdated, type Footing} from './footing.ts';
+import {WIRE_KEEP_ALIVE_MS} from './limits.ts';
 import {Joint, ignore, reset, type End} from './joint.ts';
 import type {WireEvent, WireServices} from './services.ts';
 
@@ -81,7 +82,7 @@ export class Carried {
       made.off('close', lost);
       if (this.#over) return;
       made.setNoDelay(true);
-      made.setKeepAlive(true, KEEP_ALIVE_MS);
+      made.setKeepAlive(true, WIRE_KEEP_ALIVE_MS);
       connected(made);
     });
   }
@@ -156,6 +157,3 @@ export class Carried {
     else bySource.set(this.source.ip, left);
   }
 }
-
-/** As the relay's upstream does: middleboxes forget idle connections after some minutes. */
-const KEEP_ALIVE_MS = 60_000;

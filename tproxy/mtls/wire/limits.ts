@@ -30,3 +30,9 @@ export const WIRE_LIMITS: WireLimits = {
  */
 export const POD_CONNECTION_LIMITS = {connections: 4_000, connectionsPerSource: 500} as const;
 export const POD_WIRE_LIMITS: WireLimits = {...WIRE_LIMITS, ...POD_CONNECTION_LIMITS};
+
+/**
+ * When a connection that says nothing is asked whether it is there. conntrack forgets one of which one way has ended after 60 s
+ * (nf_conntrack_tcp_timeout_close_wait), and what it has forgotten the rules refuse: asked twice before that, a lost packet fits in.
+ */
+export const WIRE_KEEP_ALIVE_MS = 25_000;

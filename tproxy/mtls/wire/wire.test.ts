@@ -1,7 +1,7 @@
 import {once} from 'node:events';
 import {connect, createServer, Socket, type AddressInfo, type Server} from 'node:net';
 import {text} from 'node:stream/consumers';
-import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
+import {afterEach, beforeEach, describe, expect, jest, test} from '@jest/globals';
 import {until} from '../../../test/waiting.ts';
 import type {Enrolled, MtlsMode} from '../enrolment.ts';
 import {WIRE_LIMITS, type WireLimits} from './limits.ts';
@@ -189,6 +189,14 @@ describe('what one may take', () => {
   beforeEach(() => {
     table.set(B.ip, member('Permissive'));
     program.on('connection', (socket: Socket) => socket.write('hello'));
+  });
+
+  test('both ends are kept in conntrack’s mind while one way has ended: it forgets CLOSE_WAIT after 60 s', async () => {
+    const kept = jest.spyOn(Socket.prototype, 'setKeepAlive');
+    expect(await opened()).toBe('hello');
+    const delays = kept.mock.calls.map(([on, ms]) => on === true && ms! < 30_000);
+    kept.mockRestore();
+    expect(delays).toEqual([true, true]);
   });
 
   test.each([

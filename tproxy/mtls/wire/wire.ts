@@ -6,7 +6,7 @@ import {Carried, type Living} from './carried.ts';
 import {acceptInbound} from './inbound.ts';
 import {ignore} from './joint.ts';
 import {acceptOutbound} from './outbound.ts';
-import type {WireLimits} from './limits.ts';
+import {WIRE_KEEP_ALIVE_MS, type WireLimits} from './limits.ts';
 import type {WireServices} from './services.ts';
 
 export interface Wire {
@@ -34,7 +34,7 @@ export function createWire(services: WireServices): Wire {
         reset(socket);
         return;
       }
-      socket.setKeepAlive(true, 60_000);
+      socket.setKeepAlive(true, WIRE_KEEP_ALIVE_MS);
       const inbound = services.isHere(destination.ip);
       const carried = new Carried(services, living, inbound ? 'in' : 'out', socket, source, destination);
       if (inbound) acceptInbound(carried);
