@@ -6,6 +6,7 @@ import {throughAny, type Chain} from '../chain/parents.ts';
 import {CHOOSE_AGAIN, decryptedRoutes, requestRoutes} from '../chain/requests.ts';
 import {extauthzAt, httpCheck, networkCheck, type, type Says} from '../check.ts';
 import {connectionManager} from '../http.ts';
+import {answered, UNANSWERED} from './answered.ts';
 import {CLUSTER} from './clusters.ts';
 import {meshServer} from './mesh-tls.ts';
 import {DIALLED_HEADER} from './way.ts';
@@ -33,11 +34,7 @@ const MESH_HEADERS = [
   'x-envoy-original-dst-host',
 ];
 
-const toHttp = (cluster: string) => [
-  {match: {prefix: '/'}, route: {cluster, timeout: '0s'}},
-  // OPTIONS * (RFC 9112 §3.2.4).
-  {match: {path: '*'}, route: {cluster, timeout: '0s'}},
-];
+const toHttp = (cluster: string) => [{match: {prefix: '/'}, route: {cluster, timeout: '0s'}}];
 
 /** Plain HTTP comes by itself, everything else in a CONNECT with the address that the client dialled. */
 export const outerListener = (mesh: MeshEgressDocument, chain: Chain | null): Value => ({
@@ -63,6 +60,7 @@ export const outerListener = (mesh: MeshEgressDocument, chain: Chain | null): Va
               match: {connect_matcher: {}},
               // It leads nowhere but to the listener inside, which asks about every request and connection in the tunnel.
               typed_per_filter_config: {
+                ...UNANSWERED,
                 [CHECK]: {
                   '@type': type('envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute'),
                   disabled: true,
@@ -91,7 +89,9 @@ const DIALS_ANSWER = {'sallyport-dials': 'answer'};
 
 /** The question, and where there are parents the choice that its answer makes among them. */
 const asked = (mesh: MeshEgressDocument, chain: Chain | null, says: Says): readonly Value[] =>
-  chain === null ? [httpCheck(mesh, CHECK, says)] : [httpCheck(mesh, CHECK, throughAny(says)), CHOOSE_AGAIN];
+  chain === null
+    ? [httpCheck(mesh, CHECK, says), answered('http', ['dial'])]
+    : [httpCheck(mesh, CHECK, throughAny(says)), answered('http', ['dial', 'via']), CHOOSE_AGAIN];
 
 /** Whose connection it is and where it was going, for the listener inside. */
 const FOR_INSIDE: Value = {
@@ -171,6 +171,7 @@ const says = (scheme: 'https' | 'http' | 'tls' | 'tcp'): Says => ({
 function carried(mesh: MeshEgressDocument, scheme: 'tls' | 'tcp', chain: Chain | null): readonly Value[] {
   return [
     networkCheck(mesh, chain === null ? says(scheme) : throughAny(says(scheme))),
+    answered('network', chain === null ? ['dial'] : ['dial', 'via']),
     {
       name: 'envoy.filters.network.tcp_proxy',
       typed_config: {

@@ -75,6 +75,20 @@ describe('each thing that is generated for an egress gateway is missed', () => {
     60_000,
   );
 
+  it('where the answer names no address nothing is dialled, least of all what the client says that it dialled', async () => {
+    const yaml = yamlOf(ofMesh[0]!);
+    const changed = yaml.replaceAll(/key: dial$/gm, 'key: absent');
+    expect(changed).not.toBe(yaml);
+    const started = await world.start([REGISTRY, changed], generated[0]!.settings);
+    try {
+      for (const url of ['http://site.test/public/a', 'https://site.test/public/a', 'https://sealed.test/x'])
+        expect([url, await world.tried(url)]).toMatchObject([url, {reached: [], connected: []}]);
+      expect(await talk(SITE, ECHO_PORT, 'SSH-2.0-client\r\n')).toBe('');
+    } finally {
+      await started.stop();
+    }
+  }, 60_000);
+
   const takenAway = (key: string): RegExp => new RegExp(`(${key}\\n(?:.*\\n){2}.*: )"%REQUESTED_SERVER_NAME%"`, 'g');
   it.each([
     ['it is not said that the answer is dialled', 'value: answer', 'value: address'],

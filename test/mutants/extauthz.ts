@@ -130,6 +130,14 @@ export const EXTAUTHZ_MUTANTS: readonly Mutant[] = [
     tests: ['extauthz/check/credentials.test.ts'],
   },
   {
+    name: 'an answer without an address is dialled where the client says',
+    guards: '4: the dialled address was checked',
+    file: 'mesh-config/gateway/listeners.ts',
+    find: "[httpCheck(mesh, CHECK, says), answered('http', ['dial'])]",
+    replace: '[httpCheck(mesh, CHECK, says)]',
+    tests: ['mesh-config/translate.test.ts'],
+  },
+  {
     name: 'a TRACE goes through a mesh’s parent with its whole URL',
     guards: '9: secrets',
     file: 'mesh-config/chain/requests.ts',
