@@ -137,6 +137,31 @@ describe('a replica whose certificate is not there', () => {
   );
 });
 
+describe('a certificate of the issuer that is renewed', () => {
+  clusterTest()(
+    'and is bad is said, and the last one goes on; a good one is taken after it',
+    async () => {
+      const get = ['get', 'secret', '-n', 'sallyport', 'sallyport-issuer-tls', '-o', 'json'];
+      const {data} = JSON.parse(cluster.kubectl(get).stdout) as {data: Record<string, string>};
+      const bring = (verb: string, keyPem: string | null): void => {
+        const renewed = keyPem === null ? data : {...data, 'tls.key': Buffer.from(keyPem).toString('base64')};
+        const metadata = {name: 'renewed-tls', namespace: 'sallyport'};
+        const secret = {apiVersion: 'v1', kind: 'Secret', metadata, data: renewed};
+        expect(cluster.kubectl([verb, '-f', '-'], JSON.stringify(secret))).toMatchObject({status: 0});
+      };
+      bring('create', null);
+      const {role, port: at} = await issuing.startIssuer('--issuer-secret', 'renewed-tls');
+      bring('replace', newKey().key.export({type: 'pkcs8', format: 'pem'}) as string);
+      const {message} = await role.logged(({event}) => event === 'issuer.failed');
+      expect(message).toMatch(/^the Secret renewed-tls: .*; the last certificate stays$/);
+      expect((await ask(null, {}, at)).status).toBe(400);
+      bring('replace', null);
+      await role.logged(({event}) => event === 'issuer.certificate');
+    },
+    LONG_MS,
+  );
+});
+
 describe('what is no token of a pod for us', () => {
   clusterTest()(
     'one of another audience, of no pod, of a pod that is gone, and what is none',

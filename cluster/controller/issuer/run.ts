@@ -87,7 +87,16 @@ class RunningIssuer implements Issuer {
       onChanged: (served) => {
         this.#serve(served).then(
           () => first(null),
-          (error: Error) => first(error),
+          (error: Error) => {
+            // Of the first one whoever started us hears, if he still waits for it.
+            if (this.#server === null && !this.#unbrought) return first(error);
+            const meanwhile = this.#server === null ? 'nobody is answered' : 'the last certificate stays';
+            journal.notice(
+              'error',
+              'issuer.failed',
+              `the Secret ${issuer.servedSecret}: ${short(error)}; ${meanwhile}`,
+            );
+          },
         );
       },
       onTrouble: (message) => {
