@@ -152,16 +152,18 @@ function explained(ip: string, port: number, work: () => number): number {
   }
 }
 
+const NEEDED_FOR = {
+  CAP_NET_ADMIN: 'Capturing traffic',
+  CAP_NET_RAW: "Dialling under a peer's address",
+  CAP_NET_BIND_SERVICE: 'Listening below port 1024',
+} as const;
+
 /** What is missing and the ways to give it. */
-export function missingCapability(
-  capability: 'CAP_NET_ADMIN' | 'CAP_NET_BIND_SERVICE',
-  cause: unknown,
-): SallyportError {
+export function missingCapability(capability: keyof typeof NEEDED_FOR, cause: unknown): SallyportError {
   const short = capability.slice('CAP_'.length);
-  const needs = capability === 'CAP_NET_ADMIN' ? 'Capturing traffic' : 'Listening below port 1024';
   return new SallyportError(
     'MissingCapability',
-    `${needs} needs ${capability}, which this process has not`,
+    `${NEEDED_FOR[capability]} needs ${capability}, which this process has not`,
     `Run as root, with "docker run --cap-add=${short}", with securityContext.capabilities.add: [${short}] in Kubernetes, ` +
       `or once: setcap ${capability.toLowerCase()}+ep ${process.execPath}.`,
     {cause},

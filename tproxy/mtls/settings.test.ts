@@ -1,4 +1,5 @@
 import {describe, expect, test} from '@jest/globals';
+import {PORTS} from '../../runtime/names.ts';
 import {tproxySettings} from '../settings.ts';
 
 const NODE = ['--policy', 'p', '--capture', 'node'];
@@ -25,6 +26,13 @@ describe('the flags of --mtls', () => {
       ...{caFile: 'ca.crt', tokenFile: 'token'},
     });
     expect(issuer('[fd00::1]:8444')).toMatchObject({host: 'fd00::1', port: 8444});
+  });
+
+  test('and what to write instead names the Service that there is', () => {
+    const bad = (): unknown => read('--mtls', '--mtls-issuer', 'a');
+    expect(bad).toThrow(
+      expect.objectContaining({fix: expect.stringContaining(`sallyport-issuer.sallyport.svc:${PORTS.issuer}`)}),
+    );
   });
 
   test('modes of CIDRs', () =>

@@ -3,6 +3,7 @@ import {parseCidr, type Cidr} from '../../policy/index.ts';
 import {isTrustDomain} from '../../pki/index.ts';
 import {SallyportError} from '../../runtime/errors.ts';
 import {oneOf, type FlagTable, type Settings} from '../../runtime/flags.ts';
+import {PORTS} from '../../runtime/names.ts';
 import {MTLS_MODES, type MtlsMode} from '../../sources/mtls-words.ts';
 
 export const MTLS_FLAGS = {
@@ -107,7 +108,7 @@ function identityOf(settings: Raw, at: At): MtlsConfig['identity'] {
   if (host === undefined || port === undefined || Number(port) < 1 || Number(port) > 65_535)
     throw usage(
       `${at('mtls-issuer')}: ${JSON.stringify(issuer)} is no HOST:PORT`,
-      'Write sallyport-controller.sallyport.svc:8444.',
+      `Write sallyport-issuer.sallyport.svc:${PORTS.issuer}.`,
     );
   if (caFile === null || tokenFile === null)
     throw usage(

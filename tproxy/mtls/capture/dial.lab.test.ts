@@ -6,7 +6,7 @@ import {createLab, listenIn, type Lab} from '../../../test/lab/index.ts';
 import {labTest} from '../../../test/lab/require.ts';
 import {dialAs} from './dial.ts';
 
-const it = labTest('ip');
+const it = labTest('ip', 'setpriv');
 let lab: Lab;
 beforeAll(async () => {
   lab = await createLab({name: 'dialas', pods: []});
@@ -44,4 +44,22 @@ describe.each([
     expect(ip).toBe(as);
     expect(port).toBeGreaterThan(0);
   });
+});
+
+it.each([
+  {mark: null, needs: 'CAP_NET_RAW'},
+  {mark: 1, needs: 'CAP_NET_ADMIN'},
+])('without a capability it says which: $needs', async ({mark, needs}) => {
+  const {href} = new URL('./dial.ts', import.meta.url);
+  const dials = `import {dialFrom} from '${href}';
+    try {
+      dialFrom({ip: '127.9.8.7', port: 0}, {ip: '127.0.0.1', port: 7000}, ${mark});
+    } catch (error) {
+      console.log(error.message);
+    }`;
+  const bare = ['setpriv', '--bounding-set=-all', '--inh-caps=-all', '--no-new-privs'];
+  const program = [process.execPath, '--input-type=module', '-e', dials];
+  const {stdout, stderr} = await lab.exec('node', [...bare, ...program]);
+  expect(stderr).toBe('');
+  expect(stdout).toContain(`needs ${needs}, which this process has not`);
 });

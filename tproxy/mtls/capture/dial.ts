@@ -12,7 +12,7 @@ export function dialAs(source: Endpoint, destination: Endpoint): Socket {
   return dialFrom(source, destination, MTLS_MARK);
 }
 
-/** `mark` null: none, for which no CAP_NET_ADMIN is needed. */
+/** `mark` null: none, for which CAP_NET_RAW is enough (ip(7), IP_TRANSPARENT). */
 export function dialFrom(source: Endpoint, destination: Endpoint, mark: number | null): Socket {
   const client = new Socket({fd: bound(source, mark), allowHalfOpen: true});
   client.connect({host: destination.ip, port: destination.port});
@@ -34,7 +34,7 @@ function bound({ip, port}: Endpoint, mark: number | null): number {
     });
   } catch (cause) {
     if (!(cause instanceof SystemCallError)) throw cause;
-    if (cause.code === 'EPERM') throw missingCapability('CAP_NET_ADMIN', cause);
+    if (cause.code === 'EPERM') throw missingCapability(mark === null ? 'CAP_NET_RAW' : 'CAP_NET_ADMIN', cause);
     throw new SallyportError('SocketFailed', `${ip}:${port}: ${cause.message}`, '', {cause});
   }
 }
