@@ -216,7 +216,9 @@ describe('MeshEgress', () => {
   clusterTest().each<[string, string, RegExp]>([
     ['an Istio that is not known', 'istio: {version: "1.2"}', /Unsupported value: "1.2"/],
     ['an outbound policy that is none', 'outboundTrafficPolicy: Open', /Unsupported value: "Open"/],
-    ['a place to ask that is none', 'enforcement: [{at: Waypoint}]', /Unsupported value: "Waypoint"/],
+    ['a place to ask that is none', 'enforcement: [{at: Ztunnel}]', /Unsupported value: "Ztunnel"/],
+    ['a waypoint that is asked for nothing', 'enforcement: [{at: Waypoint, namespace: shop}]', /it needs them/],
+    ['a gateway for all namespaces at once', 'enforcement: [{at: EgressGateway}]', /a namespace is needed/],
     ['a timeout of nothing', 'extauthz: {timeoutMs: 1}', /extauthz.timeoutMs/],
     ['a proxy without a name', 'proxies: [{addresses: [10.0.0.1]}]', /proxies\[0\].name/],
     ['a namespace that is no name', 'enforcement: [{at: Sidecar, namespace: Shop}]', /enforcement\[0\].namespace/],
