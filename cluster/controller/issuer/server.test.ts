@@ -2,9 +2,13 @@
 import {once} from 'node:events';
 import {request as httpsRequest} from 'node:https';
 import {connect as connectTcp, type Socket} from 'node:net';
+import {connect as connectTls} from 'node:tls';
 import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
 import {certificatePem, makeRoot, makeServerCertificate, newKey, parseCaCertificates} from '../../../pki/index.ts';
+import {until, within} from '../../../test/waiting.ts';
 import type {Answer, Question} from './issue.ts';
+import type {PeerFeed} from './peers.ts';
+import type {Listener} from './pod-listeners.ts';
 import {createIssuerServer, readQuestion, type IssuerServer} from './server.ts';
 
 const HOUR_MS = 3_600_000;
@@ -18,19 +22,25 @@ let port: number;
 const asked: Question[] = [];
 const told: string[] = [];
 let answers: () => Promise<Answer>;
+let hears: PeerFeed['hear'];
+const LISTENING = {listensMs: 600_000, lingersMs: 100, waitingBytes: 1 << 20};
+let listening: {-readonly [key in keyof typeof LISTENING]: number};
 
 beforeEach(async () => {
   asked.length = told.length = 0;
   answers = () => Promise.resolve(REFUSED);
+  hears = () => Promise.resolve({kind: 'not-yet'});
+  listening = {...LISTENING};
   server = createIssuerServer({
     issue: (question) => {
       asked.push(question);
       return answers();
     },
-    peers: {hear: () => Promise.resolve({kind: 'not-yet'}), stop: () => undefined},
+    peers: {hear: (...of) => hears(...of), stop: () => undefined},
     certificate: {cert: chainPem, key: keyPem},
     onAnswer: (answer) => told.push(answer.kind === 'refused' ? answer.code : answer.kind),
     onError: (error) => told.push(String(error)),
+    listening,
   });
   port = await server.listen('127.0.0.1', 0);
 });
@@ -91,6 +101,57 @@ test.each([
 ])('%s is asked nobody about', async (_what, path, method, headers, body, status) => {
   expect((await ask(path, method, headers, body)).status).toBe(status);
   expect(asked).toEqual([]);
+});
+
+describe('who listens and never reads', () => {
+  /** More than the kernel takes for him. */
+  const TABLE = `${'x'.repeat(32 << 20)}\n`;
+  let listeners: Listener[];
+  let gone: Promise<void>;
+  beforeEach(() => {
+    listeners = [];
+    let left: () => void;
+    gone = new Promise((resolve) => (left = resolve));
+    hears = () =>
+      Promise.resolve({
+        kind: 'heard',
+        listen: (to) => {
+          listeners.push(to);
+          to.write(TABLE);
+          return left;
+        },
+      });
+  });
+  const deaf = (): Socket => {
+    const socket = connectTls({host: '127.0.0.1', port, rejectUnauthorized: false});
+    socket.on('error', () => undefined);
+    socket.write('GET /v1/peers HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a.b.c\r\n\r\n');
+    return socket;
+  };
+
+  test('is ended when his time is over, and not waited for', async () => {
+    listening.listensMs = 100;
+    const socket = deaf();
+    await within(gone, 'the end of who never reads');
+    socket.destroy();
+  });
+
+  test('takes of the memory of all so much: whoever comes after it is told to come again', async () => {
+    const socket = deaf();
+    await until(
+      () => listeners.length,
+      (count) => count === 1,
+    );
+    expect(listeners[0]!.waitingBytes).toBeGreaterThan(listening.waitingBytes);
+    const late = await ask('/v1/peers', 'GET', BEARER, '');
+    expect([late.status, JSON.parse(late.text)]).toMatchObject([503, {error: 'Busy'}]);
+    expect([told, listeners.length]).toEqual([['Busy'], 1]);
+    socket.destroy();
+    await within(gone, 'the end of who never reads');
+    listening.listensMs = 100;
+    hears = () => Promise.resolve({kind: 'heard', listen: (to) => (to.write('all\n'), () => undefined)});
+    expect(await ask('/v1/peers', 'GET', BEARER, '')).toEqual({status: 200, text: 'all\n'});
+  });
 });
 
 describe('a question', () => {

@@ -16,7 +16,21 @@ export interface IssuerServerOptions {
   readonly onAnswer: (answer: Answer, address: string) => void;
   /** What went wrong in us, or between us and the API server. */
   readonly onError: (error: unknown) => void;
+  /** Default: LISTENING. */
+  readonly listening?: Listening;
 }
+
+/** Bounds of those that are told of peers. */
+export interface Listening {
+  /** How long they are told by one token: it may have ended since. */
+  readonly listensMs: number;
+  /** How long one that was told its end may take to read what is left; whoever never reads would stay. */
+  readonly lingersMs: number;
+  /** What they have not taken, of all together; beyond it nobody else is told. */
+  readonly waitingBytes: number;
+}
+
+const LISTENING: Listening = {listensMs: 600_000, lingersMs: 10_000, waitingBytes: 67_108_864};
 
 export interface IssuerServer {
   listen(host: string, port: number): Promise<number>;
@@ -41,8 +55,6 @@ const LIMITS = {
   connections: 16_384,
   /** Before anybody has said who he is. Nodes' pods may come from one address (NAT): two of each of 250, and the agent's eight. */
   connectionsPerAddress: 512,
-  /** How long peers are told by one token: it may have ended since. */
-  listensMs: 600_000,
 } as const;
 const TLS = {minVersion: 'TLSv1.3', handshakeTimeout: 10_000} as const;
 
@@ -61,7 +73,9 @@ const STATUS: Readonly<Record<RefusalCode, number>> = {
 };
 
 /** Makes the server; it does not listen yet. */
-export function createIssuerServer({issue, peers, certificate, onAnswer, onError}: IssuerServerOptions): IssuerServer {
+export function createIssuerServer(options: IssuerServerOptions): IssuerServer {
+  const {issue, peers, certificate, onAnswer, onError, listening = LISTENING} = options;
+  const told = new Set<ServerResponse>();
   const app = fastify({
     https: {...certificate, ...TLS, connectionsCheckingInterval: LIMITS.requestCheckMs},
     bodyLimit: LIMITS.bodyBytes,
@@ -112,8 +126,10 @@ export function createIssuerServer({issue, peers, certificate, onAnswer, onError
       case 'not-yet':
         return reply.code(503).send({error: 'Busy', message: 'the cluster is not known yet: ask again.'});
       case 'heard':
+        if (waitingBytes(told) > listening.waitingBytes)
+          return refuse('Busy', 'what others were told waits to be read by them: ask again.');
         reply.hijack();
-        stream(reply.raw, heard.listen);
+        stream(reply.raw, heard.listen, told, listening);
         return reply;
     }
   });
@@ -150,9 +166,21 @@ function limitAddresses(server: Server): void {
 const FAILED = {error: 'Failed', message: "the issuer could not answer; the controller's log says why."};
 const NO_TOKEN = 'no token: write "Authorization: Bearer TOKEN".';
 
-/** Until either end has enough of it. */
-function stream(raw: ServerResponse, listen: (to: Listener) => () => void): void {
+function waitingBytes(told: ReadonlySet<ServerResponse>): number {
+  let bytes = 0;
+  for (const {writableLength} of told) bytes += writableLength;
+  return bytes;
+}
+
+/** Until either end has enough of it; in `told` for so long. */
+function stream(
+  raw: ServerResponse,
+  listen: (to: Listener) => () => void,
+  told: Set<ServerResponse>,
+  {listensMs, lingersMs}: Listening,
+): void {
   raw.writeHead(200, {'content-type': 'application/x-ndjson', 'cache-control': 'no-store'});
+  told.add(raw);
   const stop = listen({
     write: (line) => void raw.write(line),
     get waitingBytes() {
@@ -160,10 +188,14 @@ function stream(raw: ServerResponse, listen: (to: Listener) => () => void): void
     },
     end: () => raw.destroy(),
   });
-  const late = setTimeout(() => raw.end(), LIMITS.listensMs);
+  let late = setTimeout(() => {
+    raw.end();
+    late = setTimeout(() => raw.destroy(), lingersMs);
+  }, listensMs);
   raw.on('error', () => undefined);
   raw.once('close', () => {
     clearTimeout(late);
+    told.delete(raw);
     stop();
   });
 }
