@@ -101,7 +101,8 @@ describe('a pod where sidecars ask', () => {
   });
 
   test('a mesh for every namespace wants a sidecar in every other', () => {
-    expect(found(pod({namespace: 'bank', proxy: null}), EVERYWHERE)).toHaveLength(1);
+    for (const enforcement of [EVERYWHERE, '{at: Sidecar, namespace: istio-system}'])
+      expect(found(pod({namespace: 'bank', proxy: null}), enforcement)).toHaveLength(1);
   });
 });
 
@@ -112,6 +113,8 @@ describe('what leaves past a sidecar', () => {
     ['traffic.sidecar.istio.io/includeOutboundIPRanges', '', '*'],
     ['traffic.sidecar.istio.io/includeOutboundIPRanges', '10.0.0.0/8', '*'],
     ['traffic.sidecar.istio.io/excludeInterfaces', 'eth1', ''],
+    ['traffic.sidecar.istio.io/kubevirtInterfaces', 'tap0', ''],
+    ['istio.io/reroute-virtual-interfaces', 'tap0', ''],
     ['sidecar.istio.io/interceptionMode', 'NONE', 'TPROXY'],
     ['proxy.istio.io/config', '{"interceptionMode": "NONE"}', 'interceptionMode: REDIRECT'],
     ['proxy.istio.io/config', 'interceptionMode: NONE', '{"concurrency": 2}'],

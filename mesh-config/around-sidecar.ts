@@ -38,10 +38,12 @@ function isToAsk(mesh: MeshEgressDocument, pod: Pod, {namespaces}: Surroundings)
   const {namespace, labels = {}} = pod.metadata;
   const apart = [...SYSTEM, mesh.istio.rootNamespace, mesh.extauthz.namespace, mesh.egressGateway.namespace];
   const captured = labels[OWN_MODE] ?? namespaces.get(namespace)?.[OWN_MODE];
+  const isForAll = ({namespace: of}: MeshEgressDocument['enforcement'][number]): boolean =>
+    of === null || of === mesh.istio.rootNamespace;
   return mesh.enforcement.some(
     (one) =>
       one.at === 'Sidecar' &&
-      (one.namespace === null ? !apart.includes(namespace) : one.namespace === namespace) &&
+      (isForAll(one) ? !apart.includes(namespace) : one.namespace === namespace) &&
       Object.entries(one.labels).every(([key, value]) => labels[key] === value) &&
       (pod.hasProxy || captured === undefined),
   );
@@ -76,6 +78,8 @@ const ANNOTATIONS: Readonly<Record<string, (value: string) => boolean>> = {
   'traffic.sidecar.istio.io/excludeOutboundPorts': isEmpty,
   'traffic.sidecar.istio.io/excludeOutboundIPRanges': isEmpty,
   'traffic.sidecar.istio.io/excludeInterfaces': isEmpty,
+  'traffic.sidecar.istio.io/kubevirtInterfaces': isEmpty,
+  'istio.io/reroute-virtual-interfaces': isEmpty,
   'traffic.sidecar.istio.io/includeOutboundIPRanges': (value) => value.trim() === '*',
   'sidecar.istio.io/interceptionMode': (value) => value !== 'NONE',
   'proxy.istio.io/config': (value) => !/interceptionMode["']?\s*:\s*["']?NONE/.test(value),

@@ -22,6 +22,10 @@ describe('a ServiceEntry', () => {
       {...INSIDE, resolution: 'NONE', addresses: ['10.0.0.0/8']},
       false,
     ],
+    ['that goes there without saying so', {...INSIDE, addresses: ['5.6.7.0/24'], ...at('10.1.2.3')}, true],
+    ['that goes anywhere, with pods that it selects', {...INSIDE, workloadSelector: {}}, true],
+    ['with a range that is more than private', {...INSIDE, resolution: 'NONE', addresses: ['10.0.0.0/7']}, true],
+    ['with every address', {...INSIDE, resolution: 'NONE', addresses: ['10.0.0.0/0']}, true],
     ['that goes where the client dialled, to others', {...INSIDE, resolution: 'NONE', addresses: ['5.6.7.0/24']}, true],
   ])('%s', (_what, spec, leads) => expect(outside(spec)).toBe(leads));
 });

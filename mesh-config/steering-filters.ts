@@ -5,7 +5,17 @@ import type {EnvoyFilter} from './surroundings.ts';
 type Patch = NonNullable<EnvoyFilter['spec']['configPatches']>[number];
 
 /** Filters of Envoy that are programs. */
-const CODE = ['filters.http.lua', 'filters.http.wasm', 'filters.network.wasm', 'filters.http.ext_proc', 'golang'];
+const CODE = [
+  'filters.http.lua',
+  'filters.http.wasm',
+  'filters.network.wasm',
+  'filters.http.ext_proc',
+  'golang',
+  'dynamic_modules',
+];
+
+/** Filters that write what routes and clusters choose by: headers, metadata and filter state, ours among them. */
+const WRITES = ['set_filter_state', 'set_metadata', 'header_to_metadata', 'header_mutation'];
 
 /** Fields by which a route, or a filter that ends a chain, says where it sends, or what it makes of a request before. */
 const ROUTES = [
@@ -28,16 +38,17 @@ const ENDPOINTS = ['load_assignment', 'original_dst_lb_config', 'type', 'cluster
 export function steering({spec}: EnvoyFilter, asks: (context: string) => boolean): string | null {
   for (const patch of spec.configPatches ?? []) {
     if (!asks(patch.match?.context ?? 'ANY')) continue;
-    if (runsCode(patch))
+    if (names(patch, CODE))
       return 'runs code in proxies that ask, after the question: it may send a request elsewhere than was asked about';
+    if (names(patch, WRITES)) return 'writes what proxies that ask choose by where to send';
     if (routes(patch)) return 'chooses where proxies that ask send, after the question or past it';
   }
   return null;
 }
 
-const runsCode = ({patch}: Patch): boolean => {
+const names = ({patch}: Patch, filters: readonly string[]): boolean => {
   const value = JSON.stringify(patch?.value ?? null);
-  return CODE.some((name) => value.includes(name));
+  return filters.some((name) => value.includes(name));
 };
 
 function routes({applyTo, patch}: Patch): boolean {

@@ -54,9 +54,20 @@ export interface VirtualService extends Named {
   };
 }
 
+export interface Reference {
+  readonly kind?: string;
+  readonly name?: string;
+}
+
 /** Of extensions.istio.io: code of others in the proxies of its namespace. */
 export interface WasmPlugin extends Named {
-  readonly spec: {readonly match?: readonly {readonly mode?: string}[]; readonly targetRefs?: readonly object[]};
+  readonly spec: {
+    readonly match?: readonly {readonly mode?: string}[];
+    readonly selector?: {readonly matchLabels?: Readonly<Record<string, string>>};
+    readonly targetRefs?: readonly Reference[];
+    /** As targetRefs, of one. */
+    readonly targetRef?: Reference;
+  };
 }
 
 export interface Service extends Named {
@@ -75,7 +86,7 @@ export interface EnvoyFilter extends Named {
   readonly spec: {
     readonly priority?: number;
     readonly workloadSelector?: {readonly labels?: Readonly<Record<string, string>>};
-    readonly targetRefs?: readonly object[];
+    readonly targetRefs?: readonly Reference[];
     readonly configPatches?: readonly {
       readonly applyTo?: string;
       readonly match?: {
@@ -153,13 +164,13 @@ export const isOurs = (mesh: MeshEgressDocument, {metadata}: Named): boolean =>
 
 export const nameOf = ({kind, metadata}: Named): string => `${kind} ${metadata.namespace}/${metadata.name}`;
 
-/** Whether pods of these namespaces (null: of any) see the service. Without exportTo everybody does. */
+/** Whether pods of these namespaces (null: of any) see the service. Without exportTo, an empty one included, everybody does. */
 export function isSeenIn(
   {metadata, spec}: ServiceEntry | VirtualService,
   namespaces: readonly string[] | null,
 ): boolean {
-  const to = spec.exportTo ?? ['*'];
-  if (to.includes('*')) return true;
+  const to = spec.exportTo ?? [];
+  if (to.length === 0 || to.includes('*')) return true;
   const named = to.map((one) => (one === '.' ? metadata.namespace : one));
   return namespaces === null ? named.some((one) => one !== '~') : named.some((one) => namespaces.includes(one));
 }

@@ -104,6 +104,11 @@ describe('verify', () => {
     );
   });
 
+  test('a Sidecar resource of any namespace, where the root namespace is the scope', () => {
+    const spec = '{enforcement: [{at: Sidecar, namespace: istio-system}]}';
+    expect(codes({sidecars: [sidecar('./*')]}, spec, [])).toEqual(['HiddenBySidecar']);
+  });
+
   test('a Sidecar resource of another namespace is nobody’s business', () => {
     expect(codes({sidecars: [{...sidecar('./*'), metadata: {name: 'default', namespace: 'other'}}]})).toEqual([]);
   });

@@ -205,7 +205,7 @@ function hidden(
     // Of a waypoint it hides nothing.
     const enforcedAt = (at: Enforcement['at']): boolean =>
       mesh.enforcement.some(
-        (one) => one.at === at && (one.namespace === null || one.namespace === namespace || namespace === root),
+        (one) => one.at === at && (namespace === root || [null, root, namespace].includes(one.namespace)),
       );
     if (enforcedAt('Sidecar')) {
       add('extauthz', mesh.extauthz.namespace, extauthzHost(mesh), 'every question fails');

@@ -32,6 +32,8 @@ const to = (...cidrs: readonly string[]) => ({egress: [{to: cidrs.map((cidr) => 
 describe('a NetworkPolicy of others', () => {
   test.each<[string, NetworkPolicy['spec'], string]>([
     ['every address', to('0.0.0.0/0'), '0.0.0.0/0'],
+    ['every address, written by a private one', to('10.0.0.0/0'), '10.0.0.0/0'],
+    ['more than what is private', to('172.16.0.0/11'), '172.16.0.0/11'],
     ['every address of IPv6', to('::/0'), '::/0'],
     ['an address outside, beside one of the cluster', to('10.96.0.1/32', '203.0.113.0/24'), '203.0.113.0/24'],
     ['everything, by naming nobody', {egress: [{}]}, 'everything'],

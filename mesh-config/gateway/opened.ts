@@ -41,6 +41,6 @@ function outside({to = []}: NonNullable<NetworkPolicy['spec']['egress']>[number]
   if (to.length === 0) return ['everything'];
   return to.flatMap(({ipBlock}) => {
     if (ipBlock === undefined) return [];
-    return isPrivate(ipBlock.cidr.split('/')[0]!) ? [] : [ipBlock.cidr];
+    return isPrivate(ipBlock.cidr) ? [] : [ipBlock.cidr];
   });
 }
