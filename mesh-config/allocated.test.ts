@@ -39,6 +39,10 @@ describe('a name that has an address of the mesh', () => {
       'by the pod’s own configuration',
       found({}, {mesh: null, annotation: 'proxyMetadata: {ISTIO_META_DNS_CAPTURE: "true"}'}),
     ],
+    [
+      'in every namespace, where the root namespace is the scope',
+      found({exportTo: ['bank']}, {enforcement: '{at: Sidecar, namespace: istio-system}'}),
+    ],
     ['with endpoints', found({resolution: 'STATIC', endpoints: [{address: '5.6.7.8'}]})],
   ])('%s is refused, and that is found', (_what, codes) => expect(codes).toEqual(['AddressOfTheMesh']));
 

@@ -1,6 +1,7 @@
 /** Addresses that istiod gives to names where sidecars answer DNS: no name has them outside, so every question about them is refused. Pure. */
 import {parse} from 'yaml';
 import type {MeshEgressDocument} from '../policy/index.ts';
+import {askingIn} from './for-asking.ts';
 import {isOurs, isSeenIn, nameOf, type ServiceEntry, type Surroundings} from './surroundings.ts';
 import type {Conflict} from './verify.ts';
 
@@ -8,9 +9,8 @@ const CAPTURE = 'ISTIO_META_DNS_CAPTURE';
 const NO_ADDRESS = 'networking.istio.io/enable-autoallocate-ip';
 
 export function allocated(mesh: MeshEgressDocument, around: Surroundings): readonly Conflict[] {
-  const scopes = mesh.enforcement.flatMap((one) => (one.at === 'Sidecar' ? [one.namespace] : []));
-  if (scopes.length === 0 || !answersDns(around)) return [];
-  const namespaces = scopes.includes(null) ? null : (scopes as readonly string[]);
+  const namespaces = askingIn(mesh);
+  if (namespaces?.length === 0 || !answersDns(around)) return [];
   return around.serviceEntries
     .filter((entry) => !isOurs(mesh, entry) && isSeenIn(entry, namespaces) && isGivenOne(entry))
     .map((entry) => ({

@@ -42,8 +42,8 @@ const AROUND: Surroundings = {
   serviceEntries: [ENTRY],
   services: [SERVICE('sallyport-extauthz', 'sallyport', 9000)],
 };
-const found = (around: Partial<Surroundings>, version = '1.31') =>
-  conflicts(meshOf(version), [], {...AROUND, ...around}).map(({code, message}) => `${code}: ${message}`);
+const found = (around: Partial<Surroundings>, version = '1.31', enforcement?: string) =>
+  conflicts(meshOf(version, enforcement), [], {...AROUND, ...around}).map(({code, message}) => `${code}: ${message}`);
 
 type Spec = EnvoyFilter['spec'];
 type Patch = NonNullable<Spec['configPatches']>[number];
@@ -113,6 +113,37 @@ describe('an EnvoyFilter', () => {
     ],
   ])('of others that %s', (_what, around, code) => {
     expect(found(around).map((text) => text.split(':')[0])).toEqual(code === null ? [] : [code]);
+  });
+});
+
+describe('an EnvoyFilter that lets pass what it cannot ask about', () => {
+  const open = (context: string, namespace: string, labels?: Record<string, string>): Partial<Surroundings> => ({
+    proxies: [pod('1.31'), pod('1.31', 'web', 'bank'), pod('1.31', 'out', 'istio-egress')].map((one) => ({
+      ...one,
+      metadata: {...one.metadata, labels: labels ?? {}},
+    })),
+    serviceEntries: [],
+    ...filter(
+      {
+        ...(labels === undefined ? {} : {workloadSelector: {labels}}),
+        configPatches: [{match: {context}, patch: {operation: 'MERGE', value: {failure_mode_allow: true}}}],
+      },
+      namespace,
+    ),
+  });
+  const GATEWAY = '{at: EgressGateway, namespace: shop}';
+  const LABELLED = '{at: Sidecar, namespace: shop, selector: {matchLabels: {app: web}}}';
+  test.each<[string, Partial<Surroundings>, string | undefined, number]>([
+    ['where pods ask', open('SIDECAR_OUTBOUND', 'shop'), undefined, 1],
+    ['where nobody asks', open('SIDECAR_OUTBOUND', 'bank'), undefined, 0],
+    ['anywhere, where nobody asks', open('ANY', 'bank'), undefined, 0],
+    ['for pods of the scope', open('ANY', 'shop', {app: 'web'}), LABELLED, 1],
+    ['for other pods', open('ANY', 'shop', {app: 'job'}), LABELLED, 0],
+    ['for the gateway', open('GATEWAY', 'istio-egress'), GATEWAY, 1],
+    ['for another gateway beside it', open('GATEWAY', 'istio-egress', {istio: 'ingressgateway'}), GATEWAY, 0],
+    ['for sidecars that hand over to it', open('SIDECAR_OUTBOUND', 'shop'), GATEWAY, 0],
+  ])('%s', (_what, around, enforcement, count) => {
+    expect(found(around, '1.31', enforcement)).toEqual(Array(count).fill(expect.stringContaining('FailsOpen')));
   });
 });
 

@@ -1,5 +1,6 @@
 /** What others' objects do to questions of ours: answers in our place, questions that hang, names that are looked up first. */
 import type {MeshEgressDocument} from '../policy/index.ts';
+import {isForAsking} from './for-asking.ts';
 import {isOurs, nameOf, type EnvoyFilter, type ServiceEntry, type Surroundings} from './surroundings.ts';
 import type {Conflict} from './verify.ts';
 
@@ -17,29 +18,13 @@ export function othersFilters(mesh: MeshEgressDocument, {envoyFilters}: Surround
     .filter((one) => !isOurs(mesh, one))
     .flatMap((filter) =>
       (filter.spec.configPatches ?? []).flatMap((patch, i): readonly Conflict[] => {
-        if (!isOnTheWay(mesh, filter, patch.match?.context ?? 'ANY')) return [];
+        if (!isForAsking(mesh, filter, patch.match?.context ?? 'ANY')) return [];
         return faults(patch).map(({code, message, fix}) => ({
           ...{code, object: nameOf(filter), fix},
           message: `configPatches[${i}] ${message}`,
         }));
       }),
     );
-}
-
-/** Whether what leaves may come to it: at sidecars, at the egress gateway, or at the waypoint that it names. */
-function isOnTheWay(
-  {enforcement, egressGateway, istio}: MeshEgressDocument,
-  {metadata: {namespace}, spec}: EnvoyFilter,
-  context: string,
-): boolean {
-  if (context === 'ANY' || context === 'SIDECAR_OUTBOUND') return true;
-  if (spec.targetRefs !== undefined)
-    return enforcement.some((one) => one.at === 'Waypoint' && one.namespace === namespace);
-  return (
-    context === 'GATEWAY' &&
-    enforcement.some(({at}) => at === 'EgressGateway') &&
-    (namespace === egressGateway.namespace || namespace === istio.rootNamespace)
-  );
 }
 
 /** As Envoy's own names are written: in a value Istio takes `failureModeAllow` too (proto3 JSON). */

@@ -68,6 +68,10 @@ describe('a VirtualService', () => {
     expect(found(virtual(spec))[0]).toContain(says);
   });
 
+  test('that is exported to nobody by an empty list is exported to all, as Istio reads it', () => {
+    expect(found(virtual({exportTo: [], http: [to('evil.test')]}, 'bank'))).toHaveLength(1);
+  });
+
   const ELSEWHERE = {http: [to('evil.test')]};
   test.each<[string, readonly string[]]>([
     ['to where it was asked about', found(virtual({http: [to('known.test')]}))],
@@ -129,6 +133,8 @@ describe('code in a sidecar that asks', () => {
     ['a WasmPlugin of both directions', wasm({match: [{mode: 'CLIENT_AND_SERVER'}]}), 1],
     ['a WasmPlugin for what comes in', wasm({match: [{mode: 'SERVER'}]}), 0],
     ['a WasmPlugin of a gateway', wasm({targetRefs: [{}]}), 0],
+    ['a WasmPlugin that refers to nothing', wasm({targetRefs: []}), 1],
+    ['a WasmPlugin of a gateway, by its older field', wasm({targetRef: {}}), 0],
     ['a WasmPlugin of another namespace', wasm({}, 'bank'), 0],
     ['a Lua filter', lua('SIDECAR_OUTBOUND'), 1],
     ['a Lua filter anywhere', lua(undefined), 1],
@@ -162,11 +168,22 @@ describe('code in a sidecar that asks', () => {
     ['gives a cluster a time-out', patched('CLUSTER', 'MERGE', {connect_timeout: '1s'}), 0],
     ['takes a listener away', patched('LISTENER', 'REMOVE', undefined), 0],
     ['asks a rate limit', patched('HTTP_FILTER', 'INSERT_FIRST', {envoy_grpc: {cluster_name: 'limits'}}), 0],
+    ['writes filter state', patched('HTTP_FILTER', 'INSERT_FIRST', {name: 'envoy.filters.http.set_filter_state'}), 1],
+    ['writes metadata', patched('HTTP_FILTER', 'INSERT_FIRST', {name: 'envoy.filters.http.set_metadata'}), 1],
+    [
+      'makes metadata of headers',
+      patched('HTTP_FILTER', 'INSERT_FIRST', {name: 'envoy.filters.http.header_to_metadata'}),
+      1,
+    ],
+    ['changes headers', patched('HTTP_FILTER', 'INSERT_FIRST', {name: 'envoy.filters.http.header_mutation'}), 1],
+    ['loads a library', patched('HTTP_FILTER', 'INSERT_FIRST', {name: 'envoy.filters.http.dynamic_modules'}), 1],
     ['is for what comes in', patched('LISTENER', 'ADD', TCP, 'SIDECAR_INBOUND'), 0],
   ])('an EnvoyFilter that %s', (_what, around, count) => expect(found(around)).toHaveLength(count));
 
   const GATEWAY = '{at: EgressGateway, namespace: shop}';
   const WAYPOINT = '{at: Waypoint, namespace: shop, hosts: [a.example]}';
+  const LABELLED = '{at: Sidecar, namespace: shop, selector: {matchLabels: {app: web}}}';
+  const EVERY = {group: 'gateway.networking.k8s.io', kind: 'GatewayClass', name: 'istio-waypoint'};
   const to = (namespace: string): Partial<Surroundings> => ({
     envoyFilters: lua('ANY', namespace).envoyFilters!.map((one) => ({...one, spec: {...one.spec, targetRefs: [{}]}})),
   });
@@ -179,7 +196,19 @@ describe('code in a sidecar that asks', () => {
     ['a WasmPlugin at the egress gateway', wasm({}, 'istio-egress'), GATEWAY, 1],
     ['a Lua filter at the waypoint', to('shop'), WAYPOINT, 1],
     ['a Lua filter at a waypoint of others', to('bank'), WAYPOINT, 0],
+    [
+      'a WasmPlugin of others beside the gateway',
+      wasm({selector: {matchLabels: {istio: 'x'}}}, 'istio-egress'),
+      GATEWAY,
+      0,
+    ],
+    ['a WasmPlugin of pods beside the scope', wasm({selector: {matchLabels: {app: 'x'}}}), LABELLED, 0],
+    ['a WasmPlugin of pods of the scope', wasm({selector: {matchLabels: {app: 'web'}}}), LABELLED, 1],
+    ['a WasmPlugin of pods that may be of the scope', wasm({selector: {matchLabels: {tier: 'x'}}}), LABELLED, 1],
     ['a WasmPlugin at the waypoint', wasm({targetRefs: [{}]}), WAYPOINT, 1],
+    ['a WasmPlugin at the waypoint, by its older field', wasm({targetRef: {}}), WAYPOINT, 1],
+    ['a WasmPlugin at every waypoint', wasm({targetRefs: [EVERY]}, 'istio-system'), WAYPOINT, 1],
+    ['a WasmPlugin at one waypoint of the root namespace', wasm({targetRefs: [{}]}, 'istio-system'), WAYPOINT, 0],
   ])('%s', (_what, around, enforcement, count) => expect(found(around, enforcement)).toHaveLength(count));
 
   test('everywhere, where every sidecar asks', () => {

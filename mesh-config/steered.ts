@@ -1,29 +1,19 @@
 /** What sends an allowed name elsewhere after it was asked about: routes, endpoints and code of others in the sidecar. Pure. */
 import type {MeshEgressDocument} from '../policy/index.ts';
+import {askingIn, isForAsking} from './for-asking.ts';
 import {isOutside} from './outside.ts';
 import {steering} from './steering-filters.ts';
 import {
   isOurs,
   isSeenIn,
   nameOf,
-  type EnvoyFilter,
   type Route,
   type ServiceEntry,
   type SidecarResource,
   type Surroundings,
   type VirtualService,
-  type WasmPlugin,
 } from './surroundings.ts';
 import type {Conflict} from './verify.ts';
-
-/** Namespaces whose sidecars ask; null: every one. */
-const askingIn = ({enforcement, istio}: MeshEgressDocument): readonly string[] | null => {
-  const namespaces = enforcement.flatMap((one) => (one.at === 'Sidecar' ? [one.namespace] : []));
-  // Objects in the root namespace are for all of them.
-  return namespaces.includes(null) || namespaces.includes(istio.rootNamespace)
-    ? null
-    : (namespaces as readonly string[]);
-};
 
 export function steered(mesh: MeshEgressDocument, around: Surroundings): readonly Conflict[] {
   return [
@@ -31,7 +21,7 @@ export function steered(mesh: MeshEgressDocument, around: Surroundings): readonl
     ...around.envoyFilters
       .filter((one) => !isOurs(mesh, one))
       .flatMap((one) => {
-        const does = steering(one, (context) => asks(mesh, one, context));
+        const does = steering(one, (context) => isForAsking(mesh, one, context));
         return does === null ? [] : [changes(nameOf(one), does)];
       }),
     ...around.wasmPlugins
@@ -39,34 +29,10 @@ export function steered(mesh: MeshEgressDocument, around: Surroundings): readonl
         const {match = []} = one.spec;
         // What leaves a sidecar is CLIENT; a gateway, and a waypoint, have only one direction.
         const leaving = match.length === 0 || match.some(({mode}) => mode !== 'SERVER');
-        return (leaving && asks(mesh, one, 'SIDECAR_OUTBOUND')) || asks(mesh, one, 'GATEWAY');
+        return (leaving && isForAsking(mesh, one, 'SIDECAR_OUTBOUND')) || isForAsking(mesh, one, 'GATEWAY');
       })
       .map((one) => changes(nameOf(one), 'runs code in proxies that ask, which may send a request elsewhere')),
   ];
-}
-
-/** Whether proxies that ask are among those that it is for. */
-function asks(
-  mesh: MeshEgressDocument,
-  {metadata: {namespace}, spec}: EnvoyFilter | WasmPlugin,
-  context: string,
-): boolean {
-  const {enforcement, egressGateway, istio} = mesh;
-  if (spec.targetRefs !== undefined)
-    return enforcement.some((one) => one.at === 'Waypoint' && one.namespace === namespace);
-  const sidecars = askingIn(mesh);
-  if (
-    context !== 'GATEWAY' &&
-    context !== 'SIDECAR_INBOUND' &&
-    (sidecars === null || isNamed(namespace, sidecars, mesh))
-  )
-    return true;
-  const gateways = [egressGateway.namespace, istio.rootNamespace];
-  return (
-    (context === 'GATEWAY' || context === 'ANY') &&
-    enforcement.some(({at}) => at === 'EgressGateway') &&
-    gateways.includes(namespace)
-  );
 }
 
 /** What the mesh's own routes and endpoints do to sidecars that ask. */

@@ -40,6 +40,10 @@ describe('a host that leaves through a parent', () => {
     expect(found(spec)).toEqual([expect.stringContaining('leaves through UpstreamProxy corp, and on port 443')]);
   });
 
+  test('and has a ServiceEntry is refused in every namespace, where the root namespace is the scope', () => {
+    expect(found({exportTo: ['bank']}, TEXT.replace('namespace: shop', 'namespace: istio-system'))).toHaveLength(1);
+  });
+
   test.each<[string, readonly string[]]>([
     ['with plain HTTP alone', found({ports: [{number: 80, protocol: 'HTTP'}]})],
     ['that no parent is for', found({hosts: ['direct.test']})],

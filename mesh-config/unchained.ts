@@ -1,5 +1,6 @@
 /** TLS and other connections that a parent would have to carry, and that a ServiceEntry keeps on a chain of their own. Pure. */
 import type {MeshEgressDocument, UpstreamProxyDocument} from '../policy/index.ts';
+import {askingIn} from './for-asking.ts';
 import {isOutside} from './outside.ts';
 import {isOurs, isSeenIn, nameOf, type Surroundings} from './surroundings.ts';
 import type {Conflict} from './verify.ts';
@@ -13,9 +14,8 @@ export function unchained(
   {serviceEntries}: Surroundings,
 ): readonly Conflict[] {
   const parents = proxies.filter(({name}) => mesh.chain.some((one) => one.name === name));
-  const scopes = mesh.enforcement.flatMap((one) => (one.at === 'Sidecar' ? [one.namespace] : []));
-  if (parents.length === 0 || scopes.length === 0) return [];
-  const namespaces = scopes.includes(null) ? null : (scopes as readonly string[]);
+  const namespaces = askingIn(mesh);
+  if (parents.length === 0 || namespaces?.length === 0) return [];
   return serviceEntries
     .filter((entry) => !isOurs(mesh, entry) && isOutside(entry) && isSeenIn(entry, namespaces))
     .flatMap((entry): readonly Conflict[] => {

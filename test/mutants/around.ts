@@ -8,7 +8,41 @@ const LEAF = ['pki/leaf.test.ts'];
 const JOURNAL = ['runtime/journal.test.ts'];
 const VERDICT = ['filters/verdict.test.ts'];
 
+const STEERED = ['mesh-config/steered.test.ts'];
+
 export const AROUND_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'verify takes a range for private by its first address',
+    guards: 'issue: verify says what leads around the gateway',
+    file: 'mesh-config/outside.ts',
+    find: 'range.prefix >= outer.prefix && ',
+    replace: '',
+    tests: ['mesh-config/outside.test.ts'],
+  },
+  {
+    name: 'verify takes no exportTo for none',
+    guards: 'issue: verify says what steers a sidecar after the question',
+    file: 'mesh-config/surroundings.ts',
+    find: "to.length === 0 || to.includes('*')",
+    replace: "to.includes('*')",
+    tests: STEERED,
+  },
+  {
+    name: 'verify overlooks what is for every waypoint',
+    guards: 'issue: verify says what steers a proxy that asks',
+    file: 'mesh-config/for-asking.ts',
+    find: '(isForAll || one.namespace === namespace)',
+    replace: 'one.namespace === namespace',
+    tests: STEERED,
+  },
+  {
+    name: 'verify reports what is for other pods',
+    guards: 'issue: verify does not cry wolf',
+    file: 'mesh-config/for-asking.ts',
+    find: '(labels[key] ?? value) === value',
+    replace: 'key !== value',
+    tests: STEERED,
+  },
   {
     name: 'the kernel lets UDP of a locked pod out',
     guards: '3: UDP/QUIC',
