@@ -105,6 +105,9 @@ class Worker {
         config.capture === 'node' || (config.capture === 'pod' && config.mtls !== null)
           ? (options) => (this.#mtls === null ? connectTransparent(options) : this.#mtls.dial(options))
           : null,
+      ...(config.capture === 'node' && config.mtls !== null
+        ? {connectAsNode: (options) => this.#mtls!.dialAsNode(options)}
+        : {}),
     });
     this.#relay = createRelay({
       policies: () => this.#policies,

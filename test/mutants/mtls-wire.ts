@@ -68,8 +68,16 @@ export const MTLS_WIRE_MUTANTS: readonly Mutant[] = [
     name: 'what a held Strict pod says to a Service crosses the wire in plain',
     guards: 'MTLS: what kube-proxy translates behind the relay is not wrapped, so it is refused',
     file: 'tproxy/mtls/capture/node-table.ts',
-    find: '${ip} daddr @away${set} ${refused}`',
-    replace: '${ip} daddr @away${set} accept`',
+    find: '${ip} saddr @strict${set} ${ip} daddr @away${set} ${refused}`',
+    replace: '${ip} saddr @strict${set} ${ip} daddr @away${set} accept`',
+    tests: TABLE,
+  },
+  {
+    name: 'what a held Strict pod says to a load balancer’s address crosses the wire in plain',
+    guards: 'MTLS: what kube-proxy translates behind the relay is not wrapped, so it is refused',
+    file: 'tproxy/mtls/capture/node-table.ts',
+    find: '`${marking(capture).is(strict)} ${ip} daddr @away${set} ${refused}`',
+    replace: '`${marking(capture).is(strict)} ${ip} daddr @away${set} continue`',
     tests: TABLE,
   },
   {

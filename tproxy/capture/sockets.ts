@@ -73,6 +73,25 @@ export function connectTransparent({source, destination, mark, allowHalfOpen}: D
   return client;
 }
 
+/** Dials under this machine's own address, with a mark; otherwise as connectTransparent(). */
+export function connectMarked({ip, port}: Endpoint, mark: number): Socket {
+  const fd = explained(ip, port, () =>
+    owning(streamSocket(ip), (made) => {
+      setOption(made, SYS.SOL_SOCKET, SYS.SO_MARK, mark);
+      return made;
+    }),
+  );
+  const client = new Socket({fd, allowHalfOpen: true});
+  client.connect({host: ip, port});
+  return client;
+}
+
+/** Another mark on the packets that follow. Does nothing where the socket is closed. */
+export function remark(socket: Socket, mark: number): void {
+  const fd = fdOf(socket);
+  if (fd !== null) setOption(fd, SYS.SOL_SOCKET, SYS.SO_MARK, mark);
+}
+
 /**
  * Where a connection went before REDIRECT changed it; null where nothing did. `fd` of an accepted net.Socket:
  * see fdOf(). Linux has the same number, 80, for both families.

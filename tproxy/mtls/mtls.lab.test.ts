@@ -8,7 +8,7 @@ import {join} from 'node:path';
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
 import {stringify} from 'yaml';
 import {listening, tproxyCommand} from '../../cli/demo/proxy-process.ts';
-import {connectIn, listenIn} from '../../test/lab/index.ts';
+import {connectIn, endServer, listenIn} from '../../test/lab/index.ts';
 import {createMtlsLabs, NODES, podIps, spiffeIdOf, type MtlsLabs, type NodeName} from '../../test/lab/mtls/labs.ts';
 import {labTest} from '../../test/lab/require.ts';
 import {until} from '../../test/waiting.ts';
@@ -28,6 +28,8 @@ const sockets = new Set<Socket>();
 
 /** Addresses of a Service, translated on node a as kube-proxy does: port 80 to c's 8080, 81 to its 9090, which is left plain. */
 const SERVICE = ['10.96.0.10', 'fd96::10'] as const;
+/** The same, at an address of no Service's range: a load balancer's. The relay dials it under the node's own address. */
+const BALANCER = ['203.0.113.80', '2001:db8:0:113::80'] as const;
 const PLAIN_PORT = 9090;
 
 const entry = (name: NodeName): object => ({
@@ -103,7 +105,11 @@ beforeAll(async () => {
               },
               {
                 name: 'service',
-                to: {cidrs: [`${SERVICE[0]}/32`, `${SERVICE[1]}/128`], ports: [80, 81], schemes: ['http']},
+                to: {
+                  cidrs: [SERVICE, BALANCER].flatMap(([ip4, ip6]) => [`${ip4}/32`, `${ip6}/128`]),
+                  ports: [80, 81],
+                  schemes: ['http'],
+                },
               },
             ],
           }
@@ -159,26 +165,36 @@ describe('sallyport tproxy --mtls', () => {
     60_000,
   );
 
-  it.each([{family: 0}, {family: 1}])(
-    'says nothing in plain for a held Strict pod where a Service leads to another node, to a server that would take it, family $family',
-    async ({family}) => {
+  it.each([
+    {what: 'a ClusterIP', address: SERVICE, family: 0},
+    {what: 'a ClusterIP', address: SERVICE, family: 1},
+    {what: 'the address of a load balancer', address: BALANCER, family: 0},
+    {what: 'the address of a load balancer', address: BALANCER, family: 1},
+  ])(
+    'says nothing in plain for a held Strict pod where $what leads to another node, to a server that would take it, family $family',
+    async ({address, family}) => {
       const ip = podIps('c')[family]!;
       const [protocol, at] = family === 0 ? ['ip', ip] : ['ip6', `[${ip}]`];
+      const own: Server[] = [];
       for (const port of [8080, PLAIN_PORT]) {
         const server = createHttpServer((_request, response) => void response.end('the-secret'));
-        servers.push(server);
+        own.push(server);
         await listenIn(labs.labs.c.pod('app').path, server, ip, port);
       }
       const translation = `table ${protocol} kube {
         chain output {
           type nat hook output priority -100
-          ${protocol} daddr ${SERVICE[family]} tcp dport 80 dnat to ${at}:8080
-          ${protocol} daddr ${SERVICE[family]} tcp dport 81 dnat to ${at}:${PLAIN_PORT}
+          ${protocol} daddr ${address[family]} tcp dport 80 dnat to ${at}:8080
+          ${protocol} daddr ${address[family]} tcp dport 81 dnat to ${at}:${PLAIN_PORT}
+        }
+        chain postrouting {
+          type nat hook postrouting priority srcnat
+          oifname "link" fib saddr type local masquerade
         }
       }`;
       const added = await labs.labs.a.exec('node', ['nft', '-f', '-'], {stdin: translation});
       expect(added.stderr).toBe('');
-      const service = family === 0 ? SERVICE[0] : `[${SERVICE[1]}]`;
+      const service = family === 0 ? address[0] : `[${address[1]}]`;
       const refused = await labs.record();
       expect(await curl('a', `http://${service}:80/`)).not.toContain('the-secret');
       expect(await refused()).not.toContain('the-secret');
@@ -186,6 +202,7 @@ describe('sallyport tproxy --mtls', () => {
       const ended = await labs.record();
       expect(await curl('a', `http://${service}:81/`)).toBe('the-secret');
       expect(await ended()).toContain('the-secret');
+      for (const server of own) endServer(server);
     },
     60_000,
   );

@@ -3,7 +3,9 @@ import {createServer, type Server, type Socket} from 'node:net';
 import type {Address, Endpoint} from '../../policy/index.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {SallyportError} from '../../runtime/errors.ts';
-import {listenTransparent, reset, type DialOptions} from '../capture/sockets.ts';
+import {DEFAULT_MARKS} from '../capture/marks.ts';
+import {connectMarked, listenTransparent, remark, reset, type DialOptions} from '../capture/sockets.ts';
+import {asNodeMark} from './capture/marks.ts';
 import {enrolment, type Enrolment} from './enrolment.ts';
 import type {Identity} from './identity/identity.ts';
 import type {MtlsState} from './node.ts';
@@ -26,6 +28,8 @@ export class WorkerMtls {
   readonly #wire: Wire;
   readonly #servers: Server[] = [];
   readonly #dials: Dials;
+  /** Living dials under the node's own address, by whom they are for. */
+  readonly #asNode = new Map<Socket, Address>();
   #state: MtlsState;
   #enrolment: Enrolment;
   #pods: ReadonlySet<Address>;
@@ -127,6 +131,22 @@ export class WorkerMtls {
   }
 
   /**
+   * For the relay, on a node: what is not to see the pod's own address. It may become a pod's behind kube-proxy (a load balancer's),
+   * so the rules are told for whom it is.
+   */
+  dialAsNode({source, destination}: Pick<DialOptions, 'source' | 'destination'>): Socket {
+    const socket = connectMarked(destination, this.#asNodeMark(source.ip));
+    this.#asNode.set(socket, source.ip);
+    socket.once('close', () => this.#asNode.delete(socket));
+    return socket;
+  }
+
+  #asNodeMark(source: Address): number {
+    const strict = !this.#state.whole || this.#enrolment.of(source)?.mode === 'Strict';
+    return asNodeMark(DEFAULT_MARKS, strict ? 'strict' : 'other');
+  }
+
+  /**
    * Of a Service with enrolled pods behind it one that is ready, as kube-proxy would: it could not be wrapped for whoever that
    * takes. Only pods are taken: who writes endpoints by hand could name any address.
    */
@@ -153,6 +173,7 @@ export class WorkerMtls {
     this.#pods = new Set(state.entries.flatMap(({ips}) => ips));
     this.#wire.recheck();
     this.#dials.recheck();
+    for (const [socket, source] of this.#asNode) remark(socket, this.#asNodeMark(source));
     const onError = this.#awaited;
     this.#awaited = null;
     if (onError !== null) this.listen(onError).catch(onError);

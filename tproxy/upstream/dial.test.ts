@@ -68,6 +68,18 @@ describe('the addresses are tried in order', () => {
     });
   });
 
+  test('under the node’s own address for a client, and not for a parent, it is told for whom', async () => {
+    const at = await port();
+    const told: unknown[] = [];
+    const connectAsNode: DialOptions['connectAsNode'] = ({source, destination}) => {
+      told.push({source, destination});
+      return connect(destination.port, destination.ip);
+    };
+    expect(await dial({port: at}, {connectAsNode})).toMatchObject({address: '127.0.0.1'});
+    expect(await dial({port: at, source: null}, {connectAsNode})).toMatchObject({address: '127.0.0.1'});
+    expect(told).toEqual([{source: SOURCE, destination: {ip: '127.0.0.1', port: at}}]);
+  });
+
   test('all refuse', async () => {
     const at = await port('127.0.0.3');
     const result = await dial({port: at, addresses: ['127.0.0.1', '127.0.0.2']});

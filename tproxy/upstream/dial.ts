@@ -20,6 +20,8 @@ export interface DialOptions {
   /** A socket bound to the pod's address that is connecting to the destination; null where the kernel cannot be asked for it. */
   readonly connectTransparent:
     ((options: {source: Endpoint; destination: Endpoint; allowHalfOpen: boolean}) => Socket) | null;
+  /** How everything else is dialled for a client. Default: as net.connect(). */
+  readonly connectAsNode?: (options: {source: Endpoint; destination: Endpoint}) => Socket;
   readonly connectTimeoutMs?: number;
   readonly attemptDelayMs?: number;
 }
@@ -145,6 +147,8 @@ class Attempts {
           return false;
         }
         socket = transparent({source, destination: {ip: address, port}, allowHalfOpen: true});
+      } else if (source !== null && this.#options.connectAsNode !== undefined) {
+        socket = this.#options.connectAsNode({source, destination: {ip: address, port}});
       } else {
         // allowHalfOpen: a tunnel carries a half-close; HTTP legs close by themselves.
         socket = connect({host: address, port, autoSelectFamily: false, allowHalfOpen: true});

@@ -78,11 +78,12 @@ describe('the table', () => {
     const rules = chain('relayed').filter((rule) => !rule.includes('ip6 '));
     expect(rules).toEqual([
       'type filter hook output priority filter; policy accept;',
-      'meta mark & 0xffff0000 != 0x5a120000 accept',
+      'meta mark & 0xffff0000 != { 0x5a120000, 0x5a150000, 0x5a160000 } accept',
       'meta l4proto tcp ip daddr . th dport @plain4 accept',
       'ip saddr @here4 ip daddr @here4 accept',
       'ip daddr @strict4 meta l4proto tcp counter name mtls_unwrapped reject with tcp reset',
       'ip saddr @here4 ip saddr @strict4 ip daddr @away4 meta l4proto tcp counter name mtls_unwrapped reject with tcp reset',
+      'meta mark & 0xffff0000 == 0x5a150000 ip daddr @away4 meta l4proto tcp counter name mtls_unwrapped reject with tcp reset',
       'ip daddr @closed4 ip daddr != @known4 counter name mtls_unknown drop',
     ]);
   });

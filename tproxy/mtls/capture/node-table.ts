@@ -17,7 +17,7 @@ import {isV6} from '../../capture/config.ts';
 import {hex, marking, type Marks} from '../../capture/marks.ts';
 import {setChanges, type Sets} from '../../capture/elements.ts';
 import {block, declareSets} from '../../capture/tables.ts';
-import {MTLS_ZONE, mtlsMark} from './marks.ts';
+import {asNodeMark, MTLS_ZONE, mtlsMark} from './marks.ts';
 
 export const MTLS_TABLE = 'inet sallyport_mtls';
 
@@ -142,14 +142,17 @@ function output({marks}: MtlsCapture): string[] {
 /** Every packet of what is dialled plain for a held pod, behind kube-proxy's translation (nat output, -100). */
 function relayed(capture: MtlsCapture): string[] {
   const refused = 'meta l4proto tcp counter name mtls_unwrapped reject with tcp reset';
+  const {mask, dialled} = capture.marks;
+  const [strict, other] = [asNodeMark(capture.marks, 'strict'), asNodeMark(capture.marks, 'other')];
   return [
     'type filter hook output priority filter; policy accept;',
-    `${marking(capture).isNot(capture.marks.dialled)} accept`,
+    `meta mark & ${hex(mask)} != { ${[dialled, strict, other].map(hex).join(', ')} } accept`,
     ...both((ip, set) => `meta l4proto tcp ${ip} daddr . th dport @plain${set} accept`),
     // As inbound(): of two enrolled pods of one node nothing is on a wire.
     ...both((ip, set) => `${ip} saddr @here${set} ${ip} daddr @here${set} accept`),
     ...both((ip, set) => `${ip} daddr @strict${set} ${refused}`),
     ...both((ip, set) => `${ip} saddr @here${set} ${ip} saddr @strict${set} ${ip} daddr @away${set} ${refused}`),
+    ...both((ip, set) => `${marking(capture).is(strict)} ${ip} daddr @away${set} ${refused}`),
     ...both((ip, set) => `${ip} daddr @closed${set} ${ip} daddr != @known${set} counter name mtls_unknown drop`),
   ];
 }
