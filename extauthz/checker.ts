@@ -17,6 +17,7 @@ import {sendsFor, throughItsParent, withCredentials, type Authorizations} from '
 import {filterRequest} from './filtering.ts';
 import type {Directory} from './identity/directory.ts';
 import type {Hops} from './identity/hops.ts';
+import {trustDomainOf} from './identity/spiffe.ts';
 import {asVerified, identify} from './identity/identify.ts';
 import type {Judge} from './judge.ts';
 
@@ -31,6 +32,8 @@ export interface CheckServices {
   /** Changes when the policies do. */
   policies(): unknown;
   readonly authorization: Authorizations;
+  /** Of our own certificate; null: it is of no mesh, and roots of others are not told apart. */
+  trustDomain(): string | null;
 }
 
 /** What the gRPC call adds to its message. */
@@ -95,7 +98,7 @@ export function check(
   if ('misconfigured' in asker) return refuse(refusal(id, 'MalformedRequest', asker.misconfigured, false));
   try {
     const usesPeer = asker.claim !== null || asker.principal !== null || asker.addsCredentials;
-    const peer = usesPeer ? caller.peer : null;
+    const peer = usesPeer ? ourPeer(services, caller.peer) : null;
     decide(services, id, attributes, asker, peer, answer, refuse);
   } catch (error) {
     if (answered) throw error;
@@ -107,6 +110,16 @@ export function check(
       refusal(id, 'Overloaded', 'The request could not be judged; the operator finds the cause in the log.', false),
     );
   }
+}
+
+/**
+ * Namespaces and accounts of a mesh that is federated with ours (`--client-ca` holds its root too) have the names of ours, and are
+ * others. A hop is named with its whole identity.
+ */
+function ourPeer(services: CheckServices, peer: string | null): string | null {
+  const {hops} = services;
+  const domain = services.trustDomain();
+  return peer === null || domain === null || trustDomainOf(peer) === domain || hops.isId(peer) ? peer : null;
 }
 
 function decide(

@@ -11,6 +11,7 @@ import {createLineWriter} from '../runtime/output.ts';
 import type {CheckServices} from './checker.ts';
 import {createDirectory, type Directory} from './identity/directory.ts';
 import {readHops} from './identity/hops.ts';
+import {ownTrustDomain} from './identity/spiffe.ts';
 import {Judge} from './judge.ts';
 import {EXTAUTHZ_LIMITS} from './limits.ts';
 import {createSecretService, secretPeers, type SecretEvent, type SecretService} from './sds/index.ts';
@@ -40,6 +41,7 @@ export class Service {
   #policies: PolicySet | 'not-loaded' = 'not-loaded';
   #directory!: Directory;
   #state!: State;
+  #trustDomain: string | null = null;
   #listening = false;
   #memory: NodeJS.Timeout | null = null;
   readonly #tally = new DenialTally();
@@ -77,6 +79,7 @@ export class Service {
       directory: () => this.#directory,
       policies: () => this.#policies,
       authorization: (proxy) => this.#state.credentials.find((one) => one.proxy === proxy)?.authorization,
+      trustDomain: () => this.#trustDomain,
       filters: filtersOf(this.#journal),
     };
     const shared = config.workers > 1;
@@ -147,6 +150,7 @@ export class Service {
     };
     this.#policies = known === null ? 'not-loaded' : compilePolicies(known.documents, installation, known.notLoaded);
     this.#directory = createDirectory(known?.workloads ?? []);
+    this.#trustDomain = state.tls === null ? null : ownTrustDomain(state.tls.cert);
     this.#state = state;
   }
 

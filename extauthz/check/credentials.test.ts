@@ -97,6 +97,19 @@ describe('the credentials of a parent', () => {
     expect([letsThrough(answer), answer.decision.reason, sent]).toEqual([false, 'UpstreamUnreachable', []]);
   });
 
+  test.each([
+    ['our own', 'cluster.local', true],
+    ['another, whose root is believed beside ours', 'partner.example', false],
+  ])('are told to an Envoy of the account in trust domain %s', (_what, domain, isTold) => {
+    const authorizations = {corp: BASIC};
+    const envoy = envoyBefore({policy: policy(), authorizations, trustDomain: 'cluster.local'});
+    const answer = envoy.ask({extensions: ASKS, host: SITE}, {peer: OWN.replace('cluster.local', domain)});
+    expect(letsThrough(answer)).toBe(isTold);
+    const there = envoyBefore({policy: policy(), authorizations, hops: [HOP], trustDomain: 'corp'});
+    // A hop is named with its whole identity.
+    expect(letsThrough(there.ask({extensions: ASKS, host: SITE}, {peer: HOP}))).toBe(true);
+  });
+
   test('are told to a hop, which sends for everybody', () => {
     expect(added({host: SITE}, policy(), {corp: BASIC}, HOP).sent).toEqual([['proxy-authorization', BASIC, false]]);
   });

@@ -119,6 +119,21 @@ describe('x-forwarded-client-cert', () => {
 });
 
 describe('what the configuration of the Envoy claims', () => {
+  test.each([
+    ['ours', 'cluster.local', 'default/batch-1'],
+    ['another', 'partner.example', 'UnknownWorkload'],
+  ])('counts where its certificate is of the namespace in a trust domain that is %s', (_what, domain, expected) => {
+    const asked = {source: '127.0.0.6', extensions: {'sallyport-namespace': 'default', 'sallyport-pod': 'batch-1'}};
+    const ours = envoyBefore({
+      policy: `\n  - {name: web, to: {hosts: [${SITE}], schemes: [http]}}\n`,
+      workloads: [{workload: BATCH, ips: [BATCH_IP]}],
+      trustDomain: 'cluster.local',
+    });
+    const {request, decision} = ours.ask(asked, {peer: id('default', 'default').replace('cluster.local', domain)});
+    const {workload} = request;
+    expect(workload === 'unknown' ? decision.reason : `${workload.namespace}/${workload.name}`).toBe(expected);
+  });
+
   const claim = (namespace: string, more: Record<string, string>): Pick<Question, 'extensions'> => ({
     extensions: {'sallyport-namespace': namespace, ...more},
   });

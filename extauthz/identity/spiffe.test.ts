@@ -1,5 +1,29 @@
+import {generateKeyPairSync} from 'node:crypto';
 import {expect, test} from '@jest/globals';
-import {readSpiffe} from './spiffe.ts';
+import {certificatePem, distinguishedName, extensions, signCertificate, signingKey} from '../../pki/certificate.ts';
+import {ownTrustDomain, readSpiffe} from './spiffe.ts';
+
+/** Certificates that sign themselves: whose they are is all that is read. */
+const certificateOf = (...names: readonly Buffer[]): string => {
+  const {publicKey, privateKey} = generateKeyPairSync('ec', {namedCurve: 'P-256'});
+  const der = signCertificate(
+    {
+      ...{issuer: distinguishedName({}), subject: distinguishedName({})},
+      ...{notBeforeMs: 0, notAfterMs: 1e12, publicKey: publicKey.export({type: 'spki', format: 'der'})},
+      extensions: names,
+    },
+    signingKey(privateKey)!,
+  );
+  return certificatePem(der);
+};
+
+test.each([
+  ['of the mesh', extensions.subjectAltName({uri: 'spiffe://corp.example/ns/sallyport/sa/x'}, true), 'corp.example'],
+  ['with another kind of identity', extensions.subjectAltName({uri: 'spiffe://corp.example/x'}, true), null],
+  ['of its own', extensions.subjectAltNames(['sallyport-extauthz.sallyport.svc']), null],
+])('the trust domain of a certificate %s', (_what, name, domain) => {
+  expect(ownTrustDomain(certificateOf(name))).toBe(domain);
+});
 
 test('the account of a workload', () => {
   expect(readSpiffe('spiffe://cluster.local/ns/shop/sa/web-1')).toEqual({namespace: 'shop', serviceAccount: 'web-1'});

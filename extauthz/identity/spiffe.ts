@@ -1,4 +1,7 @@
 /** The identity of a workload in a mesh: `spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT`. */
+import {X509Certificate} from 'node:crypto';
+import {identitiesOf} from '../sds/index.ts';
+
 export interface Account {
   readonly namespace: string;
   readonly serviceAccount: string;
@@ -12,6 +15,19 @@ export function readSpiffe(id: string): Account | null {
   const namespace = parts[4]!;
   const serviceAccount = parts[6]!;
   return isName(namespace) && isName(serviceAccount) ? {namespace, serviceAccount} : null;
+}
+
+/** Of such an identity; null: it is none. */
+export const trustDomainOf = (id: string): string | null => (readSpiffe(id) === null ? null : id.split('/')[2]!);
+
+/** `certificate`: our own, PEM, the leaf first; null: it names no workload of a mesh. */
+export function ownTrustDomain(certificate: string): string | null {
+  const {subjectAltName} = new X509Certificate(certificate);
+  for (const id of identitiesOf({subjectaltname: subjectAltName})) {
+    const domain = trustDomainOf(id);
+    if (domain !== null) return domain;
+  }
+  return null;
 }
 
 /** RFC 1123 subdomain, as Kubernetes names both; escapes, queries and the like are no part of one. */

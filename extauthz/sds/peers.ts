@@ -1,5 +1,4 @@
 /** Who may be handed private keys. */
-import type {PeerCertificate} from 'node:tls';
 import {SallyportError} from '../../runtime/errors.ts';
 import type {SecretPeers} from './contract.ts';
 
@@ -42,7 +41,7 @@ export function secretPeers({address, mutualTls, peers}: SecretTransport): Secre
 }
 
 /** URI and DNS names of a verified peer's certificate. */
-export function identitiesOf(certificate: PeerCertificate | undefined): string[] {
+export function identitiesOf(certificate: {readonly subjectaltname?: string | undefined} | undefined): string[] {
   const names = certificate?.subjectaltname;
   if (names === undefined) return [];
   const found: string[] = [];

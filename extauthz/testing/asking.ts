@@ -109,6 +109,8 @@ export interface Setting {
   readonly filters?: Filters;
   /** By UpstreamProxy. */
   readonly authorizations?: Readonly<Record<string, string | null>>;
+  /** That of our own certificate. */
+  readonly trustDomain?: string;
   readonly decide?: Decide;
 }
 
@@ -166,6 +168,7 @@ export function envoyBefore(setting: Setting): Envoy {
     directory: () => directory,
     policies: () => set,
     filters: setting.filters ?? null,
+    trustDomain: () => setting.trustDomain ?? null,
     authorization: (proxy) => (setting.authorizations ?? {})[proxy],
   };
   return {

@@ -86,6 +86,7 @@ function run(
       filters,
       policies,
       authorization: () => null,
+      trustDomain: () => null,
     },
     asked.message,
     {peer: null, metadata: (key) => (Object.hasOwn(asked.told, key) ? asked.told[key]! : null)},

@@ -122,6 +122,14 @@ export const EXTAUTHZ_MUTANTS: readonly Mutant[] = [
     tests: PINNED,
   },
   {
+    name: 'an account of a federated mesh is taken for one of ours',
+    guards: '9: secrets',
+    file: 'extauthz/checker.ts',
+    find: 'trustDomainOf(peer) === domain || hops.isId(peer)',
+    replace: 'domain !== null',
+    tests: ['extauthz/check/credentials.test.ts'],
+  },
+  {
     name: 'a TRACE is given credentials, which the parent echoes',
     guards: '9: secrets',
     file: 'extauthz/check/via.ts',
