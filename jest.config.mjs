@@ -11,6 +11,8 @@ const base = {
 const realParts = {...base, testEnvironment: '<rootDir>/test/real-parts-environment.mjs'};
 
 export default {
+  // Of one test. Nothing is measured by it: on two busy cores what takes half a second may take ten.
+  testTimeout: 60_000,
   projects: [
     {
       ...base,
