@@ -1,5 +1,4 @@
 import {describe, expect, test} from '@jest/globals';
-import type {PeerCertificate} from 'node:tls';
 import {SallyportError} from '../../runtime/errors.ts';
 import {identitiesOf, secretPeers, type SecretTransport} from './peers.ts';
 
