@@ -1,17 +1,8 @@
 /** Namespaces that istiod does not look at: what is generated there is read by nobody, without a word. Pure. */
 import {parse} from 'yaml';
-import type {MeshEgressDocument} from '../policy/index.ts';
+import {matchesLabels, type MeshEgressDocument, type WrittenSelector} from '../policy/index.ts';
 import type {Surroundings} from './surroundings.ts';
 import type {Conflict} from './verify.ts';
-
-interface Selector {
-  readonly matchLabels?: Readonly<Record<string, string>>;
-  readonly matchExpressions?: readonly {
-    readonly key: string;
-    readonly operator: string;
-    readonly values?: readonly string[];
-  }[];
-}
 
 export function undiscovered(mesh: MeshEgressDocument, around: Surroundings): readonly Conflict[] {
   const selectors = selectorsOf(around.mesh);
@@ -23,7 +14,7 @@ export function undiscovered(mesh: MeshEgressDocument, around: Surroundings): re
   }
   return [...needed].flatMap((namespace): readonly Conflict[] => {
     const labels = around.namespaces.get(namespace);
-    if (labels === undefined || selectors.some((selector) => selects(selector, labels))) return [];
+    if (labels === undefined || selectors.some((selector) => matchesLabels(selector, labels))) return [];
     return [
       {
         code: 'NotDiscovered',
@@ -37,36 +28,13 @@ export function undiscovered(mesh: MeshEgressDocument, around: Surroundings): re
 }
 
 /** That it cannot be read is said elsewhere (MeshUnreadable). */
-function selectorsOf(mesh: string | null): readonly Selector[] {
+function selectorsOf(mesh: string | null): readonly WrittenSelector[] {
   try {
-    const read = parse(mesh ?? '', {version: '1.1'}) as {readonly discoverySelectors?: readonly Selector[]} | null;
+    const read = parse(mesh ?? '', {version: '1.1'}) as {
+      readonly discoverySelectors?: readonly WrittenSelector[];
+    } | null;
     return read?.discoverySelectors ?? [];
   } catch {
     return [];
   }
-}
-
-/** Kubernetes: "Label selectors". An operator that is not known selects nothing, so that it is said. */
-function selects(
-  {matchLabels = {}, matchExpressions = []}: Selector,
-  labels: Readonly<Record<string, string>>,
-): boolean {
-  return (
-    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
-    matchExpressions.every(({key, operator, values = []}) => {
-      const value = labels[key];
-      switch (operator) {
-        case 'In':
-          return value !== undefined && values.includes(value);
-        case 'NotIn':
-          return value === undefined || !values.includes(value);
-        case 'Exists':
-          return value !== undefined;
-        case 'DoesNotExist':
-          return value === undefined;
-        default:
-          return false;
-      }
-    })
-  );
 }

@@ -2,34 +2,11 @@
 import {buildIndex, type RuleIndex} from './match/rule-index.ts';
 import type {CompiledPolicy, CompiledRule} from './compile-rule.ts';
 import type {LabelSelector, PolicyDocument} from './documents.ts';
+import {matchesLabels} from './labels.ts';
 import type {Workload} from './request.ts';
 
 /** `unknown`: the selector looks at labels and the workload's are not known. */
 export type Selects = true | false | 'unknown';
-
-function matchesLabels(selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
-  for (const [key, value] of Object.entries(selector.matchLabels))
-    if (!Object.hasOwn(labels, key) || labels[key] !== value) return false;
-  for (const {key, operator, values} of selector.matchExpressions) {
-    const value = Object.hasOwn(labels, key) ? labels[key]! : null;
-    switch (operator) {
-      case 'In':
-        if (value === null || !values.includes(value)) return false;
-        break;
-      case 'NotIn':
-        // As Kubernetes has it: a missing label is not in the list.
-        if (value !== null && values.includes(value)) return false;
-        break;
-      case 'Exists':
-        if (value === null) return false;
-        break;
-      case 'DoesNotExist':
-        if (value !== null) return false;
-        break;
-    }
-  }
-  return true;
-}
 
 const isEmpty = (selector: LabelSelector) =>
   Object.keys(selector.matchLabels).length === 0 && selector.matchExpressions.length === 0;

@@ -1,9 +1,10 @@
 /** Namespaces and pods that ask, and whom the webhooks are not asked about. */
+import {matchesLabels} from '../../policy/index.ts';
 import {LABELS} from '../../runtime/names.ts';
 import type {Check} from '../check.ts';
 import {fail, grave, verdictOf, type Problem} from '../outcome.ts';
 import type {Thing} from '../cluster/api.ts';
-import {nameOf, PATHS, selects} from '../cluster/kinds.ts';
+import {nameOf, PATHS} from '../cluster/kinds.ts';
 import type {ClusterWorld} from '../cluster/world.ts';
 import {ourWebhooks} from './cluster-webhooks.ts';
 
@@ -19,7 +20,9 @@ export const clusterNamespaces: Check<ClusterWorld> = {
     const labelsOf = (name: string): Readonly<Record<string, string>> => namespaces.get(name)?.metadata.labels ?? {};
     const asked = (namespace: string, labels: Readonly<Record<string, string>>): boolean =>
       webhooks.some(
-        (one) => selects(one.namespaceSelector, labelsOf(namespace)) && selects(one.objectSelector, labels),
+        (one) =>
+          matchesLabels(one.namespaceSelector ?? {}, labelsOf(namespace)) &&
+          matchesLabels(one.objectSelector ?? {}, labels),
       );
     const problems: Problem[] = [];
     let opted = 0;

@@ -1,4 +1,5 @@
 /** The objects that are read, as far as they are looked at; and where they are. */
+import type {WrittenSelector} from '../../policy/index.ts';
 import type {Thing} from './api.ts';
 
 const GROUP = '/apis/sallyport.dev/v1alpha1';
@@ -32,23 +33,12 @@ export interface Conditioned extends Thing {
   readonly status?: {readonly conditions?: readonly Condition[]};
 }
 
-export interface Requirement {
-  readonly key: string;
-  readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
-  readonly values?: readonly string[];
-}
-
-export interface Selector {
-  readonly matchLabels?: Readonly<Record<string, string>>;
-  readonly matchExpressions?: readonly Requirement[];
-}
-
 export interface Webhook {
   readonly name: string;
   readonly failurePolicy?: 'Fail' | 'Ignore';
   readonly timeoutSeconds?: number;
-  readonly namespaceSelector?: Selector;
-  readonly objectSelector?: Selector;
+  readonly namespaceSelector?: WrittenSelector;
+  readonly objectSelector?: WrittenSelector;
   readonly clientConfig: {
     readonly url?: string;
     readonly caBundle?: string;
@@ -59,27 +49,6 @@ export interface Webhook {
 
 export interface WebhookConfiguration extends Thing {
   readonly webhooks?: readonly Webhook[];
-}
-
-/** metav1.LabelSelector on labels: all of its parts hold. */
-export function selects(selector: Selector | undefined, labels: Readonly<Record<string, string>>): boolean {
-  const {matchLabels = {}, matchExpressions = []} = selector ?? {};
-  const equal = Object.entries(matchLabels).every(([key, value]) => labels[key] === value);
-  return equal && matchExpressions.every((requirement) => holds(requirement, labels));
-}
-
-function holds({key, operator, values = []}: Requirement, labels: Readonly<Record<string, string>>): boolean {
-  const value = labels[key];
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value);
-    case 'NotIn':
-      return value === undefined || !values.includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-  }
 }
 
 /** `default/web`, or `web`. */
