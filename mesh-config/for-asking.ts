@@ -1,5 +1,5 @@
 /** Whether an EnvoyFilter or a WasmPlugin of others is for proxies that ask: by its namespace, context, labels and references. Pure. */
-import type {MeshEgressDocument} from '../policy/index.ts';
+import {mayShareLabels, type Enforcement, type MeshEgressDocument} from '../policy/index.ts';
 import type {EnvoyFilter, Reference, WasmPlugin} from './surroundings.ts';
 
 type Labels = Readonly<Record<string, string>>;
@@ -15,6 +15,10 @@ export const askingIn = ({enforcement, istio}: MeshEgressDocument): readonly str
     ? null
     : (namespaces as readonly string[]);
 };
+
+/** Whether an object of `namespace` is for the sidecars of an entry; those of the root namespace, of either, are for all. */
+export const isForSidecarsOf = (namespace: string, entry: Pick<Enforcement, 'namespace'>, root: string): boolean =>
+  namespace === root || [null, root, namespace].includes(entry.namespace);
 
 /** `context`: as EnvoyFilters name it. What may be for one of them is. */
 export function isForAsking(
@@ -35,14 +39,12 @@ export function isForAsking(
   return enforcement.some((one) => {
     switch (one.at) {
       case 'Sidecar':
-        return (
-          outbound &&
-          (namespace === root || [null, root, namespace].includes(one.namespace)) &&
-          mayBeOf(labels, one.labels)
-        );
+        return outbound && isForSidecarsOf(namespace, one, root) && mayShareLabels(labels, one.labels);
       case 'EgressGateway':
         return (
-          atGateway && [egressGateway.namespace, root].includes(namespace) && mayBeOf(labels, egressGateway.labels)
+          atGateway &&
+          [egressGateway.namespace, root].includes(namespace) &&
+          mayShareLabels(labels, egressGateway.labels)
         );
       case 'Waypoint':
         return false;
@@ -64,7 +66,3 @@ const labelsOf = (spec: EnvoyFilter['spec'] | WasmPlugin['spec']): Labels =>
     : 'selector' in spec
       ? spec.selector?.matchLabels
       : null) ?? {};
-
-/** Labels that want two values of one key select other pods. */
-const mayBeOf = (wanted: Labels, labels: Labels): boolean =>
-  Object.entries(wanted).every(([key, value]) => (labels[key] ?? value) === value);

@@ -10,6 +10,7 @@ import {aroundGateway} from './gateway/around.ts';
 import {openedByNetworkPolicies} from './gateway/opened.ts';
 import {GATEWAY_HOST} from './gateway/way.ts';
 import type {ProxyService} from './external-proxy.ts';
+import {isForSidecarsOf} from './for-asking.ts';
 import {matchesNothing} from './matching.ts';
 import {lookedUpFirst, othersFilters} from './others.ts';
 import {steered} from './steered.ts';
@@ -204,9 +205,7 @@ function hidden(
     };
     // Of a waypoint it hides nothing.
     const enforcedAt = (at: Enforcement['at']): boolean =>
-      mesh.enforcement.some(
-        (one) => one.at === at && (namespace === root || [null, root, namespace].includes(one.namespace)),
-      );
+      mesh.enforcement.some((one) => one.at === at && isForSidecarsOf(namespace, one, root));
     if (enforcedAt('Sidecar')) {
       add('extauthz', mesh.extauthz.namespace, extauthzHost(mesh), 'every question fails');
       if (mesh.chain.length > 0)

@@ -19,7 +19,7 @@ export {formatFinding} from './load/format.ts';
 export {checkDocuments} from './load/check.ts';
 export {compilePolicies, distinctWorkloads, modesSelecting} from './compile.ts';
 export type {PolicySet} from './compile.ts';
-export {matchesLabels, type WrittenSelector} from './labels.ts';
+export {matchesLabels, mayShareLabels, type WrittenSelector} from './labels.ts';
 export {policySelects} from './select.ts';
 export type {NotLoaded} from './select.ts';
 export {decide} from './decide.ts';

@@ -39,3 +39,7 @@ export function matchesLabels(
   }
   return true;
 }
+
+/** Whether one pod may have both: no key is to have two values. Equal labels are all that Istio selects by. */
+export const mayShareLabels = (a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean =>
+  Object.entries(a).every(([key, value]) => !Object.hasOwn(b, key) || b[key] === value);

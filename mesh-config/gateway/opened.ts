@@ -1,5 +1,5 @@
 /** NetworkPolicies of others that let pods out past the gateway or waypoint: policies add up, and ours takes nothing back. Pure. */
-import type {MeshEgressDocument} from '../../policy/index.ts';
+import {mayShareLabels, type MeshEgressDocument} from '../../policy/index.ts';
 import {isPrivate} from '../outside.ts';
 import {isOurs, nameOf, type NetworkPolicy, type Surroundings} from '../surroundings.ts';
 import type {Conflict} from '../verify.ts';
@@ -27,13 +27,10 @@ export function openedByNetworkPolicies(
   });
 }
 
-/** Labels that want two values of one key select other pods; so does what is for waypoints alone. */
+/** What is for waypoints alone selects other pods. */
 function selects({spec: {podSelector = {}}}: NetworkPolicy, labels: Readonly<Record<string, string>>): boolean {
   const wanted = podSelector.matchLabels ?? {};
-  return (
-    !Object.hasOwn(wanted, IS_GATEWAY) &&
-    Object.entries(labels).every(([key, value]) => (wanted[key] ?? value) === value)
-  );
+  return !Object.hasOwn(wanted, IS_GATEWAY) && mayShareLabels(wanted, labels);
 }
 
 /** What of one rule is outside of the cluster. Without peers it is for everything. */

@@ -1,5 +1,6 @@
 /** MeshEgress: what an Istio mesh is to be told. */
 import type {EgressGatewayIntent, Enforcement, MeshEgressDocument} from '../documents.ts';
+import {mayShareLabels} from '../labels.ts';
 import {canonicalAddress} from '../match/addresses.ts';
 import type {RawMeshEgress} from '../schema/kinds.ts';
 import {readHosts} from './destination.ts';
@@ -198,10 +199,8 @@ interface Scope {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-/** Equal labels are all that Istio selects by, so two selectors are apart only where they want two values of one label. */
 const mayShare = (a: Scope, b: Scope): boolean =>
-  (a.namespace === null || b.namespace === null || a.namespace === b.namespace) &&
-  Object.entries(a.labels).every(([key, value]) => (b.labels[key] ?? value) === value);
+  (a.namespace === null || b.namespace === null || a.namespace === b.namespace) && mayShareLabels(a.labels, b.labels);
 
 function checkLabels(labels: Readonly<Record<string, string>>, trail: Trail): void {
   for (const [key, value] of Object.entries(labels))

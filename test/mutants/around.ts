@@ -38,8 +38,8 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
   {
     name: 'verify reports what is for other pods',
     guards: 'issue: verify does not cry wolf',
-    file: 'mesh-config/for-asking.ts',
-    find: '(labels[key] ?? value) === value',
+    file: 'policy/labels.ts',
+    find: '!Object.hasOwn(b, key) || b[key] === value',
     replace: 'key !== value',
     tests: STEERED,
   },
