@@ -9,7 +9,7 @@ import {ablations} from './ablate.ts';
 import {REGISTRY} from './gateway-scenario.ts';
 import {gatewayWorld, type GatewayWorld, type RunningGateway} from './gateway-world.ts';
 import {fromIntent} from './generated.ts';
-import {selfSigned, startSquid, startTinyproxy, type Parent} from './parents.ts';
+import {askedOf, selfSigned, startSquid, startTinyproxy, type Parent} from './parents.ts';
 import {meshTest} from './require.ts';
 import {EXTAUTHZ_ID, identity, RESOLVER} from './world.ts';
 
@@ -118,19 +118,8 @@ describe('an egress gateway that sends through corporate proxies', () => {
       .map((document) => stringify(document))
       .join('---\n');
 
-  /** What the parents were asked since the test began. */
-  let before = new Map<ParentName, number>();
-  beforeEach(() => {
-    before = new Map(NAMES.map((name) => [name, parents.get(name)!.asked().length]));
-  });
-  const asked = (): readonly string[] =>
-    NAMES.flatMap((name) =>
-      parents
-        .get(name)!
-        .asked()
-        .slice(before.get(name))
-        .map((what) => `${name}: ${what}`),
-    );
+  const {begin, asked} = askedOf(parents);
+  beforeEach(begin);
 
   describe.each([
     ['plain HTTP comes in a tunnel', []],

@@ -7,7 +7,7 @@ import {credentialsVariable} from '../../mesh-config/chain/parents.ts';
 import {yamlOf} from '../../mesh-config/yaml.ts';
 import {ablations} from './ablate.ts';
 import {fromIntent} from './generated.ts';
-import {startSquid, startTinyproxy, type Parent} from './parents.ts';
+import {askedOf, startSquid, startTinyproxy, type Parent} from './parents.ts';
 import {meshTest} from './require.ts';
 import {meshWorld, RESOLVER, type MeshWorld, type RunningMesh} from './world.ts';
 
@@ -132,19 +132,8 @@ describe('a mesh that sends through corporate proxies', () => {
     await world.close();
   }, 60_000);
 
-  /** What the parents were asked since `start`. */
-  let before = new Map<ParentName, number>();
-  beforeEach(() => {
-    before = new Map(NAMES.map((name) => [name, parents.get(name)!.asked().length]));
-  });
-  const asked = (): readonly string[] =>
-    NAMES.flatMap((name) =>
-      parents
-        .get(name)!
-        .asked()
-        .slice(before.get(name))
-        .map((what) => `${name}: ${what}`),
-    );
+  const {begin, asked} = askedOf(parents);
+  beforeEach(begin);
 
   describe.each(['AllowAny', 'RegistryOnly'])('with %s', (outboundTrafficPolicy) => {
     const generated = fromIntent(intentOf(outboundTrafficPolicy));

@@ -11,6 +11,23 @@ export interface Parent {
   stop(): Promise<void>;
 }
 
+/** What several were asked since `begin`, each with its name before it. Those that come later than it count whole. */
+export function askedOf(parents: ReadonlyMap<string, Parent>): {begin(this: void): void; asked(this: void): string[]} {
+  let before = new Map<string, number>();
+  return {
+    begin: () => {
+      before = new Map([...parents].map(([name, parent]) => [name, parent.asked().length]));
+    },
+    asked: () =>
+      [...parents].flatMap(([name, parent]) =>
+        parent
+          .asked()
+          .slice(before.get(name))
+          .map((what) => `${name}: ${what}`),
+      ),
+  };
+}
+
 export interface ParentOptions {
   readonly ips: readonly string[];
   readonly port: number;
