@@ -25,6 +25,8 @@ import {MUTANTS} from './mutants.ts';
 
 /** The slowest of the test files takes 20 s, those beside a control plane. A mutant that never ends is noticed by no assertion, so it counts as a survivor. */
 const TIMEOUT_MS = 120_000;
+/** Of one test: what waits for ever without its guard is to be a test that failed, and its hooks after it, before all is ended. */
+const TEST_TIMEOUT_MS = 10_000;
 /** All test files one after the other, before any mutant. */
 const WITHOUT_MUTANTS_TIMEOUT_MS = 300_000;
 /** Each lane runs one test process; more would only slow down those with sockets. */
@@ -164,6 +166,7 @@ function jest(
       '--runInBand',
       // A guard that is gone may leave a server open behind the failed assertion.
       '--forceExit',
+      `--testTimeout=${TEST_TIMEOUT_MS}`,
       '--json',
       `--outputFile=${report}`,
       '--runTestsByPath',
