@@ -65,8 +65,8 @@ export const MTLS_POD_MUTANTS: readonly Mutant[] = [
     name: 'a node wraps for a pod that wraps for itself',
     guards: 'MTLS: wrapped once',
     file: 'tproxy/mtls/node.ts',
-    find: "workload.labels?.[LABELS.capture] !== 'pod'",
-    replace: "workload.labels?.[LABELS.capture] !== 'nobody'",
+    find: "workload.labels?.[LABELS.capture] === 'pod'",
+    replace: "workload.labels?.[LABELS.capture] === 'nobody'",
     tests: ['tproxy/mtls/node.test.ts'],
   },
   {

@@ -16,3 +16,9 @@ test('no two have one name', () => {
   const names = MUTANTS.map(({name}) => name);
   expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
 });
+
+test('docs/MUTANTS.md has them all, and none that is gone (npm run mutants -- --markdown docs/MUTANTS.md)', () => {
+  const rows = readFileSync('docs/MUTANTS.md', 'utf8').matchAll(/^\| (?<name>.*?) \| /gm);
+  const documented = [...rows].map(({groups}) => groups!['name']!).filter((name) => name !== 'The broken program:');
+  expect(documented.sort()).toEqual(MUTANTS.map(({name}) => name).sort());
+});

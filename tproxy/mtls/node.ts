@@ -99,11 +99,12 @@ export class NodeMtls implements RunningMtls {
   /** `told`: the pods of this node; null: not known yet. */
   state(told: readonly WorkloadEntry[] | null): MtlsState {
     // A pod that wraps for itself is to this node as one of another: wrapped twice, it would be understood by nobody.
-    const own = (told ?? []).filter(({workload}) => workload.labels?.[LABELS.capture] !== 'pod');
+    const wrapsItself = ({workload}: WorkloadEntry): boolean => workload.labels?.[LABELS.capture] === 'pod';
+    const itself = (told ?? []).filter(wrapsItself);
+    const own = (told ?? []).filter((entry) => !wrapsItself(entry));
     const whole = told !== null && this.settled;
     this.#own = own;
     const here = new Map(own.flatMap(({ips, workload}) => ips.map((ip) => [ip, workload.uid] as const)));
-    const itself = (told ?? []).filter((entry) => !own.includes(entry));
     const known = new Set((told ?? []).flatMap(({ips}) => ips));
     const elsewhere = (this.#cluster?.known?.workloads ?? this.#peers?.known ?? []).filter(
       ({ips}) => !ips.some((ip) => known.has(ip)),
