@@ -3,6 +3,7 @@ import type {Journal} from '../runtime/journal.ts';
 import type {Metrics} from '../runtime/metrics.ts';
 import {FileKnowledge} from '../sources/file-knowledge.ts';
 import type {KnowledgeSource} from '../sources/knowledge.ts';
+import {watchPeersFile, type Peers} from '../sources/peers.ts';
 import {FileRefs, type Refs} from '../sources/refs.ts';
 import type {SourceSettings} from '../sources/settings.ts';
 
@@ -40,4 +41,15 @@ export async function openKnowledge(source: SourceSettings, options: OpenOptions
       return new ClusterKnowledge({config: connectionOf(source.kubeconfig, process.env), ...options});
     }
   }
+}
+
+/** The pods of other nodes, whom those of this one may speak mTLS to: of the cluster, of a file, or null where neither is named. */
+export async function openPeers(
+  source: SourceSettings,
+  {peersFile, journal, changed}: {peersFile: string | null; journal: Journal; changed: () => void},
+): Promise<Peers | null> {
+  if (peersFile !== null) return watchPeersFile(peersFile, journal, changed);
+  if (source.kind === 'files') return null;
+  const [{connectionOf}, {watchPeers}] = await Promise.all([import('./connection.ts'), import('./peers.ts')]);
+  return watchPeers(connectionOf(source.kubeconfig, process.env), journal, changed);
 }

@@ -2,7 +2,7 @@
 import {existsSync, readFileSync} from 'node:fs';
 import type {Server} from 'node:http';
 import {hostname} from 'node:os';
-import {openKnowledge, openRefs} from '../cluster/open.ts';
+import {openKnowledge, openPeers, openRefs} from '../cluster/open.ts';
 import {openRoleCa, type RoleCa, type RoleCaOptions} from '../cluster/node-ca/open.ts';
 import type {NodeReport} from '../cluster/node-report/report.ts';
 import type {OwnNode} from '../cluster/own-node.ts';
@@ -144,17 +144,14 @@ export class Supervisor {
   }
 
   async #openMtls(): Promise<void> {
-    const {mtls, source, installation, capture} = this.#config;
+    const {mtls, source, capture} = this.#config;
     if (mtls === null) return;
-    const {clusterDomain} = installation;
+    const journal = this.#journal;
     const changed = (): void => this.#publish();
-    if (capture === 'pod') this.#mtls = await PodMtls.open(mtls, this.#journal, changed);
+    if (capture === 'pod') this.#mtls = await PodMtls.open(mtls, journal, changed);
     else {
-      const cluster =
-        source.kind === 'files'
-          ? null
-          : await openKnowledge(source, {node: null, clusterDomain, journal: this.#journal, metrics: this.#metrics});
-      this.#mtls = await NodeMtls.open(mtls, this.#journal, cluster, changed);
+      const peers = await openPeers(source, {peersFile: mtls.peersFile, journal, changed});
+      this.#mtls = new NodeMtls(mtls, journal, peers, changed);
     }
     // What the workers start with.
     this.#state = this.#nextState();

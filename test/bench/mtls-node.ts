@@ -58,7 +58,7 @@ const identity = readIdentity(
 const identities = new Map(own.map(({workload: {uid}}) => [uid, identity]));
 const worker = new WorkerMtls(
   config,
-  {entries, here, identities, whole: true},
+  {entries, here, identities, services: new Map(), whole: true},
   {
     decision: () => undefined,
     flow: () => undefined,

@@ -33,7 +33,7 @@ const entryOf = (mode: MtlsMode): WorkloadEntry => {
   return parseWorkloads(text, 'the test')[0]!;
 };
 const stateOf = (mode: MtlsMode, whole = true): MtlsState => ({
-  ...{entries: [entryOf(mode)], here: new Map([[POD, 'uid-a']]), identities: new Map(), whole},
+  ...{entries: [entryOf(mode)], here: new Map([[POD, 'uid-a']]), identities: new Map(), services: new Map(), whole},
 });
 const markOf = (socket: Socket): number => getOption(fdOf(socket)!, SYS.SOL_SOCKET, SYS.SO_MARK, 4).readUInt32LE();
 

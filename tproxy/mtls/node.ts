@@ -1,9 +1,10 @@
 /** mTLS as the supervisor runs it: who is enrolled into the kernel, and what workers need of it into their state. */
-import type {KnowledgeSource} from '../../sources/knowledge.ts';
-import type {WorkloadEntry} from '../../sources/workload-table.ts';
 import {SallyportError} from '../../runtime/errors.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {LABELS, PORTS} from '../../runtime/names.ts';
+import type {Peers} from '../../sources/peers.ts';
+import type {ServiceTable} from '../../sources/service-table.ts';
+import type {WorkloadEntry} from '../../sources/workload-table.ts';
 import {nodePath, systemCommands} from '../capture/commands.ts';
 import {DEFAULT_MARKS} from '../capture/marks.ts';
 import {place} from '../capture/topology.ts';
@@ -12,8 +13,6 @@ import {enrolment} from './enrolment.ts';
 import {openFileIdentity} from './identity/files.ts';
 import type {Identity, IdentitySource} from './identity/identity.ts';
 import {openNodeIdentities, type NodeIdentities} from './identity/issued.ts';
-import type {ServiceTable} from './peer-lines.ts';
-import {watchPeersFile, type Peers} from './peers.ts';
 import type {MtlsConfig} from './settings.ts';
 
 /** What a worker is told, whole. */
@@ -23,8 +22,8 @@ export interface MtlsState {
   /** Uids of this node's pods by address. */
   readonly here: ReadonlyMap<string, string>;
   readonly identities: ReadonlyMap<string, Identity>;
-  /** Where Services lead; absent where kube-proxy has been before us. */
-  readonly services?: ServiceTable;
+  /** Where Services with an enrolled pod behind them lead: what is dialled for a pod is so before kube-proxy translates it. */
+  readonly services: ServiceTable;
   /** Both are known. Before that what an earlier run left in the kernel stays: an empty table would let everything by. */
   readonly whole: boolean;
 }
@@ -48,18 +47,18 @@ export class NodeMtls implements RunningMtls {
   readonly #journal: Journal;
   readonly #rules: MtlsRules;
   readonly #identities: IdentitySource | NodeIdentities;
-  /** The pods of other nodes; null: a file says. */
-  readonly #cluster: KnowledgeSource | null;
-  readonly #closing: (() => void)[] = [];
+  /** The pods of other nodes; null: there are none. */
+  readonly #peers: Peers | null;
+  readonly #unlisten: () => void;
   readonly #commands = systemCommands(undefined, nodePath());
-  #peers: Peers | null = null;
   #own: readonly WorkloadEntry[] = [];
   #again: NodeJS.Timeout | null = null;
 
-  private constructor(config: MtlsConfig, journal: Journal, cluster: KnowledgeSource | null) {
+  /** `changed`: the state is another. */
+  constructor(config: MtlsConfig, journal: Journal, peers: Peers | null, changed: () => void) {
     this.#config = config;
     this.#journal = journal;
-    this.#cluster = cluster;
+    this.#peers = peers;
     this.#rules = createMtlsRules({
       port: PORTS.mtls,
       marks: DEFAULT_MARKS,
@@ -71,29 +70,12 @@ export class NodeMtls implements RunningMtls {
       identity.kind === 'files'
         ? openFileIdentity({dir: identity.dir, journal})
         : openNodeIdentities({issuer: identity, trustDomain, journal});
-  }
-
-  /** `changed`: the state is another. Throws SallyportError where the table of peers is bad. */
-  static async open(
-    config: MtlsConfig,
-    journal: Journal,
-    cluster: KnowledgeSource | null,
-    changed: () => void,
-  ): Promise<NodeMtls> {
-    const mtls = new NodeMtls(config, journal, cluster);
-    mtls.#closing.push(mtls.#identities.onChange(changed));
-    if (config.peersFile !== null) {
-      const peers = await watchPeersFile(config.peersFile, journal, changed);
-      mtls.#peers = peers;
-      mtls.#closing.push(() => peers.close());
-    }
-    await cluster?.watch(changed);
-    return mtls;
+    this.#unlisten = this.#identities.onChange(changed);
   }
 
   /** Whether the pods of other nodes are known. */
   get settled(): boolean {
-    return this.#cluster === null || this.#cluster.known !== null;
+    return this.#peers === null || this.#peers.known !== null;
   }
 
   /** `told`: the pods of this node; null: not known yet. */
@@ -106,9 +88,7 @@ export class NodeMtls implements RunningMtls {
     this.#own = own;
     const here = new Map(own.flatMap(({ips, workload}) => ips.map((ip) => [ip, workload.uid] as const)));
     const known = new Set((told ?? []).flatMap(({ips}) => ips));
-    const elsewhere = (this.#cluster?.known?.workloads ?? this.#peers?.known ?? []).filter(
-      ({ips}) => !ips.some((ip) => known.has(ip)),
-    );
+    const elsewhere = (this.#peers?.known ?? []).filter(({ips}) => !ips.some((ip) => known.has(ip)));
     const entries = [...own, ...itself, ...elsewhere];
     const who = enrolment(entries, this.#config);
     const enrolled = own.filter(({ips}) => ips.some((ip) => who.of(ip) !== null));
@@ -118,7 +98,10 @@ export class NodeMtls implements RunningMtls {
       const identity = this.#identities.current(workload.uid);
       if (identity !== null) identities.set(workload.uid, identity);
     }
-    return {entries, here, identities, whole};
+    const services = new Map(
+      [...(this.#peers?.services ?? [])].filter(([, endpoints]) => endpoints.some(({ip}) => who.of(ip) !== null)),
+    );
+    return {entries, here, identities, services, whole};
   }
 
   #wanted = '';
@@ -176,9 +159,9 @@ export class NodeMtls implements RunningMtls {
   /** The table stays: Strict pods get nothing plain while we are away. */
   async close(): Promise<void> {
     if (this.#again !== null) clearTimeout(this.#again);
-    for (const one of this.#closing) one();
+    this.#unlisten();
     this.#identities.stop();
-    this.#cluster?.close();
+    this.#peers?.close();
     await this.#rules.close();
   }
 }

@@ -1,13 +1,6 @@
 import {describe, expect, test} from '@jest/globals';
-import {
-  changeOf,
-  keptService,
-  keptSlice,
-  podRows,
-  serviceRows,
-  textsOf,
-  wholeOf,
-} from '../../cluster/controller/issuer/peer-rows.ts';
+import {changeOf, podRows, serviceRows, textsOf, wholeOf} from '../../cluster/controller/issuer/peer-rows.ts';
+import {serviceTable, type ServiceAddresses} from '../../sources/service-table.ts';
 import {parseWorkloads} from '../../sources/workload-table.ts';
 import {PeerTable} from './peer-lines.ts';
 
@@ -21,25 +14,13 @@ const pods = (...names: string[]): ReturnType<typeof parseWorkloads> =>
     ),
     'the test',
   );
-const service = keptService({
-  metadata: {namespace: 'shop', name: 'db'},
-  spec: {
-    clusterIPs: ['10.96.0.9', 'fd96::9'],
-    ports: [
-      {name: 'sql', port: 5432, protocol: 'TCP'},
-      {name: 'dns', port: 53, protocol: 'UDP'},
-    ],
+const SERVICES: readonly ServiceAddresses[] = [
+  {
+    ...{name: 'shop/db', ips: ['10.96.0.9', 'fd96::9']},
+    ports: [[5432, [...(['10.0.0.1', '10.0.0.2', 'fd00::1'] as const).map((ip) => [ip, 15432] as const)]]],
   },
-} as object)!;
-const slice = (addressType: string, ...addresses: string[]): NonNullable<ReturnType<typeof keptSlice>> =>
-  keptSlice({
-    metadata: {namespace: 'shop', name: `db-${addressType}`, labels: {'kubernetes.io/service-name': 'db'}},
-    ...{addressType, ports: [{name: 'sql', port: 15432, protocol: 'TCP'}]},
-    endpoints: [
-      ...addresses.map((address) => ({addresses: [address], conditions: {ready: true}})),
-      {addresses: ['10.0.0.99'], conditions: {ready: false}},
-    ],
-  } as object)!;
+  {name: 'shop/web', ips: ['10.96.0.7'], ports: [[80, []]]},
+];
 
 describe('the table of peers, from the API server’s objects to the proxy in a pod', () => {
   test('says of pods where they are, who they are, and how they speak', () => {
@@ -63,30 +44,11 @@ describe('the table of peers, from the API server’s objects to the proxy in a 
     );
   });
 
-  test('says where each port of a Service leads, by family, and only to what is ready', () => {
-    const rows = serviceRows(
-      new Map([['shop/db', service]]),
-      new Map([
-        ['shop/db-IPv4', slice('IPv4', '10.0.0.1', '10.0.0.2')],
-        ['shop/db-IPv6', slice('IPv6', 'fd00::1')],
-      ]),
-    );
+  test('says where each port of a Service leads', () => {
     const table = new PeerTable();
-    table.take(wholeOf(textsOf(rows)));
-    expect(Object.fromEntries(table.services())).toEqual({
-      '10.96.0.9 5432': [
-        {ip: '10.0.0.1', port: 15432},
-        {ip: '10.0.0.2', port: 15432},
-      ],
-      'fd96::9 5432': [{ip: 'fd00::1', port: 15432}],
-    });
+    table.take(wholeOf(textsOf(serviceRows(SERVICES))));
+    expect(table.services()).toEqual(serviceTable(SERVICES));
     expect(table.entries()).toEqual([]);
-  });
-
-  test('headless Services, and those of names, have no address to lead on from', () => {
-    expect(keptService({spec: {clusterIPs: ['None'], ports: []}} as object)).toBeNull();
-    expect(keptService({spec: {type: 'ExternalName', externalName: 'a.example'}} as object)).toBeNull();
-    expect(keptSlice({metadata: {namespace: 'shop'}, addressType: 'IPv4', endpoints: []} as object)).toBeNull();
   });
 
   test('a change is what changed; a pod that is gone is nobody', () => {

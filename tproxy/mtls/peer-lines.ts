@@ -1,11 +1,8 @@
 /** The issuer's table of peers as it is told, line by line (cluster/controller/issuer/peer-rows.ts), and what it is to us. Pure. */
-import {canonicalAddress, type Address, type Endpoint} from '../../policy/index.ts';
+import {canonicalAddress, type Address} from '../../policy/index.ts';
 import {mtlsModeOf} from '../../sources/mtls-words.ts';
+import {serviceTable, type ServiceTable} from '../../sources/service-table.ts';
 import type {WorkloadEntry} from '../../sources/workload-table.ts';
-
-/** Where Services lead, by `IP PORT` of theirs; empty where nothing is ready. */
-export type ServiceTable = ReadonlyMap<string, readonly Endpoint[]>;
-export const serviceKey = ({ip, port}: Endpoint): string => `${ip} ${port}`;
 
 type Row = Readonly<Record<string, unknown>> & {readonly key: string};
 
@@ -54,25 +51,22 @@ export class PeerTable {
   }
 
   services(): ServiceTable {
-    const table = new Map<string, readonly Endpoint[]>();
-    for (const {key, ips, ports} of this.#rows.values()) {
-      if (!key.startsWith('service/') || !Array.isArray(ports)) continue;
-      for (const [port, to] of ports as [unknown, unknown][]) {
-        if (typeof port !== 'number' || !Array.isArray(to)) continue;
-        const endpoints = (to as [unknown, unknown][]).flatMap(([ip, at]) => {
-          const [address] = addresses([ip]);
-          return address === undefined || typeof at !== 'number' ? [] : [{ip: address, port: at}];
-        });
-        for (const ip of addresses(ips))
-          table.set(
-            serviceKey({ip, port}),
-            // A Service of both families has slices of both.
-            endpoints.filter((endpoint) => endpoint.ip.includes(':') === ip.includes(':')),
-          );
-      }
-    }
-    return table;
+    return serviceTable(
+      [...this.#rows.values()].flatMap(({key, ips, ports}) => {
+        if (!key.startsWith('service/') || !Array.isArray(ports)) return [];
+        return {ips: addresses(ips), ports: (ports as [unknown, unknown][]).flatMap(portOf)};
+      }),
+    );
   }
+}
+
+function portOf([port, to]: [unknown, unknown]): [number, [Address, number][]][] {
+  if (typeof port !== 'number' || !Array.isArray(to)) return [];
+  const endpoints = (to as [unknown, unknown][]).flatMap(([ip, at]): [Address, number][] => {
+    const [address] = addresses([ip]);
+    return address === undefined || typeof at !== 'number' ? [] : [[address, at]];
+  });
+  return [[port, endpoints]];
 }
 
 function addresses(list: unknown): Address[] {

@@ -1,13 +1,13 @@
 /** mTLS as the supervisor of a pod's own proxy runs it: the rules are there already (pod-rules), so it only knows who is who. */
 import type {Journal} from '../../runtime/journal.ts';
 import {stricter} from '../../sources/mtls-words.ts';
+import {watchPeersFile, type Peers} from '../../sources/peers.ts';
 import type {WorkloadEntry} from '../../sources/workload-table.ts';
 import {enrolment} from './enrolment.ts';
 import {openFileIdentity} from './identity/files.ts';
 import type {Identity, IdentitySource} from './identity/identity.ts';
 import {openIssuedIdentity} from './identity/issued.ts';
 import type {MtlsState, RunningMtls} from './node.ts';
-import {watchPeersFile, type Peers} from './peers.ts';
 import type {MtlsConfig} from './settings.ts';
 import {listenToPeers} from './told-peers.ts';
 

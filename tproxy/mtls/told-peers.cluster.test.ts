@@ -5,9 +5,9 @@ import {afterAll, afterEach, beforeAll, describe, expect} from '@jest/globals';
 import {startIssuing, type Issuing, type TestPod} from '../../test/cluster/issuing.ts';
 import {clusterTest} from '../../test/cluster/require.ts';
 import type {Role} from '../../test/cluster/role.ts';
+import type {Peers} from '../../sources/peers.ts';
 import {until} from '../../test/waiting.ts';
 import {heardJournal} from './identity/testing.ts';
-import type {Peers} from './peers.ts';
 import {listenToPeers} from './told-peers.ts';
 
 const LONG_MS = 120_000;

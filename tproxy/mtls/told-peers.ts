@@ -7,10 +7,10 @@ import {SallyportError} from '../../runtime/errors.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {pause} from '../../runtime/pause.ts';
 import {printable} from '../../runtime/printable.ts';
+import type {Peers} from '../../sources/peers.ts';
 import type {IssuerAccess} from './identity/ask.ts';
 import {retryInMs} from './identity/renewal.ts';
 import {PeerTable} from './peer-lines.ts';
-import type {Peers} from './peers.ts';
 
 /** It writes something every 15 s. */
 const SILENT_MS = 45_000;

@@ -3,13 +3,13 @@ import {createServer, type Server, type Socket} from 'node:net';
 import type {Address, Endpoint} from '../../policy/index.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {SallyportError} from '../../runtime/errors.ts';
+import {serviceKey} from '../../sources/service-table.ts';
 import {DEFAULT_MARKS} from '../capture/marks.ts';
 import {connectMarked, listenTransparent, remark, reset, type DialOptions} from '../capture/sockets.ts';
 import {asNodeMark} from './capture/marks.ts';
 import {enrolment, type Enrolment} from './enrolment.ts';
 import type {Identity} from './identity/identity.ts';
 import type {MtlsState} from './node.ts';
-import {serviceKey} from './peer-lines.ts';
 import {ON_NODE, type Place} from './place.ts';
 import type {MtlsConfig} from './settings.ts';
 import {dialled} from './wire/dialled.ts';
@@ -118,8 +118,8 @@ export class WorkerMtls {
 
   /** For the relay: wrapped where both ends are enrolled (dialled()), else as connectTransparent(). Throws as both of them do. */
   dial(options: DialOptions): Socket {
-    const destination = this.#endpointOf(options.destination);
-    const source = this.#place.sourceOf(options.source, destination, this.#state.here);
+    const source = this.#place.sourceOf(options.source, options.destination, this.#state.here);
+    const destination = this.#endpointOf(options.destination, source.ip);
     if (!this.#state.whole)
       throw new SallyportError('NotKnownYet', 'who is enrolled is not known yet', 'It is asked for again by itself.');
     const wrapped = dialled(this.#services, source, destination);
@@ -148,12 +148,13 @@ export class WorkerMtls {
 
   /**
    * Of a Service with enrolled pods behind it one that is ready, as kube-proxy would: it could not be wrapped for whoever that
-   * takes. Only pods are taken: who writes endpoints by hand could name any address.
+   * takes. Only pods are taken: who writes endpoints by hand could name any address. And another one than who asks: what comes
+   * to a pod from its own address is dropped, unless kube-proxy hides that.
    */
-  #endpointOf(destination: Endpoint): Endpoint {
-    const endpoints = this.#state.services?.get(serviceKey(destination)) ?? [];
+  #endpointOf(destination: Endpoint, asks: Address): Endpoint {
+    const endpoints = this.#state.services.get(serviceKey(destination)) ?? [];
     if (!endpoints.some(({ip}) => this.#enrolment.of(ip) !== null)) return destination;
-    const pods = endpoints.filter(({ip}) => this.#pods.has(ip));
+    const pods = endpoints.filter(({ip}) => ip !== asks && this.#pods.has(ip));
     return pods[Math.floor(Math.random() * pods.length)] ?? destination;
   }
 

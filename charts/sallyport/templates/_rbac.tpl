@@ -8,6 +8,16 @@
   verbs: [list, watch]
 {{- end }}
 
+{{/* Where Services lead: who wraps what is said to one has to know whom it is for. */}}
+{{- define "sallyport.servicesRules" -}}
+- apiGroups: [""]
+  resources: [services]
+  verbs: [list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+{{- end }}
+
 {{/* kind: ClusterRole or Role, with its binding. `suffix` where a role has several. */}}
 {{- define "sallyport.role" -}}
 {{- $root := .root }}

@@ -1,6 +1,6 @@
 /** What pods that speak mTLS by themselves are told of each other: rows, and what changed of them. Pure. */
-import type {KubernetesObject, V1EndpointSlice, V1Service} from '@kubernetes/client-node';
-import {canonicalAddress, type Address} from '../../../policy/index.ts';
+import type {Address} from '../../../policy/index.ts';
+import type {ServiceAddresses} from '../../../sources/service-table.ts';
 import type {WorkloadEntry} from '../../../sources/workload-table.ts';
 
 /** As it is written; `key` is the row's own. */
@@ -16,49 +16,8 @@ export interface PodRow extends PeerRow {
   readonly mtls?: string;
   readonly plainPorts?: readonly number[];
 }
-/** A Service with addresses of its own, which a pod cannot see behind: `ports` is [port, [[ip, port]...]]. */
-export interface ServiceRow extends PeerRow {
-  readonly ports: readonly (readonly [number, readonly (readonly [Address, number])[]])[];
-}
-
-export interface KeptService {
-  readonly ips: readonly Address[];
-  /** TCP ports by name, '' where it has none. */
-  readonly ports: ReadonlyMap<string, number>;
-}
-export interface KeptSlice {
-  /** `NAMESPACE/NAME` of its Service. */
-  readonly service: string;
-  readonly addresses: readonly Address[];
-  readonly ports: ReadonlyMap<string, number>;
-}
-
-const isTcp = ({protocol = 'TCP'}: {protocol?: string}): boolean => protocol === 'TCP';
-
-/** null: it has no address of its own (headless), or is a name elsewhere. */
-export function keptService(object: KubernetesObject): KeptService | null {
-  const {spec} = object as V1Service;
-  const ips = (spec?.clusterIPs ?? []).flatMap((ip) => canonicalAddress(ip) ?? []);
-  if (ips.length === 0 || spec?.type === 'ExternalName') return null;
-  return {ips, ports: new Map((spec?.ports ?? []).filter(isTcp).map(({name = '', port}) => [name, port]))};
-}
-
-/** null: of no Service, or of names. Not ready ones are left out, as kube-proxy does it while others are there. */
-export function keptSlice(object: KubernetesObject): KeptSlice | null {
-  const {metadata, addressType, endpoints = [], ports = []} = object as V1EndpointSlice;
-  const name = metadata?.labels?.['kubernetes.io/service-name'];
-  if (name === undefined || metadata?.namespace === undefined || addressType === 'FQDN') return null;
-  const ready = endpoints.filter(({conditions}) => conditions?.ready !== false);
-  return {
-    service: `${metadata.namespace}/${name}`,
-    addresses: ready.flatMap(({addresses}) => addresses.flatMap((ip) => canonicalAddress(ip) ?? [])),
-    ports: new Map(
-      (ports as {name?: string; port?: number; protocol?: string}[])
-        .filter(isTcp)
-        .flatMap(({name = '', port}) => (port === undefined ? [] : [[name, port] as const])),
-    ),
-  };
-}
+/** A Service: `ports` is [port, [[ip, port]...]]. */
+export type ServiceRow = PeerRow & Pick<ServiceAddresses, 'ports'>;
 
 /** Pods without an address are nobody's peers. */
 export function podRows(entries: readonly WorkloadEntry[]): PodRow[] {
@@ -71,22 +30,8 @@ export function podRows(entries: readonly WorkloadEntry[]): PodRow[] {
     }));
 }
 
-export function serviceRows(
-  services: ReadonlyMap<string, KeptService>,
-  slices: ReadonlyMap<string, KeptSlice>,
-): ServiceRow[] {
-  const bySlices = Map.groupBy(slices.values(), ({service}) => service);
-  return [...services].map(([key, {ips, ports}]) => ({
-    ...{key: `service/${key}`, ips},
-    ports: [...ports].map(([name, port]) => {
-      const to = (bySlices.get(key) ?? []).flatMap((slice) => {
-        const at = slice.ports.get(name);
-        return at === undefined ? [] : slice.addresses.map((ip) => [ip, at] as const);
-      });
-      return [port, to] as const;
-    }),
-  }));
-}
+export const serviceRows = (services: readonly ServiceAddresses[]): ServiceRow[] =>
+  services.map(({name, ips, ports}) => ({key: `service/${name}`, ips, ports}));
 
 /** The texts of rows by key. */
 export type RowTexts = ReadonlyMap<string, string>;

@@ -2,23 +2,12 @@
 import type {KubeConfig} from '@kubernetes/client-node';
 import {LABELS} from '../../../runtime/names.ts';
 import type {WorkloadEntry} from '../../../sources/workload-table.ts';
-import {startReflector, type Reflector} from '../../reflector.ts';
+import {watchServices, type Services} from '../../services.ts';
 import {watchWorkloads, type Workloads} from '../../workloads.ts';
 import type {KnowAsker, NotHeard} from './asker.ts';
 import {Rates, RATES} from './limits.ts';
 import {PodListeners, type Listener} from './pod-listeners.ts';
-import {
-  changeOf,
-  keptService,
-  keptSlice,
-  podRows,
-  serviceRows,
-  textsOf,
-  wholeOf,
-  type KeptService,
-  type KeptSlice,
-  type RowTexts,
-} from './peer-rows.ts';
+import {changeOf, podRows, serviceRows, textsOf, wholeOf, type RowTexts} from './peer-rows.ts';
 
 export type Heard =
   {readonly kind: 'heard'; readonly listen: (to: Listener) => () => void} | NotHeard | {readonly kind: 'not-yet'};
@@ -52,8 +41,7 @@ class Feed implements PeerFeed {
   readonly #rates = new Rates(RATES.pod);
   readonly #listeners = new PodListeners();
   #pods: Workloads | null = null;
-  #services: Reflector<KeptService> | null = null;
-  #slices: Reflector<KeptSlice> | null = null;
+  #services: Services | null = null;
   #entries: readonly WorkloadEntry[] | null = null;
   /** null: not known as a whole yet. */
   #rows: RowTexts | null = null;
@@ -84,7 +72,6 @@ class Feed implements PeerFeed {
     if (this.#alive !== null) clearInterval(this.#alive);
     this.#pods?.stop();
     this.#services?.stop();
-    this.#slices?.stop();
     for (const listener of this.#listeners.all()) listener.end();
   }
 
@@ -96,21 +83,7 @@ class Feed implements PeerFeed {
   #start(): void {
     if (this.#pods !== null) return;
     const {config, onTrouble} = this.#options;
-    const changed = (): void => this.#settle();
-    const watching = {config, onChange: changed, onSynced: changed, onTrouble};
-    this.#services = startReflector({
-      ...watching,
-      resource: {apiVersion: 'v1', kind: 'Service', path: '/api/v1/services'},
-      keep: keptService,
-    });
-    this.#slices = startReflector({
-      ...watching,
-      resource: {
-        ...{apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice'},
-        path: '/apis/discovery.k8s.io/v1/endpointslices',
-      },
-      keep: keptSlice,
-    });
+    this.#services = watchServices({config, onChange: () => this.#settle(), onTrouble});
     this.#pods = watchWorkloads({
       ...{config, node: null, onTrouble},
       onChange: (entries) => {
@@ -126,10 +99,10 @@ class Feed implements PeerFeed {
     this.#settling ??= setTimeout(
       () => {
         this.#settling = null;
-        const [services, slices] = [this.#services!, this.#slices!];
-        if (this.#entries === null || !services.synced() || !slices.synced()) return;
+        const services = this.#services!.list();
+        if (this.#entries === null || services === null) return;
         const before = this.#rows;
-        this.#rows = textsOf([...podRows(this.#entries), ...serviceRows(services.store, slices.store)]);
+        this.#rows = textsOf([...podRows(this.#entries), ...serviceRows(services)]);
         const change = before === null ? null : changeOf(before, this.#rows);
         if (change !== null) this.#tell(change);
       },

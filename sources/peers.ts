@@ -1,14 +1,14 @@
-/** Who the peers are, where no API server says so. */
-import {SallyportError} from '../../runtime/errors.ts';
-import type {Journal} from '../../runtime/journal.ts';
-import {watchPaths} from '../../runtime/watch.ts';
-import {readWorkloads, type WorkloadEntry} from '../../sources/workload-table.ts';
-import type {ServiceTable} from './peer-lines.ts';
+/** Who the peers of pods that speak mTLS are, whoever tells it: a file (here), the API server (cluster/peers.ts), the issuer (told-peers.ts). */
+import {SallyportError} from '../runtime/errors.ts';
+import type {Journal} from '../runtime/journal.ts';
+import {watchPaths} from '../runtime/watch.ts';
+import type {ServiceTable} from './service-table.ts';
+import {readWorkloads, type WorkloadEntry} from './workload-table.ts';
 
 export interface Peers {
-  /** null: nothing is known yet. */
+  /** null: nothing is known yet. Never null again once it was not. */
   readonly known: readonly WorkloadEntry[] | null;
-  /** Where Services lead: inside a pod nobody has translated their addresses yet. */
+  /** Where Services lead; empty where nobody tells. */
   readonly services: ServiceTable;
   close(): void;
 }
