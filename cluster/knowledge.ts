@@ -11,6 +11,7 @@ import {
 } from '../policy/index.ts';
 import type {Journal} from '../runtime/journal.ts';
 import type {Metrics} from '../runtime/metrics.ts';
+import {Settle} from '../runtime/settle.ts';
 import type {Known, KnowledgeSource} from '../sources/knowledge.ts';
 import type {WorkloadEntry} from '../sources/workload-table.ts';
 import {watchDocuments} from './documents.ts';
@@ -27,7 +28,7 @@ export interface ClusterKnowledgeOptions {
   readonly metrics: Metrics;
 }
 
-/** Changes come in bursts (a rollout, a GitOps sync), and each new state is compiled as a whole. */
+/** Changes come in bursts (a rollout, a GitOps sync), and each new state is compiled as a whole. A pod that starts is free until somebody holds it. */
 const SETTLE_MS = 20;
 
 export class ClusterKnowledge implements KnowledgeSource {
@@ -43,8 +44,7 @@ export class ClusterKnowledge implements KnowledgeSource {
   #known: Known | null = null;
   /** What the API server does not tell at the moment, and why. */
   readonly #away = new Map<string, string>();
-  #settling: NodeJS.Timeout | null = null;
-  #settledAt = -SETTLE_MS;
+  readonly #settle = new Settle(SETTLE_MS, () => this.#take());
   #changed: () => void = () => undefined;
 
   constructor(options: ClusterKnowledgeOptions) {
@@ -70,16 +70,16 @@ export class ClusterKnowledge implements KnowledgeSource {
           onChange: (key, now) => {
             this.#lastGood.set(kind, key, now);
             this.#policies = null;
-            this.#settle();
+            this.#settle.ask();
           },
-          onSynced: () => this.#settle(),
+          onSynced: () => this.#settle.ask(),
         }),
       );
     this.#pods = watchWorkloads({
       ...{config, node, ...health},
       onChange: (entries) => {
         this.#workloads = entries;
-        this.#settle();
+        this.#settle.ask();
       },
     });
   }
@@ -104,25 +104,16 @@ export class ClusterKnowledge implements KnowledgeSource {
   }
 
   close(): void {
-    if (this.#settling !== null) clearTimeout(this.#settling);
+    this.#settle.stop();
     this.#pods?.stop();
     for (const reflector of this.#documents.values()) reflector.stop();
   }
 
-  #settle(): void {
-    // The first of a burst is told at once: a pod that starts is free until somebody holds it.
-    const sinceMs = performance.now() - this.#settledAt;
-    this.#settling ??= setTimeout(
-      () => {
-        this.#settling = null;
-        this.#settledAt = performance.now();
-        if (this.#missing().length > 0) return;
-        this.#policies ??= this.#look();
-        this.#known = {...this.#policies, workloads: this.#workloads!};
-        this.#changed();
-      },
-      Math.max(0, SETTLE_MS - sinceMs),
-    );
+  #take(): void {
+    if (this.#missing().length > 0) return;
+    this.#policies ??= this.#look();
+    this.#known = {...this.#policies, workloads: this.#workloads!};
+    this.#changed();
   }
 
   /** What has never been told as a whole. */

@@ -1,5 +1,6 @@
 import {describe, expect, test} from '@jest/globals';
-import {serviceTable} from '../sources/service-table.ts';
+import type {Endpoint} from '../policy/index.ts';
+import {endpointsOf, serviceTable} from '../sources/service-table.ts';
 import {keptService, keptSlice, serviceAddresses} from './services.ts';
 
 const service = keptService({
@@ -12,44 +13,65 @@ const service = keptService({
     ],
   },
 } as object)!;
-const slice = (addressType: string, ...addresses: string[]): NonNullable<ReturnType<typeof keptSlice>> =>
+type Told = readonly [address: string, conditions: object];
+const READY = {ready: true, serving: true, terminating: false};
+const STARTING = {ready: false, serving: false, terminating: false};
+const ENDING = {ready: false, serving: true, terminating: true};
+const slice = (addressType: string, ...endpoints: Told[]): NonNullable<ReturnType<typeof keptSlice>> =>
   keptSlice({
     metadata: {namespace: 'shop', name: `db-${addressType}`, labels: {'kubernetes.io/service-name': 'db'}},
     ...{addressType, ports: [{name: 'sql', port: 15432, protocol: 'TCP'}]},
-    endpoints: [
-      ...addresses.map((address) => ({addresses: [address], conditions: {ready: true}})),
-      {addresses: ['10.0.0.99'], conditions: {ready: false}},
-    ],
+    endpoints: endpoints.map(([address, conditions]) => ({addresses: [address], conditions})),
   } as object)!;
+const leads = (ip: string, ...slices: ReturnType<typeof slice>[]): readonly Endpoint[] => {
+  const kept = new Map(slices.map((one, i) => [`shop/db-${i}`, one]));
+  return endpointsOf({ip, port: 5432}, serviceTable(serviceAddresses(new Map([['shop/db', service]]), kept)));
+};
 
 describe('where Services lead', () => {
   test('each TCP port, by family, and only to what is ready', () => {
-    const list = serviceAddresses(
-      new Map([['shop/db', service]]),
-      new Map([
-        ['shop/db-IPv4', slice('IPv4', '10.0.0.1', '10.0.0.2')],
-        ['shop/db-IPv6', slice('IPv6', 'fd00::1')],
-      ]),
-    );
-    expect(Object.fromEntries(serviceTable(list))).toEqual({
-      '10.96.0.9 5432': [
-        {ip: '10.0.0.1', port: 15432},
-        {ip: '10.0.0.2', port: 15432},
-      ],
-      'fd96::9 5432': [{ip: 'fd00::1', port: 15432}],
-    });
+    const slices = [
+      slice('IPv4', ['10.0.0.1', READY], ['10.0.0.98', STARTING], ['10.0.0.99', ENDING], ['10.0.0.2', {}]),
+      slice('IPv6', ['fd00::1', READY]),
+    ];
+    expect(leads('10.96.0.9', ...slices)).toEqual([
+      {ip: '10.0.0.1', port: 15432},
+      {ip: '10.0.0.2', port: 15432},
+    ]);
+    expect(leads('fd96::9', ...slices)).toEqual([{ip: 'fd00::1', port: 15432}]);
   });
 
-  test('a Service with nothing behind it leads nowhere', () => {
-    expect(serviceTable(serviceAddresses(new Map([['shop/db', service]]), new Map())).get('10.96.0.9 5432')).toEqual(
-      [],
+  test('with nothing ready, to what ends and still takes connections: a database that is moved is one of these', () => {
+    expect(leads('10.96.0.9', slice('IPv4', ['10.0.0.98', STARTING], ['10.0.0.99', ENDING]))).toEqual([
+      {ip: '10.0.0.99', port: 15432},
+    ]);
+  });
+
+  test('a Service with nothing behind it leads nowhere, nor does another port or address', () => {
+    expect(leads('10.96.0.9')).toEqual([]);
+    const one = serviceTable(
+      serviceAddresses(new Map([['shop/db', service]]), new Map([['a', slice('IPv4', ['10.0.0.1', READY])]])),
     );
+    expect(endpointsOf({ip: '10.96.0.9', port: 5433}, one)).toEqual([]);
+    expect(endpointsOf({ip: '10.96.0.8', port: 5432}, one)).toEqual([]);
+  });
+
+  test('it is as large as what was written, not as ports times endpoints', () => {
+    const ports = Array.from({length: 100}, (_, i) => ({name: `p${i}`, port: 1000 + i}));
+    const many = keptService({metadata: {}, spec: {clusterIPs: ['10.96.0.9'], ports}} as object)!;
+    const full = keptSlice({
+      metadata: {namespace: 'shop', labels: {'kubernetes.io/service-name': 'db'}},
+      ...{addressType: 'IPv4', ports, endpoints: ports.map((_, i) => ({addresses: [`10.0.0.${i}`]}))},
+    })!;
+    const [list] = serviceAddresses(new Map([['shop/db', many]]), new Map([['a', full]]));
+    expect(JSON.stringify(list).length).toBeLessThan(5_000);
+    expect(endpointsOf({ip: '10.96.0.9', port: 1099}, serviceTable([list!]))).toHaveLength(100);
   });
 
   test('a slice that the API server writes with null for its empty lists is an empty one', () => {
     const labels = {'kubernetes.io/service-name': 'db'};
     const empty = {metadata: {namespace: 'shop', labels}, addressType: 'IPv4', endpoints: null, ports: null};
-    expect(keptSlice(empty as object)).toEqual({service: 'shop/db', addresses: [], ports: new Map()});
+    expect(keptSlice(empty as object)).toEqual({service: 'shop/db', ready: [], ending: [], ports: new Map()});
   });
 
   test('headless Services, and those of names, have no address to lead on from', () => {

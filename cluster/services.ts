@@ -1,5 +1,11 @@
-/** Where Services lead, as the API server has it: their own addresses, and the endpoints behind them that are ready. */
-import type {KubeConfig, KubernetesObject, V1EndpointSlice, V1Service} from '@kubernetes/client-node';
+/** Where Services lead, as the API server has it: their own addresses, and what behind them takes connections. */
+import type {
+  KubeConfig,
+  KubernetesObject,
+  V1EndpointConditions,
+  V1EndpointSlice,
+  V1Service,
+} from '@kubernetes/client-node';
 import {canonicalAddress, type Address} from '../policy/index.ts';
 import type {ServiceAddresses} from '../sources/service-table.ts';
 import {startReflector} from './reflector.ts';
@@ -50,7 +56,9 @@ export interface KeptService {
 export interface KeptSlice {
   /** `NAMESPACE/NAME` of its Service. */
   readonly service: string;
-  readonly addresses: readonly Address[];
+  readonly ready: readonly Address[];
+  /** Of pods that end, and still take connections. */
+  readonly ending: readonly Address[];
   readonly ports: ReadonlyMap<string, number>;
 }
 
@@ -70,34 +78,46 @@ export function keptService(object: KubernetesObject): KeptService | null {
   return {ips, ports: new Map((spec?.ports ?? []).filter(isTcp).map(({name = '', port}) => [name, port]))};
 }
 
-/** null: of no Service, or of names. Not ready ones are left out, as kube-proxy does it while others are there. */
+/** null: of no Service, or of names. */
 export function keptSlice(object: KubernetesObject): KeptSlice | null {
   const {metadata, addressType, endpoints, ports} = object as NullableLists;
   const name = metadata?.labels?.['kubernetes.io/service-name'];
   if (name === undefined || metadata?.namespace === undefined || addressType === 'FQDN') return null;
-  const ready = (endpoints ?? []).filter(({conditions}) => conditions?.ready !== false);
+  const addressesOf = (takes: (conditions: V1EndpointConditions) => boolean): Address[] =>
+    (endpoints ?? [])
+      .filter(({conditions}) => takes(conditions ?? {}))
+      .flatMap(({addresses}) => addresses.flatMap((ip) => canonicalAddress(ip) ?? []));
   return {
     service: `${metadata.namespace}/${name}`,
-    addresses: ready.flatMap(({addresses}) => addresses.flatMap((ip) => canonicalAddress(ip) ?? [])),
+    ready: addressesOf(({ready}) => ready !== false),
+    ending: addressesOf(({ready, serving, terminating}) => ready === false && serving === true && terminating === true),
     ports: new Map(
-      (ports ?? []).filter(isTcp).flatMap(({name = '', port}) => (port === undefined ? [] : [[name, port] as const])),
+      (ports ?? [])
+        .filter(isTcp)
+        .flatMap(({name: portName = '', port}) => (port === undefined ? [] : [[portName, port] as const])),
     ),
   };
 }
 
+/** What is ready; of a Service with nothing ready what still takes connections, as kube-proxy does it (KEP-1669). */
 export function serviceAddresses(
   services: ReadonlyMap<string, KeptService>,
   slices: ReadonlyMap<string, KeptSlice>,
 ): ServiceAddresses[] {
   const bySlices = Map.groupBy(slices.values(), ({service}) => service);
-  return [...services].map(([name, {ips, ports}]) => ({
-    ...{name, ips},
-    ports: [...ports].map(([portName, port]) => {
-      const to = (bySlices.get(name) ?? []).flatMap((slice) => {
-        const at = slice.ports.get(portName);
-        return at === undefined ? [] : slice.addresses.map((ip) => [ip, at] as const);
-      });
-      return [port, to] as const;
-    }),
-  }));
+  return [...services].map(([name, {ips, ports}]) => {
+    const own = bySlices.get(name) ?? [];
+    const anyReady = own.some(({ready}) => ready.length > 0);
+    return {
+      ...{name, ips},
+      groups: own.map(({ready, ending}) => (anyReady ? ready : ending)),
+      ports: [...ports].map(([portName, port]) => {
+        const to = own.flatMap((slice, group) => {
+          const at = slice.ports.get(portName);
+          return at === undefined ? [] : [[group, at] as const];
+        });
+        return [port, to] as const;
+      }),
+    };
+  });
 }

@@ -19,6 +19,7 @@ import {OwnCidrs} from '../runtime/own-cidrs.ts';
 import {parseCertificates} from '../runtime/pem.ts';
 import {VERSION} from '../runtime/version.ts';
 import type {KnowledgeSource} from '../sources/knowledge.ts';
+import type {Peers} from '../sources/peers.ts';
 import {refsOf, resolveParents, type MissingRef, type Refs} from '../sources/refs.ts';
 import type {State} from './messages.ts';
 import {showCapture} from './capture-metrics.ts';
@@ -150,8 +151,9 @@ export class Supervisor {
     const changed = (): void => this.#publish();
     if (capture === 'pod') this.#mtls = await PodMtls.open(mtls, journal, changed);
     else {
-      const peers = await openPeers(source, {peersFile: mtls.peersFile, journal, changed});
-      this.#mtls = new NodeMtls(mtls, journal, peers, changed);
+      const {peersFile} = mtls;
+      const peers = (told: () => void): Promise<Peers | null> => openPeers(source, {peersFile, journal, changed: told});
+      this.#mtls = await NodeMtls.open(mtls, journal, peers, changed);
     }
     // What the workers start with.
     this.#state = this.#nextState();

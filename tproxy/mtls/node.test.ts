@@ -3,6 +3,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {afterEach, beforeEach, describe, expect, test} from '@jest/globals';
 import type {Peers} from '../../sources/peers.ts';
+import type {ServicePlace} from '../../sources/service-table.ts';
 import {parseWorkloads} from '../../sources/workload-table.ts';
 import {heardJournal} from './identity/testing.ts';
 import {NodeMtls} from './node.ts';
@@ -10,24 +11,34 @@ import {NodeMtls} from './node.ts';
 const entry = (name: string, ip: string): ReturnType<typeof parseWorkloads> =>
   parseWorkloads(JSON.stringify([{ips: [ip], namespace: 'shop', name, uid: `uid-${name}`, labels: {}}]), 'the test');
 
+const off = (name: string, ip: string): ReturnType<typeof entry> =>
+  entry(name, ip).map((one) => ({...one, mtls: {mode: 'Off', plainPorts: new Set<number>()}}));
+
 /** A cluster that has not answered yet. */
 class Cluster implements Peers {
   known: Peers['known'] = null;
   services: Peers['services'] = new Map();
+  told = (): void => undefined;
   close = (): void => undefined;
 }
 
 let dir: string;
 let mtls: NodeMtls;
+let changes: number;
 const cluster = new Cluster();
-beforeEach(() => {
+beforeEach(async () => {
+  changes = 0;
   dir = mkdtempSync(join(tmpdir(), 'sallyport-node-mtls-'));
   [cluster.known, cluster.services] = [null, new Map()];
   const config = {
     identity: {kind: 'files', dir} as const,
     ...{trustDomain: 'cluster.local', defaultMode: 'Strict' as const, cidrs: [], peersFile: null},
   };
-  mtls = new NodeMtls(config, heardJournal().journal, cluster, () => undefined);
+  const peers = (told: () => void): Promise<Peers> => {
+    cluster.told = told;
+    return Promise.resolve(cluster);
+  };
+  mtls = await NodeMtls.open(config, heardJournal().journal, peers, () => changes++);
 });
 afterEach(async () => {
   await mtls.close();
@@ -61,18 +72,41 @@ describe('what workers are told of mTLS', () => {
     expect([...here.keys()]).toEqual(['10.0.0.1']);
   });
 
+  const leadsTo = (namespace: string, ...ips: string[]): ServicePlace => ({
+    ...{namespace, groups: [ips], ports: new Map([[80, [[0, 8080]]]])},
+  });
+
   test('is where Services lead that have an enrolled pod behind them, and no other', () => {
-    cluster.known = entry('b', '10.0.1.1');
-    const mixed = [
-      {ip: '10.0.1.1', port: 8080},
-      {ip: '192.168.0.9', port: 8080},
-    ];
+    cluster.known = [...entry('b', '10.0.1.1'), ...off('c', '10.0.1.2')];
+    const mixed = leadsTo('shop', '10.0.1.2', '10.0.1.1');
     cluster.services = new Map([
-      ['10.96.0.9 80', mixed],
-      ['10.96.0.8 80', [{ip: '192.168.0.9', port: 8080}]],
-      ['10.96.0.7 80', []],
+      ['10.96.0.9', mixed],
+      ['10.96.0.8', leadsTo('shop', '10.0.1.2')],
+      ['10.96.0.7', leadsTo('shop')],
     ]);
-    expect([...mtls.state(entry('a', '10.0.0.1')).services]).toEqual([['10.96.0.9 80', mixed]]);
+    expect([...mtls.state(entry('a', '10.0.0.1')).services]).toEqual([['10.96.0.9', mixed]]);
+  });
+
+  test('is told again where somebody is enrolled, is so otherwise, or is behind another Service; not for what else changes', () => {
+    const told = (known: Peers['known'], services: Peers['services'] = new Map()): number => {
+      const before = changes;
+      [cluster.known, cluster.services] = [known, services];
+      cluster.told();
+      return changes - before;
+    };
+    const [b] = entry('b', '10.0.1.1');
+    expect(told([b!])).toBe(1);
+    expect(told([{...b!, workload: {...b!.workload, labels: {version: '2'}}}])).toBe(0);
+    expect(told([{...b!, mtls: {mode: 'Permissive', plainPorts: new Set()}}])).toBe(1);
+    expect(told([{...b!, mtls: {mode: 'Permissive', plainPorts: new Set([9090])}}])).toBe(1);
+    expect(told([b!])).toBe(1);
+    const others = off('c', '10.0.1.2');
+    expect(told([b!, ...others])).toBe(1);
+    expect(told([b!, ...others], new Map([['10.96.0.8', leadsTo('shop', '10.0.1.2')]]))).toBe(0);
+    expect(told([b!, ...others], new Map([['10.96.0.8', leadsTo('shop', '10.0.1.2', '10.0.1.1')]]))).toBe(1);
+    expect(told([b!, ...others], new Map([['10.96.0.8', leadsTo('shop', '10.0.1.1')]]))).toBe(1);
+    expect(told([b!, ...others], new Map([['10.96.0.8', leadsTo('shop', '10.0.1.1')]]))).toBe(0);
+    expect(told([])).toBe(1);
   });
 
   test('not whole, it is not told to the kernel', async () => {

@@ -1,4 +1,5 @@
 /** mTLS as the supervisor runs it: who is enrolled into the kernel, and what workers need of it into their state. */
+import {createHash} from 'node:crypto';
 import {SallyportError} from '../../runtime/errors.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {LABELS, PORTS} from '../../runtime/names.ts';
@@ -9,7 +10,7 @@ import {nodePath, systemCommands} from '../capture/commands.ts';
 import {DEFAULT_MARKS} from '../capture/marks.ts';
 import {place} from '../capture/topology.ts';
 import {createMtlsRules, type MtlsRules} from './capture/node-mtls.ts';
-import {enrolment} from './enrolment.ts';
+import {enrolment, type Enrolment} from './enrolment.ts';
 import {openFileIdentity} from './identity/files.ts';
 import type {Identity, IdentitySource} from './identity/identity.ts';
 import {openNodeIdentities, type NodeIdentities} from './identity/issued.ts';
@@ -22,7 +23,7 @@ export interface MtlsState {
   /** Uids of this node's pods by address. */
   readonly here: ReadonlyMap<string, string>;
   readonly identities: ReadonlyMap<string, Identity>;
-  /** Where Services with an enrolled pod behind them lead: what is dialled for a pod is so before kube-proxy translates it. */
+  /** Where Services lead, of those at least that have an enrolled pod behind them: what is dialled for a pod is so before kube-proxy translates it. */
   readonly services: ServiceTable;
   /** Both are known. Before that what an earlier run left in the kernel stays: an empty table would let everything by. */
   readonly whole: boolean;
@@ -47,18 +48,20 @@ export class NodeMtls implements RunningMtls {
   readonly #journal: Journal;
   readonly #rules: MtlsRules;
   readonly #identities: IdentitySource | NodeIdentities;
-  /** The pods of other nodes; null: there are none. */
-  readonly #peers: Peers | null;
+  /** The pods of other nodes; null: there are none, or they are not asked about yet. */
+  #peers: Peers | null = null;
+  readonly #changed: () => void;
+  /** Of what #peers said last that matters here. */
+  #digest = '';
   readonly #unlisten: () => void;
   readonly #commands = systemCommands(undefined, nodePath());
   #own: readonly WorkloadEntry[] = [];
   #again: NodeJS.Timeout | null = null;
 
-  /** `changed`: the state is another. */
-  constructor(config: MtlsConfig, journal: Journal, peers: Peers | null, changed: () => void) {
+  private constructor(config: MtlsConfig, journal: Journal, changed: () => void) {
     this.#config = config;
     this.#journal = journal;
-    this.#peers = peers;
+    this.#changed = changed;
     this.#rules = createMtlsRules({
       port: PORTS.mtls,
       marks: DEFAULT_MARKS,
@@ -71,6 +74,26 @@ export class NodeMtls implements RunningMtls {
         ? openFileIdentity({dir: identity.dir, journal})
         : openNodeIdentities({issuer: identity, trustDomain, journal});
     this.#unlisten = this.#identities.onChange(changed);
+  }
+
+  /** `changed`: the state is another. Throws what `openPeers` throws. */
+  static async open(
+    config: MtlsConfig,
+    journal: Journal,
+    openPeers: (changed: () => void) => Promise<Peers | null>,
+    changed: () => void,
+  ): Promise<NodeMtls> {
+    const mtls = new NodeMtls(config, journal, changed);
+    mtls.#peers = await openPeers(() => mtls.#told());
+    return mtls;
+  }
+
+  /** Pods change for many reasons, in a large cluster all the time, and each state is told to the kernel and to workers as a whole. */
+  #told(): void {
+    const digest = digestOf(this.#peers, this.#config);
+    if (digest === this.#digest) return;
+    this.#digest = digest;
+    this.#changed();
   }
 
   /** Whether the pods of other nodes are known. */
@@ -98,10 +121,7 @@ export class NodeMtls implements RunningMtls {
       const identity = this.#identities.current(workload.uid);
       if (identity !== null) identities.set(workload.uid, identity);
     }
-    const services = new Map(
-      [...(this.#peers?.services ?? [])].filter(([, endpoints]) => endpoints.some(({ip}) => who.of(ip) !== null)),
-    );
-    return {entries, here, identities, services, whole};
+    return {entries, here, identities, services: enrolledServices(this.#peers, who), whole};
   }
 
   #wanted = '';
@@ -164,4 +184,26 @@ export class NodeMtls implements RunningMtls {
     this.#peers?.close();
     await this.#rules.close();
   }
+}
+
+/** The others are dialled as ever: there may be thousands. */
+function enrolledServices(peers: Peers | null, who: Enrolment): ServiceTable {
+  const isEnrolled = (ip: string): boolean => who.of(ip) !== null;
+  return new Map([...(peers?.services ?? [])].filter(([, {groups}]) => groups.some((group) => group.some(isEnrolled))));
+}
+
+/** Differs where it matters who is enrolled, or where their Services lead. */
+function digestOf(peers: Peers | null, config: MtlsConfig): string {
+  const known = peers?.known ?? [];
+  const pods = known.map(({ips, mtls, workload: {uid, namespace, serviceAccount}}) => [
+    ...[ips, uid, namespace, serviceAccount, mtls?.mode],
+    [...(mtls?.plainPorts ?? [])],
+  ]);
+  const services = [...enrolledServices(peers, enrolment(known, config))].map(([ip, {namespace, groups, ports}]) => [
+    ...[ip, namespace, groups],
+    [...ports],
+  ]);
+  return createHash('sha256')
+    .update(JSON.stringify([peers?.known === null, pods, services]))
+    .digest('base64');
 }

@@ -16,10 +16,18 @@ const pods = (...names: string[]): ReturnType<typeof parseWorkloads> =>
   );
 const SERVICES: readonly ServiceAddresses[] = [
   {
-    ...{name: 'shop/db', ips: ['10.96.0.9', 'fd96::9']},
-    ports: [[5432, [...(['10.0.0.1', '10.0.0.2', 'fd00::1'] as const).map((ip) => [ip, 15432] as const)]]],
+    ...{name: 'shop/db', ips: ['10.96.0.9', 'fd96::9'], groups: [['10.0.0.1', '10.0.0.2'], ['fd00::1']]},
+    ports: [
+      [
+        5432,
+        [
+          [0, 15_432],
+          [1, 15_432],
+        ],
+      ],
+    ],
   },
-  {name: 'shop/web', ips: ['10.96.0.7'], ports: [[80, []]]},
+  {name: 'shop/web', ips: ['10.96.0.7'], groups: [], ports: [[80, []]]},
 ];
 
 describe('the table of peers, from the API server’s objects to the proxy in a pod', () => {

@@ -52,21 +52,23 @@ export class PeerTable {
 
   services(): ServiceTable {
     return serviceTable(
-      [...this.#rows.values()].flatMap(({key, ips, ports}) => {
-        if (!key.startsWith('service/') || !Array.isArray(ports)) return [];
-        return {ips: addresses(ips), ports: (ports as [unknown, unknown][]).flatMap(portOf)};
+      [...this.#rows.values()].flatMap(({key, ips, groups, ports}) => {
+        if (!key.startsWith(SERVICE) || !Array.isArray(groups) || !Array.isArray(ports)) return [];
+        return {
+          ...{name: key.slice(SERVICE.length), ips: addresses(ips), groups: groups.map(addresses)},
+          ports: (ports as [unknown, unknown][]).flatMap(portOf),
+        };
       }),
     );
   }
 }
 
-function portOf([port, to]: [unknown, unknown]): [number, [Address, number][]][] {
+const SERVICE = 'service/';
+
+function portOf([port, to]: [unknown, unknown]): [number, [number, number][]][] {
   if (typeof port !== 'number' || !Array.isArray(to)) return [];
-  const endpoints = (to as [unknown, unknown][]).flatMap(([ip, at]): [Address, number][] => {
-    const [address] = addresses([ip]);
-    return address === undefined || typeof at !== 'number' ? [] : [[address, at]];
-  });
-  return [[port, endpoints]];
+  const isPair = (pair: unknown): pair is [number, number] => Array.isArray(pair) && numbers(pair).length === 2;
+  return [[port, to.filter(isPair)]];
 }
 
 function addresses(list: unknown): Address[] {

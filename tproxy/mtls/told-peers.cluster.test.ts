@@ -6,6 +6,7 @@ import {startIssuing, type Issuing, type TestPod} from '../../test/cluster/issui
 import {clusterTest} from '../../test/cluster/require.ts';
 import type {Role} from '../../test/cluster/role.ts';
 import type {Peers} from '../../sources/peers.ts';
+import {endpointsOf} from '../../sources/service-table.ts';
 import {until} from '../../test/waiting.ts';
 import {heardJournal} from './identity/testing.ts';
 import {listenToPeers} from './told-peers.ts';
@@ -103,7 +104,7 @@ describe('a pod that captures itself', () => {
         'jsonpath={.spec.clusterIP}',
       ]).stdout;
       await until(
-        () => peers.services.get(`${ip} 5432`),
+        () => endpointsOf({ip, port: 5432}, peers.services),
         (to) => JSON.stringify(to) === '[{"ip":"10.244.1.6","port":15432}]',
       );
 

@@ -1,6 +1,7 @@
 import {once} from 'node:events';
-import {connect, createServer, type AddressInfo, type Socket} from 'node:net';
+import {connect, createServer, Socket, type AddressInfo} from 'node:net';
 import {describe, expect, test} from '@jest/globals';
+import type {DialOptions} from '../capture/sockets.ts';
 import type {MtlsMode} from '../../sources/mtls-words.ts';
 import {parseWorkloads} from '../../sources/workload-table.ts';
 import {heardJournal} from './identity/testing.ts';
@@ -142,7 +143,7 @@ describe('a worker inside of a pod', () => {
 });
 
 describe('a Service in front of enrolled pods', () => {
-  const table = (endpoints: string[]): MtlsState => ({
+  const table = (endpoints: string[], namespace: string): MtlsState => ({
     ...STATE,
     entries: [
       ...STATE.entries,
@@ -151,18 +152,34 @@ describe('a Service in front of enrolled pods', () => {
         'the test',
       ),
     ],
-    services: new Map([['10.96.0.9 80', endpoints.map((ip) => ({ip, port: 8080}))]]),
+    services: new Map([['10.96.0.9', {namespace, groups: [endpoints], ports: new Map([[80, [[0, 8080]]]])}]]),
     whole: true,
   });
-  const dialOf = (endpoints: string[]): (() => unknown) => {
-    const mtls = worker();
-    mtls.apply(table(endpoints));
+  const dialOf = (endpoints: string[], namespace = 'shop', place = ON_NODE): (() => unknown) => {
+    const mtls = worker(place);
+    mtls.apply(table(endpoints, namespace));
+    expect(mtls.isPeer('10.96.0.9')).toBe(true);
     return () => mtls.dial({source: {ip: POD, port: 1}, destination: {ip: '10.96.0.9', port: 80}, allowHalfOpen: true});
   };
 
   // Without a certificate what is Strict is refused before anything is dialled, which tells who it was meant for.
   test('is one of them: who is behind it is who must show his certificate', () => {
     expect(dialOf(['10.0.1.1'])).toThrow(/no certificate/);
+  });
+
+  // CVE-2021-25740: his own Service is let through, and leads to a pod that no policy would let the client reach.
+  test('is never a pod of another namespace: whoever may write endpoints in one would say who is reached, and who shows his certificate', () => {
+    const dialled: string[] = [];
+    const place = {
+      ...ON_NODE,
+      dialPlain: ({destination: {ip, port}}: DialOptions) => {
+        dialled.push(`${ip}:${port}`);
+        return new Socket();
+      },
+    };
+    dialOf(['10.0.1.1'], 'theirs', place)();
+    // kube-proxy leads there, and the rules of the kernel stand behind it.
+    expect(dialled).toEqual(['10.96.0.9:80']);
   });
 
   test('is another one than who asks: what comes to a pod from its own address is dropped', () => {

@@ -3,7 +3,7 @@ import {createServer, type Server, type Socket} from 'node:net';
 import type {Address, Endpoint} from '../../policy/index.ts';
 import type {Journal} from '../../runtime/journal.ts';
 import {SallyportError} from '../../runtime/errors.ts';
-import {serviceKey} from '../../sources/service-table.ts';
+import {endpointsOf} from '../../sources/service-table.ts';
 import {DEFAULT_MARKS} from '../capture/marks.ts';
 import {connectMarked, listenTransparent, remark, reset, type DialOptions} from '../capture/sockets.ts';
 import {asNodeMark} from './capture/marks.ts';
@@ -32,7 +32,8 @@ export class WorkerMtls {
   readonly #asNode = new Map<Socket, Address>();
   #state: MtlsState;
   #enrolment: Enrolment;
-  #pods: ReadonlySet<Address>;
+  /** `NAMESPACE/ADDRESS`. */
+  #pods: ReadonlySet<string>;
   /** Who is told of what cannot be accepted, while listening waits for a whole state. */
   #awaited: ((error: Error) => void) | null = null;
 
@@ -47,7 +48,7 @@ export class WorkerMtls {
     this.#place = place;
     this.#state = state;
     this.#enrolment = enrolment(state.entries, config);
-    this.#pods = new Set(state.entries.flatMap(({ips}) => ips));
+    this.#pods = podsOf(state);
     this.#services = {
       enrolment: () => this.#enrolment,
       isHere: (address) => this.#state.here.has(address),
@@ -111,8 +112,9 @@ export class WorkerMtls {
     this.#wire.accept(socket, {ip: remoteAddress, port: remotePort!}, original);
   }
 
-  /** Whether the address is an enrolled pod's of another node: it has to see the pod's own address. */
+  /** Whether the address is an enrolled pod's of another node, or leads to enrolled pods: who is there has to see the pod's own address. */
   isPeer(address: Address): boolean {
+    if (this.#state.services.has(address)) return true;
     return !this.#state.here.has(address) && this.#enrolment.of(address) !== null;
   }
 
@@ -147,14 +149,16 @@ export class WorkerMtls {
   }
 
   /**
-   * Of a Service with enrolled pods behind it one that is ready, as kube-proxy would: it could not be wrapped for whoever that
-   * takes. Only pods are taken: who writes endpoints by hand could name any address. And another one than who asks: what comes
-   * to a pod from its own address is dropped, unless kube-proxy hides that.
+   * Of a Service with enrolled pods behind it one that takes connections, as kube-proxy would: it could not be wrapped for whoever
+   * that takes. Only pods of the Service's own namespace are taken: who writes endpoints by hand could name any address
+   * (CVE-2021-25740), and the client shows its certificate there. And another one than who asks: what comes to a pod from its own
+   * address is dropped, unless kube-proxy hides that.
    */
   #endpointOf(destination: Endpoint, asks: Address): Endpoint {
-    const endpoints = this.#state.services.get(serviceKey(destination)) ?? [];
+    const endpoints = endpointsOf(destination, this.#state.services);
     if (!endpoints.some(({ip}) => this.#enrolment.of(ip) !== null)) return destination;
-    const pods = endpoints.filter(({ip}) => ip !== asks && this.#pods.has(ip));
+    const namespace = this.#state.services.get(destination.ip)?.namespace;
+    const pods = endpoints.filter(({ip}) => ip !== asks && this.#pods.has(`${namespace}/${ip}`));
     return pods[Math.floor(Math.random() * pods.length)] ?? destination;
   }
 
@@ -171,7 +175,7 @@ export class WorkerMtls {
     );
     this.#state = {...state, identities};
     this.#enrolment = enrolment(state.entries, this.#config);
-    this.#pods = new Set(state.entries.flatMap(({ips}) => ips));
+    this.#pods = podsOf(state);
     this.#wire.recheck();
     this.#dials.recheck();
     for (const [socket, source] of this.#asNode) remark(socket, this.#asNodeMark(source));
@@ -194,3 +198,6 @@ export class WorkerMtls {
     this.#wire.close();
   }
 }
+
+const podsOf = ({entries}: MtlsState): ReadonlySet<string> =>
+  new Set(entries.flatMap(({ips, workload}) => ips.map((ip) => `${workload.namespace}/${ip}`)));

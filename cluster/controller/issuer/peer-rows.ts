@@ -16,8 +16,8 @@ export interface PodRow extends PeerRow {
   readonly mtls?: string;
   readonly plainPorts?: readonly number[];
 }
-/** A Service: `ports` is [port, [[ip, port]...]]. */
-export type ServiceRow = PeerRow & Pick<ServiceAddresses, 'ports'>;
+/** A Service: `key` ends with its name. */
+export type ServiceRow = PeerRow & Omit<ServiceAddresses, 'name'>;
 
 /** Pods without an address are nobody's peers. */
 export function podRows(entries: readonly WorkloadEntry[]): PodRow[] {
@@ -31,7 +31,7 @@ export function podRows(entries: readonly WorkloadEntry[]): PodRow[] {
 }
 
 export const serviceRows = (services: readonly ServiceAddresses[]): ServiceRow[] =>
-  services.map(({name, ips, ports}) => ({key: `service/${name}`, ips, ports}));
+  services.map(({name, ...rest}) => ({key: `service/${name}`, ...rest}));
 
 /** The texts of rows by key. */
 export type RowTexts = ReadonlyMap<string, string>;

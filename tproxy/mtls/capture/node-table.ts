@@ -10,8 +10,9 @@
  *   6. of other protocols with ports, what touches a Strict pod is refused, the rest counted
  *   7. towards addresses of a Strict CIDR that nobody is known to have: dropped, until somebody is
  *
- * What the relay dials for a held pod is wrapped by the relay, which knows the address that the pod named. Where that is a
- * Service's, kube-proxy makes a pod's of it afterwards: what then touches a Strict pod in plain is refused behind it.
+ * What the relay dials for a held pod is wrapped by the relay: to the address that the pod named, or to a pod behind the Service.
+ * Where it does not know where an address leads (a load balancer's, say), kube-proxy makes a pod's of it afterwards: what then
+ * touches a Strict pod in plain is refused behind it.
  */
 import {isV6} from '../../capture/config.ts';
 import {hex, marking, type Marks} from '../../capture/marks.ts';
