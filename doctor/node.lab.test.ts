@@ -5,6 +5,7 @@ import {join} from 'node:path';
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
 import {proxiedLab, type ProxiedLab} from '../test/lab/proxied.ts';
 import {labTest} from '../test/lab/require.ts';
+import {until} from '../test/waiting.ts';
 import {childrenOf} from './node/processes.ts';
 
 const it = labTest('nft', 'conntrack', 'unshare', 'nsenter', 'curl');
@@ -151,6 +152,19 @@ describe('rules', () => {
       expect(of('node.rules', all).found).toContain('no table inet sallyport: nothing is captured');
       expect(of('node.members', all).verdict).toBe('FAIL');
       expect(of('node.probe', all).verdict).toBe('FAIL');
+    },
+    TIMEOUT_MS,
+  );
+  it(
+    'an address that the node gets while the agent runs is one of the node’s to the kernel, and nothing foreign',
+    async () => {
+      const refused = (): Promise<string> => shell('nft list set inet sallyport refused4');
+      await shell('ip addr add 10.99.0.7/32 dev lo');
+      await until(refused, (text) => text.includes('10.99.0.7'));
+      await well();
+      await shell('ip addr del 10.99.0.7/32 dev lo');
+      await well();
+      expect(await refused()).not.toContain('10.99.0.7');
     },
     TIMEOUT_MS,
   );

@@ -4,6 +4,7 @@ import {compilePolicies, type Endpoint, type Installation, type PolicySet} from 
 import {SallyportError} from '../runtime/errors.ts';
 import type {Journal} from '../runtime/journal.ts';
 import {TPROXY_ROUTE_TABLE} from '../runtime/names.ts';
+import type {OwnCidrs} from '../runtime/own-cidrs.ts';
 import {createCapture, type CaptureStatus, type NodeRules} from './capture/apply.ts';
 import {CniResults} from './capture/cni-results.ts';
 import type {CaptureConfig, Member} from './capture/config.ts';
@@ -32,6 +33,7 @@ const START_AGAIN_MS = 5_000;
 export class NodeCapture {
   readonly #config: TproxyConfig;
   readonly #journal: Journal;
+  readonly #own: OwnCidrs;
   readonly #rules: NodeRules;
   readonly #state: NodeState;
   readonly #rule: MemberRule;
@@ -48,10 +50,11 @@ export class NodeCapture {
   #again: NodeJS.Timeout | null = null;
   #stateError: string | null = null;
 
-  /** `onAddresses` is told as soon as the kernel says that the node's own addresses change. Throws SallyportError `StateUnreadable`. */
-  constructor(config: TproxyConfig, journal: Journal, onAddresses: () => void) {
+  /** `own`: the node's own addresses; looked at as soon as the kernel says that they change. Throws SallyportError `StateUnreadable`. */
+  constructor(config: TproxyConfig, journal: Journal, own: OwnCidrs) {
     this.#config = config;
     this.#journal = journal;
+    this.#own = own;
     this.#state = NodeState.keptIn(config.stateDir);
     this.#podCidrs = this.#state.memory.podCidrs;
     this.#cniResults = config.cniResultsDir === null ? null : new CniResults(config.cniResultsDir);
@@ -63,7 +66,7 @@ export class NodeCapture {
     this.#rules = createCapture({
       config: captureConfig(config),
       onNotice: (level, event, message) => journal.notice(level, event, message),
-      onAddresses,
+      onAddresses: () => own.look(),
       // An object of the API may be gone before its processes are; an entry of a file is somebody's word on who is ours.
       keepEnded: config.source.kind === 'cluster',
     });
@@ -75,17 +78,17 @@ export class NodeCapture {
    */
   async lockUnknown(): Promise<void> {
     if (this.#config.posture !== 'all') return;
-    if (this.#lockedUnknown) return this.#rules.update([], this.#podCidrs);
+    if (this.#lockedUnknown) return this.#rules.update([], this.#podCidrs, this.#own.now);
     if (await this.#rules.present()) return;
     this.#lockedUnknown = true;
-    await this.#rules.start([], this.#podCidrs);
+    await this.#rules.start([], this.#podCidrs, this.#own.now);
   }
 
   /** Puts the rules in force; resolves when every workload is held. Throws SallyportError with what is missing. */
   async start(known: Known): Promise<void> {
     this.#known = known;
     const members = this.#members(known);
-    await this.#rules.start(members, this.#podCidrs);
+    await this.#rules.start(members, this.#podCidrs, this.#own.now);
     this.#held = members;
     this.#started = true;
     this.#remember(known);
@@ -127,7 +130,7 @@ export class NodeCapture {
   async #follow(known: Known): Promise<void> {
     if (!this.#started) return this.start(known);
     const members = this.#members(known);
-    const done = this.#rules.update(members, this.#podCidrs);
+    const done = this.#rules.update(members, this.#podCidrs, this.#own.now);
     this.#remember(known);
     await done;
     this.#held = members;

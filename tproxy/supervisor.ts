@@ -63,7 +63,7 @@ export class Supervisor {
     this.#metrics = metrics;
     this.#source = source;
     this.#refs = refs;
-    this.#capture = config.capture === 'node' ? new NodeCapture(config, journal, () => this.#ownCidrs.look()) : null;
+    this.#capture = config.capture === 'node' ? new NodeCapture(config, journal, this.#ownCidrs) : null;
     this.#state = this.#nextState();
     this.#workers = new Workers(config, this.#state, journal, () => metrics.workerRestarts.inc());
   }

@@ -22,7 +22,10 @@ export type {CaptureOptions, CaptureStatus, NodeRules, Notice} from './node-rule
 interface Wanted {
   readonly members: readonly Member[];
   readonly podCidrs: readonly string[];
+  readonly ownCidrs: readonly string[];
 }
+
+const NOBODY: Wanted = {members: [], podCidrs: [], ownCidrs: []};
 
 const CHECK_INTERVAL_MS = 10_000;
 
@@ -36,9 +39,10 @@ class AppliedCapture implements NodeRules {
   readonly #onAddresses: () => void;
   readonly #commands: Commands;
   readonly #checkIntervalMs: number;
-  #members: readonly Member[] = [];
-  #podCidrs: readonly string[] = [];
-  #wanted: Wanted = {members: [], podCidrs: []};
+  /** What the kernel is led to now. */
+  #current = NOBODY;
+  /** What was said last. */
+  #wanted = NOBODY;
   /** The last of update()s that the kernel has; null: none, or start() came since. */
   #followed: Wanted | null = null;
   readonly #keepEnded: boolean;
@@ -73,7 +77,7 @@ class AppliedCapture implements NodeRules {
     return (await this.#commands.run(['nft', 'list', 'table', ...INET_TABLE.split(' ')])).status === 0;
   }
 
-  start(members: readonly Member[], podCidrs: readonly string[] = []): Promise<void> {
+  start(members: readonly Member[], podCidrs: readonly string[] = [], ownCidrs: readonly string[] = []): Promise<void> {
     return this.#next(async () => {
       await this.#requireConntrack();
       // Who an earlier run held has been cut then: its connections go on.
@@ -82,8 +86,7 @@ class AppliedCapture implements NodeRules {
         await refuseSourceValidMark(this.#commands);
         await ensureRouting(this.#commands, this.#config);
       }
-      this.#members = members;
-      this.#podCidrs = podCidrs;
+      this.#current = {members, podCidrs, ownCidrs};
       this.#followed = null;
       const capture = await this.#place(this.#applied?.members ?? before);
       await this.#replace(capture);
@@ -102,14 +105,17 @@ class AppliedCapture implements NodeRules {
     });
   }
 
-  update(members: readonly Member[], podCidrs: readonly string[] = []): Promise<void> {
-    this.#wanted = {members, podCidrs};
+  update(
+    members: readonly Member[],
+    podCidrs: readonly string[] = [],
+    ownCidrs: readonly string[] = [],
+  ): Promise<void> {
+    this.#wanted = {members, podCidrs, ownCidrs};
     return this.#next(async () => {
       // Of several that wait the last is followed, and the kernel has then what each of them said, or newer.
       const newest = this.#wanted;
       if (newest === this.#followed) return;
-      this.#members = newest.members;
-      this.#podCidrs = newest.podCidrs;
+      this.#current = newest;
       await this.#follow();
       this.#followed = newest;
     });
@@ -209,12 +215,14 @@ class AppliedCapture implements NodeRules {
     if (before === null)
       throw new SallyportError('CaptureNotStarted', 'the capture was not started', 'Call start() first.');
     const capture = await this.#place(before.members);
-    const sameBridges = JSON.stringify(before.bridges) === JSON.stringify(capture.bridges);
+    // Both are in the text of the rules, and not in sets of members.
+    const textOf = ({bridges, config}: Capture): string => JSON.stringify([bridges, config.nodeCidrs]);
+    const sameText = textOf(before) === textOf(capture);
     const changes = [
       ...setChanges(INET_TABLE, inetSets(before), inetSets(capture)),
-      ...(sameBridges ? setChanges(BRIDGE_TABLE, bridgeSets(before), bridgeSets(capture)) : []),
+      ...(sameText ? setChanges(BRIDGE_TABLE, bridgeSets(before), bridgeSets(capture)) : []),
     ];
-    if (!sameBridges) await this.#replace(capture);
+    if (!sameText) await this.#replace(capture);
     else if (changes.length > 0) await this.#change(changes, capture);
     else {
       this.#applied = capture;
@@ -272,8 +280,9 @@ class AppliedCapture implements NodeRules {
   }
 
   async #place(before: readonly PlacedMember[]): Promise<Capture> {
-    const {members: placed, bridges, links} = await place(this.#commands, this.#members);
-    const kept = this.#keepEnded ? lingering(before, this.#members, links) : [];
+    const {members: wanted, podCidrs, ownCidrs} = this.#current;
+    const {members: placed, bridges, links} = await place(this.#commands, wanted);
+    const kept = this.#keepEnded ? lingering(before, wanted, links) : [];
     this.#ended = kept.map(({ip}) => ip);
     const members = [...placed, ...kept];
     if (this.#config.intercept === 'tproxy') await refuseBridgeNetfilter(this.#commands, bridges);
@@ -285,7 +294,8 @@ class AppliedCapture implements NodeRules {
           'capture.unplaced',
           `no route leads to ${member.ip}: nothing is let out from it until one does`,
         );
-    return {config: this.#config, members, bridges, podCidrs: this.#podCidrs};
+    const nodeCidrs = [...new Set([...this.#config.nodeCidrs, ...ownCidrs])];
+    return {config: {...this.#config, nodeCidrs}, members, bridges, podCidrs};
   }
 
   async #forget(before: readonly PlacedMember[], after: readonly PlacedMember[]): Promise<void> {

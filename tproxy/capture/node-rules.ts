@@ -41,11 +41,11 @@ export interface NodeRules {
   present(): Promise<boolean>;
   /**
    * Replaces what an earlier run left; resolves when the members are held. Throws SallyportError with what is missing.
-   * `podCidrs`: as in Capture.
+   * `podCidrs`: as in Capture; `ownCidrs`: this node's own addresses now, beside those of the configuration.
    */
-  start(members: readonly Member[], podCidrs?: readonly string[]): Promise<void>;
+  start(members: readonly Member[], podCidrs?: readonly string[], ownCidrs?: readonly string[]): Promise<void>;
   /** All members there are now. Resolves when the kernel holds them. Rejects, with the former ones still held, where it refuses. */
-  update(members: readonly Member[], podCidrs?: readonly string[]): Promise<void>;
+  update(members: readonly Member[], podCidrs?: readonly string[], ownCidrs?: readonly string[]): Promise<void>;
   /** Compares the kernel with what should be there, and puts it back; resolves with whether it had been changed. */
   check(): Promise<boolean>;
   /** Packets by counter, never falling. */
