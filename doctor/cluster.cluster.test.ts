@@ -120,9 +120,20 @@ describe('the webhook', () => {
         service: {name: 'sallyport-injector', namespace: 'sallyport', path: '/validate'},
         caBundle: Buffer.from(ca.rootPem).toString('base64'),
       };
+      const slice = {
+        ...{apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4'},
+        metadata: {
+          name: 'nobody',
+          namespace: 'sallyport',
+          labels: {'kubernetes.io/service-name': 'sallyport-injector'},
+        },
+        ...{endpoints: [], ports: []},
+      };
       const {verdict, found} = await whileBroken(
         'cluster.webhooks',
-        () =>
+        () => {
+          // What is empty in it the API server writes as null.
+          apply(slice);
           apply({
             ...webhooks('validate'),
             webhooks: [
@@ -132,8 +143,10 @@ describe('the webhook', () => {
                 namespaceSelector: {matchLabels: {never: 'x'}},
               },
             ],
-          }),
+          });
+        },
         () => {
+          done(['delete', 'endpointslice', '-n', 'sallyport', 'nobody']);
           done(['delete', 'validatingwebhookconfiguration', 'sallyport']);
           apply(webhooks('validate'));
         },

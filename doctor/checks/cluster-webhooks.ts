@@ -1,4 +1,5 @@
 /** The admission webhooks: there, failing closed, led to somebody who answers. */
+import {keptSlice} from '../../cluster/services.ts';
 import type {Check} from '../check.ts';
 import {grave, oncePerCause, verdictOf, type Problem} from '../outcome.ts';
 import type {Api, Thing} from '../cluster/api.ts';
@@ -59,14 +60,11 @@ export const clusterWebhooks: Check<ClusterWorld> = {
 
 async function answeredBy(api: Api, where: string, {clientConfig: {service}}: Webhook): Promise<Problem[]> {
   if (service === undefined) return [];
-  const slices = await api.list<Thing & {endpoints?: readonly {conditions?: {ready?: boolean}}[]}>(
-    `/apis/discovery.k8s.io/v1/namespaces/${service.namespace}/endpointslices`,
-  );
-  const ready = slices
-    .filter(({metadata}) => metadata.labels?.['kubernetes.io/service-name'] === service.name)
-    .flatMap(({endpoints = []}) => endpoints)
-    .filter(({conditions}) => conditions?.ready !== false).length;
-  return ready > 0
+  const slices = await api.list<Thing>(`/apis/discovery.k8s.io/v1/namespaces/${service.namespace}/endpointslices`);
+  const isReady = slices
+    .map((slice) => keptSlice(slice as object))
+    .some((kept) => kept?.service === `${service.namespace}/${service.name}` && kept.ready.length > 0);
+  return isReady
     ? []
     : [
         grave(

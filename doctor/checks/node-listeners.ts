@@ -2,9 +2,12 @@
 import {readFileSync} from 'node:fs';
 import type {Listen} from '../../runtime/listen.ts';
 import {listenText} from '../../runtime/listen.ts';
+import {PORTS} from '../../runtime/names.ts';
 import type {Check} from '../check.ts';
 import {grave, verdictOf, type Problem} from '../outcome.ts';
 import type {NodeWorld} from '../node/world.ts';
+
+const MTLS: Listen = {ip: null, port: PORTS.mtls};
 
 /** proc(5), /proc/net/tcp: the state of a listening socket. */
 const LISTEN = '0A';
@@ -13,7 +16,7 @@ export const nodeListeners: Check<NodeWorld> = {
   name: 'node.listeners',
   looks: 'listening sockets at our ports',
   run: async ({agent}) => {
-    const {listen, explicit, admin} = agent().config;
+    const {listen, explicit, admin, mtls} = agent().config;
     const four = listeningPorts('/proc/net/tcp');
     const six = listeningPorts('/proc/net/tcp6');
     const problems: Problem[] = [];
@@ -21,6 +24,7 @@ export const nodeListeners: Check<NodeWorld> = {
       ['captured', listen, 'captured connections wait and are never answered'],
       ['explicit', explicit, 'programs that are told of the proxy are refused'],
       ['admin', admin, 'probes of the kubelet fail'],
+      ...(mtls === null ? [] : [['mTLS', MTLS, 'Strict pods reach nobody, and nobody them'] as const]),
     ];
     for (const [what, where, because] of wanted) {
       // A wildcard socket of IPv6 takes both families, but the captured port has one for each.

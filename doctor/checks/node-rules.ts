@@ -2,6 +2,9 @@
 import {INET_TABLE, BRIDGE_TABLE} from '../../tproxy/capture/tables.ts';
 import {GUARD_BRIDGE, GUARD_INET} from '../../tproxy/capture/ruleset-guard.ts';
 import {ruleset} from '../../tproxy/capture/ruleset.ts';
+import {DEFAULT_MARKS} from '../../tproxy/capture/marks.ts';
+import {MTLS_TABLE, mtlsTable} from '../../tproxy/mtls/capture/node-table.ts';
+import {PORTS} from '../../runtime/names.ts';
 import type {Check} from '../check.ts';
 import {fail, ok, warn, type Outcome} from '../outcome.ts';
 import {differences, shapeOf, withoutElements} from '../node/listing.ts';
@@ -9,6 +12,9 @@ import type {NodeWorld} from '../node/world.ts';
 
 const PUT_BACK =
   'A running agent puts them back within seconds: see capture.drift and capture.failed in its log. Without one, start it.';
+
+/** Its rules are the same whoever is enrolled: addresses are elements of its sets, which are not compared. */
+const NO_MEMBERS = {members: [], others: [], strictCidrs: [], port: PORTS.mtls, marks: DEFAULT_MARKS};
 
 const argvOf = (table: string): [string, ...string[]] => ['nft', '-s', 'list', 'table', ...table.split(' ')];
 
@@ -19,14 +25,24 @@ const argvOf = (table: string): [string, ...string[]] => ['nft', '-s', 'list', '
  */
 export const nodeRules: Check<NodeWorld> = {
   name: 'node.rules',
-  looks: 'nft tables of the capture against what they should be',
-  run: async ({commands, capture}) => {
+  looks: 'nft tables of the capture, and of mTLS, against what they should be',
+  run: async ({commands, capture, agent}) => {
     const wanted = await capture();
-    const tables = wanted.bridges.length === 0 ? [INET_TABLE] : [INET_TABLE, BRIDGE_TABLE];
+    const hasMtls = agent().config.mtls !== null;
+    const tables = [
+      INET_TABLE,
+      ...(wanted.bridges.length === 0 ? [] : [BRIDGE_TABLE]),
+      ...(hasMtls ? [MTLS_TABLE] : []),
+    ];
+    const text = `${ruleset(wanted)}${hasMtls ? mtlsTable(NO_MEMBERS) : ''}`;
     const actual: string[] = [];
     for (const table of tables) {
       const listed = await commands.run(argvOf(table));
-      if (listed.status !== 0) return fail(`there is no table ${table}: nothing is captured on this node`, PUT_BACK);
+      if (listed.status !== 0)
+        return fail(
+          `there is no table ${table}: ${table === MTLS_TABLE ? 'pods of this node speak plain, Strict ones too' : 'nothing is captured on this node'}`,
+          PUT_BACK,
+        );
       actual.push(listed.stdout);
     }
     const script = ['nft -f -', ...tables.map((table) => argvOf(table).join(' '))].join(' && ');
@@ -36,13 +52,13 @@ export const nodeRules: Check<NodeWorld> = {
       ['unshare', '-Urn'],
     ] as const) {
       // Not installed is not allowed, too.
-      const run = await commands.run([...unshare, 'sh', '-c', script], ruleset(wanted)).catch(() => null);
+      const run = await commands.run([...unshare, 'sh', '-c', script], text).catch(() => null);
       if (run?.status === 0) printed = run.stdout;
       if (printed !== null) break;
     }
     const [ours, theirs] =
       printed === null
-        ? [shapeOf(ruleset(wanted)), shapeOf(actual.join(''))]
+        ? [shapeOf(text), shapeOf(actual.join(''))]
         : [withoutElements(printed), withoutElements(actual.join(''))];
     const {missing, foreign} = differences(ours, theirs);
     const how = printed === null ? ', by their shape (no network namespace can be made here to print ours in)' : '';

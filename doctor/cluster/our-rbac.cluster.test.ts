@@ -7,6 +7,7 @@ import {widerThanOurs, type Rule} from './our-rbac.ts';
 /** Everything that has rights of its own is on. */
 const VALUES = {
   cluster: {serviceCidrs: ['10.96.0.0/12'], podCidrs: ['10.244.0.0/16']},
+  mtls: {enabled: true},
   extauthz: {enabled: true, tls: {clientCa: {configMap: 'mesh-ca'}}},
   upstreamProxies: {
     corp: {

@@ -23,6 +23,9 @@ const ANYWHERE: Readonly<Record<string, Readonly<Record<string, readonly string[
     '/nodes': ['get', 'patch'],
     'events.k8s.io/events': ['create', 'patch'],
     'certificates.k8s.io/certificatesigningrequests': ['create', 'get'],
+    // With mtls.enabled, as are those of the controller.
+    '/services': READ,
+    'discovery.k8s.io/endpointslices': READ,
   },
   'sallyport-injector': {'/namespaces': READ, 'sallyport.dev/upstreamproxies': READ},
   'sallyport-extauthz': {
@@ -50,6 +53,9 @@ const ANYWHERE: Readonly<Record<string, Readonly<Record<string, readonly string[
     'certificates.k8s.io/certificatesigningrequests': READ,
     'certificates.k8s.io/certificatesigningrequests/approval': ['update'],
     'certificates.k8s.io/certificatesigningrequests/status': ['update'],
+    'authentication.k8s.io/tokenreviews': ['create'],
+    '/services': READ,
+    'discovery.k8s.io/endpointslices': READ,
   },
 };
 

@@ -8,7 +8,7 @@ import {join} from 'node:path';
 import {afterAll, beforeAll, describe, expect} from '@jest/globals';
 import {stringify} from 'yaml';
 import {listening, tproxyCommand} from '../../cli/demo/proxy-process.ts';
-import {connectIn, endServer, listenIn} from '../../test/lab/index.ts';
+import {connectIn, endServer, listenIn, type Lab} from '../../test/lab/index.ts';
 import {createMtlsLabs, NODES, podIps, spiffeIdOf, type MtlsLabs, type NodeName} from '../../test/lab/mtls/labs.ts';
 import {labTest} from '../../test/lab/require.ts';
 import {until} from '../../test/waiting.ts';
@@ -206,6 +206,32 @@ describe('sallyport tproxy --mtls', () => {
     },
     60_000,
   );
+
+  it('sallyport doctor finds nothing wrong on the node of a held pod, and what somebody took out of the table', async () => {
+    const {a} = labs.labs;
+    // Nothing answers for names here, and who is stopped says nothing.
+    const skip = ['node.resolver', 'node.agent', 'node.workers'].flatMap((check) => ['--skip', check]);
+    const doctor = (): ReturnType<Lab['exec']> =>
+      a.exec('node', [process.execPath, 'cli/main.ts', 'doctor', ...skip], {timeoutMs: 60_000});
+    const well = await doctor();
+    expect(well.stdout).toContain('inet sallyport and inet sallyport_mtls are as they should be');
+    expect(well.stdout).toContain(`mTLS *:${PORTS.mtls}`);
+    expect([well.status, well.stdout]).toEqual([0, expect.stringMatching(/10 ok, 0 warnings, 0 failed\n$/)]);
+    proxies.get('a')!.kill('SIGSTOP');
+    try {
+      await a.exec('node', ['nft', 'flush', 'chain', 'inet', 'sallyport_mtls', 'relayed']);
+      const {status, stdout} = await doctor();
+      expect([status, stdout]).toEqual([
+        1,
+        expect.stringMatching(/^FAIL {2}node\.rules .* missing \(chain relayed: /m),
+      ]);
+      await a.exec('node', ['nft', 'delete', 'table', 'inet', 'sallyport_mtls']);
+      expect((await doctor()).stdout).toContain('there is no table inet sallyport_mtls: pods of this node speak plain');
+    } finally {
+      proxies.get('a')!.kill('SIGCONT');
+    }
+    await until(doctor, ({status}) => status === 0);
+  }, 180_000);
 
   it('what no rule lets through is refused before anything is dialled', async () => {
     expect(await curl('a', `http://${podIps('c')[0]}:8080/`)).not.toContain('the-secret');
