@@ -231,6 +231,18 @@ describe('namespaces and pods', () => {
       });
       applyStatus(report());
       done(['delete', 'pod', '-n', 'left-out', 'late', '--grace-period=0', '--force']);
+
+      // What captures itself is held by no agent: its own containers do it.
+      const itself = {'sallyport.dev/mode': 'tproxy', 'sallyport.dev/capture': 'pod'};
+      const own = pod('itself', itself, {'sallyport.dev/status': '{}'}) as {spec: object};
+      const initContainers = ['sallyport-capture', 'sallyport-proxy'].map((name) => ({name, image: 'a'}));
+      done(['create', '-f', '-'], {...own, spec: {...own.spec, initContainers}});
+      running('itself');
+      expect(await line('cluster.pods')).toMatchObject({
+        verdict: 'ok',
+        found: expect.stringContaining('1 capture themselves'),
+      });
+      done(['delete', 'pod', '-n', 'left-out', 'itself', '--grace-period=0', '--force']);
       await well();
     },
     TIMEOUT_MS,

@@ -1,7 +1,8 @@
 /** Pods that ask to be guarded, and whether they are: injected, held by their node, and from their first packet. */
 import {askedMode} from '../../cluster/asked-mode.ts';
 import {GUARD_CONTAINER} from '../../injector/guard.ts';
-import {ANNOTATIONS} from '../../runtime/names.ts';
+import {POD_CAPTURE_CONTAINERS} from '../../injector/pod-capture.ts';
+import {ANNOTATIONS, LABELS} from '../../runtime/names.ts';
 import type {Check} from '../check.ts';
 import {grave, minor, verdictOf, type Problem} from '../outcome.ts';
 import type {Thing} from '../cluster/api.ts';
@@ -28,6 +29,7 @@ export const clusterPods: Check<ClusterWorld> = {
     const known = await reports(api);
     const problems: Problem[] = [];
     let guarded = 0;
+    let byThemselves = 0;
     for (const pod of await api.list<Pod>(PATHS.pods)) {
       const {status, spec = {}, metadata} = pod;
       if (status?.podIP === undefined || status.phase === 'Succeeded' || status.phase === 'Failed') continue;
@@ -45,7 +47,9 @@ export const clusterPods: Check<ClusterWorld> = {
             AGAIN,
           ),
         );
-      if (asked.kind === 'mode' && asked.mode === 'tproxy' && !held && spec.hostNetwork !== true)
+      const capturesItself = injected && labels[LABELS.capture] === 'pod' && hasOwnProxy(spec);
+      if (capturesItself) byThemselves++;
+      if (asked.kind === 'mode' && asked.mode === 'tproxy' && !held && !capturesItself && spec.hostNetwork !== true)
         problems.push(
           grave(
             `${name} asks for tproxy, and the agent of ${spec.nodeName ?? 'no node'} does not hold it`,
@@ -69,6 +73,11 @@ export const clusterPods: Check<ClusterWorld> = {
           ),
         );
     }
-    return verdictOf(problems, `${guarded} pods are held, each from its first packet`);
+    const beside = byThemselves === 0 ? '' : `; ${byThemselves} capture themselves`;
+    return verdictOf(problems, `${guarded} pods are held, each from its first packet${beside}`);
   },
 };
+
+/** By the names that the webhook keeps to its own containers. */
+const hasOwnProxy = ({initContainers = []}: NonNullable<Pod['spec']>): boolean =>
+  POD_CAPTURE_CONTAINERS.every((wanted) => initContainers.some(({name}) => name === wanted));

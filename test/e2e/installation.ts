@@ -4,9 +4,11 @@ import {join} from 'node:path';
 import {stringify} from 'yaml';
 import {PODS_CIDR, SERVICES} from './cluster/addresses.ts';
 import type {Cluster} from './cluster/cluster.ts';
+import {kubeconfigOf} from './cluster/control.ts';
 import {expect} from './report.ts';
 
 export const NAMESPACE = 'sallyport';
+const CLI = join(import.meta.dirname, '../../cli/main.ts');
 const CHART = join(import.meta.dirname, '../../charts/sallyport');
 
 /** What an operator fills in for this cluster; the images are local, and there is one node. */
@@ -58,6 +60,14 @@ export async function rolledOut(cluster: Cluster): Promise<void> {
   const workloads = ['deployment/sallyport-controller', 'deployment/sallyport-injector', 'daemonset/sallyport-node'];
   for (const workload of workloads)
     await cluster.must(['-n', NAMESPACE, 'rollout', 'status', workload, '--timeout=120s']);
+}
+
+/** `sallyport doctor cluster`, which is to find nothing; its last line. */
+export async function doctor(cluster: Cluster): Promise<string> {
+  const argv = [process.execPath, CLI, 'doctor', 'cluster', '--kubeconfig', kubeconfigOf(cluster.machine, 'admin')];
+  const ran = await cluster.machine.run(argv);
+  expect(ran.status === 0, ran.stdout + ran.stderr);
+  return ran.stdout.trim().split('\n').at(-1)!;
 }
 
 /** What the agent said last of a workload, for a step that failed. */

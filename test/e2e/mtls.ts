@@ -5,7 +5,7 @@
 import {recordIn} from '../lab/mtls/labs.ts';
 import {PODS_CIDR} from './cluster/addresses.ts';
 import type {Cluster} from './cluster/cluster.ts';
-import {rolledOut, upgrade} from './installation.ts';
+import {doctor, rolledOut, upgrade} from './installation.ts';
 import type {Internet} from './internet.ts';
 import {curlIn, leave, makePod, TOOLS} from './pods.ts';
 import {eventually, expect, type Report} from './report.ts';
@@ -67,6 +67,7 @@ export async function mtls(cluster: Cluster, _internet: Internet, report: Report
       expect((await ipsOf('web')).includes(seen ?? ''), `the database saw ${last}`);
       return `the database saw the web’s own address, ${seen}`;
     });
+    await report.step('sallyport doctor finds nothing wrong with mTLS on', () => doctor(cluster));
     await report.step('no payload crosses the node', async () => {
       const ended = await recordIn(cluster.machine.lab, 'node', 'cni0');
       await moreThan((await counts()).ok);

@@ -1,15 +1,12 @@
 /** The "transparent proxy and filtering on Kubernetes" tutorial, on today's Kubernetes: a free pod, and one that is locked. */
-import {join} from 'node:path';
 import type {Cluster} from './cluster/cluster.ts';
-import {kubeconfigOf} from './cluster/control.ts';
-import {NAMESPACE} from './installation.ts';
+import {doctor, NAMESPACE} from './installation.ts';
 import type {Internet} from './internet.ts';
 import {curlIn, makePod, TOOLS} from './pods.ts';
 import {eventually, expect, type Report} from './report.ts';
 
 /** The pod's own word, as the tutorial wrote it; annotations count where the namespace says so. */
 const TPROXY = {'initializer.kubernetes.io/tproxy': 'true'};
-const CLI = join(import.meta.dirname, '../../cli/main.ts');
 const APP = 'replay';
 
 const policy = (paths: readonly string[]): object => ({
@@ -132,12 +129,7 @@ export async function tutorial(cluster: Cluster, internet: Internet, report: Rep
       .at(-1)!
       .replaceAll(/\s+/g, ' ');
   });
-  await report.step('sallyport doctor finds nothing wrong with the installation', async () => {
-    const argv = [process.execPath, CLI, 'doctor', 'cluster', '--kubeconfig', kubeconfigOf(cluster.machine, 'admin')];
-    const ran = await cluster.machine.run(argv);
-    expect(ran.status === 0, ran.stdout + ran.stderr);
-    return ran.stdout.trim().split('\n').at(-1)!;
-  });
+  await report.step('sallyport doctor finds nothing wrong with the installation', () => doctor(cluster));
 }
 
 /** Runs curl on the node as a captured pod's Job: `Complete` where google answers what is expected, `Failed` where it does not. */
