@@ -70,7 +70,7 @@ async function open({
   };
   const world: NodeWorld = {
     ...{commands, now: Date.now, known: none, admin: none},
-    agent: () => ({config: {intercept: wanted.intercept}}) as ReturnType<NodeWorld['agent']>,
+    agent: () => ({config: {intercept: wanted.intercept, mtls: null}}) as ReturnType<NodeWorld['agent']>,
     capture: async () => ({config: wanted, podCidrs, ...(await place(commands, members))}),
   };
   return (check) => CHECKS[check].run(world);
